@@ -1,0 +1,32 @@
+/** What a base's own scheduler_config.json says of the noise it was trained with; absent means SD1.5's. */
+import { access } from 'node:fs/promises';
+import { z } from 'zod';
+import { readConfig } from './config-file.ts';
+
+export interface BaseSchedulerConfig {
+  readonly beta_start: number;
+  readonly beta_end: number;
+  readonly num_train_timesteps: number;
+}
+
+const SD15: BaseSchedulerConfig = { beta_start: 0.00085, beta_end: 0.012, num_train_timesteps: 1000 };
+
+const schema = z.looseObject({
+  beta_start: z.number().positive().default(SD15.beta_start),
+  beta_end: z.number().positive().default(SD15.beta_end),
+  num_train_timesteps: z.number().int().positive().default(SD15.num_train_timesteps),
+  prediction_type: z.string().default('epsilon'),
+  rescale_betas_zero_snr: z.boolean().default(false),
+});
+
+/** @throws FormatError when the base predicts v or was trained with zero terminal SNR: LCM LoRAs and AnimateLCM are made for ε. */
+export async function readBaseSchedulerConfig(file: string): Promise<BaseSchedulerConfig> {
+  if (!(await access(file).then(() => true, () => false))) return SD15;
+  return readConfig(file, schema, (raw, refuse) => {
+    if (raw.prediction_type !== 'epsilon') {
+      refuse(`prediction_type is ${raw.prediction_type}; LCM LoRAs and AnimateLCM are made for bases that predict epsilon`);
+    }
+    if (raw.rescale_betas_zero_snr) refuse('rescale_betas_zero_snr is true; LCM LoRAs and AnimateLCM are made for bases without it');
+    return { beta_start: raw.beta_start, beta_end: raw.beta_end, num_train_timesteps: raw.num_train_timesteps };
+  });
+}

@@ -1,0 +1,117 @@
+/**
+ * The part of a diffusers UNet2DConditionModel config.json that decides the graph, checked: what SD1.5's structure allows
+ * (any widths, heads, groups, layers per block) is accepted, everything else is refused by name.
+ * Source: diffusers models/unets/unet_2d_condition.py and unet_motion_model.py.
+ */
+import { z } from 'zod';
+import { readConfig } from './config-file.ts';
+
+export interface UNetConfig {
+  readonly in_channels: number;
+  readonly out_channels: number;
+  readonly block_out_channels: readonly number[];
+  readonly layers_per_block: number;
+  readonly cross_attention_dim: number;
+  /** Number of heads in each block (SD1.5 calls it attention_head_dim). */
+  readonly num_attention_heads: readonly number[];
+  readonly norm_num_groups: number;
+  readonly norm_eps: number;
+  readonly flip_sin_to_cos: boolean;
+  readonly freq_shift: number;
+  readonly use_linear_projection: boolean;
+  /** For each down block: does it have cross attention? Up blocks mirror it. */
+  readonly cross_attention: readonly boolean[];
+  readonly sample_size: number;
+}
+
+const positive = z.number().int().positive();
+const perBlock = z.union([positive, z.array(positive)]);
+
+/** Fields that must have SD1.5's value; a config that says otherwise is another architecture. */
+const FIXED: Readonly<Record<string, readonly unknown[]>> = {
+  act_fn: ['silu', 'swish'],
+  downsample_padding: [1],
+  mid_block_scale_factor: [1],
+  dual_cross_attention: [false],
+  only_cross_attention: [false],
+  class_embed_type: [null],
+  addition_embed_type: [null],
+  time_embedding_type: ['positional'],
+  resnet_time_scale_shift: ['default'],
+  encoder_hid_dim_type: [null],
+  time_cond_proj_dim: [null],
+  conv_in_kernel: [3],
+  conv_out_kernel: [3],
+  center_input_sample: [false],
+  mid_block_type: ['UNetMidBlock2DCrossAttn'],
+  transformer_layers_per_block: [1],
+  num_class_embeds: [null],
+};
+
+const schema = z.looseObject({
+  _class_name: z.enum(['UNet2DConditionModel', 'UNetMotionModel']).optional(),
+  in_channels: positive.default(4),
+  out_channels: positive.default(4),
+  block_out_channels: z.array(positive).min(2).max(8),
+  layers_per_block: positive.default(2),
+  cross_attention_dim: positive.default(768),
+  attention_head_dim: perBlock.nullish(),
+  num_attention_heads: perBlock.nullish(),
+  norm_num_groups: positive.default(32),
+  norm_eps: z.number().positive().default(1e-5),
+  flip_sin_to_cos: z.boolean().default(true),
+  freq_shift: z.number().default(0),
+  use_linear_projection: z.boolean().default(false),
+  down_block_types: z.array(z.string()),
+  up_block_types: z.array(z.string()),
+  sample_size: positive.nullish(),
+});
+
+const DOWN_TYPES: Readonly<Record<string, boolean>> = { CrossAttnDownBlock2D: true, DownBlock2D: false };
+const UP_TYPES: Readonly<Record<string, boolean>> = { CrossAttnUpBlock2D: true, UpBlock2D: false };
+
+/**
+ * Reads `unet/config.json`.
+ * @throws FormatError naming file and field when the structure is not SD1.5's.
+ */
+export async function readUNetConfig(file: string): Promise<UNetConfig> {
+  return readConfig(file, schema, (raw, refuse) => {
+    for (const [field, allowed] of Object.entries(FIXED)) {
+      const value = raw[field];
+      if (value === undefined || allowed.some((a) => a === value)) continue;
+      if (value === null && !allowed.includes(null)) continue;
+      refuse(`${field} is ${JSON.stringify(value)}; SD1.5's structure has ${allowed.map((a) => JSON.stringify(a)).join(' or ')}`);
+    }
+    const widths = raw.block_out_channels;
+    const cross = raw.down_block_types.map((type) => DOWN_TYPES[type] ?? refuse(`down block type ${type} is not supported`));
+    const up = raw.up_block_types.map((type) => UP_TYPES[type] ?? refuse(`up block type ${type} is not supported`));
+    if (cross.length !== widths.length || up.length !== widths.length) {
+      refuse(`block_out_channels has ${widths.length} entries, down_block_types ${cross.length}, up_block_types ${up.length}`);
+    }
+    if (up.toReversed().some((value, i) => value !== cross[i])) refuse('up_block_types do not mirror down_block_types');
+    const given = raw.num_attention_heads ?? raw.attention_head_dim ?? 8;
+    const heads = typeof given === 'number' ? widths.map(() => given) : given;
+    if (heads.length !== widths.length) refuse(`${heads.length} head counts are given for ${widths.length} blocks`);
+    for (const [i, width] of widths.entries()) {
+      if (width % raw.norm_num_groups !== 0) refuse(`width ${width} is not a multiple of norm_num_groups ${raw.norm_num_groups}`);
+      if (width % (heads[i] as number) !== 0) refuse(`width ${width} is not a multiple of its ${heads[i]} attention heads`);
+    }
+    if (raw.in_channels === 9) refuse('in_channels is 9: this is an inpainting model, whose UNet takes a mask as well');
+    if (raw.in_channels !== 4 || raw.out_channels !== 4) refuse(`in_channels ${raw.in_channels} and out_channels ${raw.out_channels} should be 4`);
+    return {
+      in_channels: raw.in_channels,
+      out_channels: raw.out_channels,
+      block_out_channels: widths,
+      layers_per_block: raw.layers_per_block,
+      cross_attention_dim: raw.cross_attention_dim,
+      num_attention_heads: heads,
+      norm_num_groups: raw.norm_num_groups,
+      norm_eps: raw.norm_eps,
+      flip_sin_to_cos: raw.flip_sin_to_cos,
+      freq_shift: raw.freq_shift,
+      use_linear_projection: raw.use_linear_projection,
+      cross_attention: cross,
+      sample_size: raw.sample_size ?? 64,
+    };
+  });
+}

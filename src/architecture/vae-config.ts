@@ -1,0 +1,48 @@
+/** The part of a diffusers AutoencoderKL config.json that decides the decoder's graph. */
+import { z } from 'zod';
+import { readConfig } from './config-file.ts';
+
+export interface VaeConfig {
+  readonly latent_channels: number;
+  readonly out_channels: number;
+  readonly block_out_channels: readonly number[];
+  readonly layers_per_block: number;
+  readonly norm_num_groups: number;
+  readonly scaling_factor: number;
+  readonly use_post_quant_conv: boolean;
+  readonly mid_block_add_attention: boolean;
+}
+
+const positive = z.number().int().positive();
+
+const schema = z.looseObject({
+  latent_channels: positive.default(4),
+  out_channels: positive.default(3),
+  block_out_channels: z.array(positive).min(1).max(8),
+  layers_per_block: positive.default(1),
+  norm_num_groups: positive.default(32),
+  scaling_factor: z.number().positive().default(0.18215),
+  shift_factor: z.number().nullish(),
+  latents_mean: z.unknown(),
+  act_fn: z.enum(['silu', 'swish']).default('silu'),
+  up_block_types: z.array(z.string()).optional(),
+  use_post_quant_conv: z.boolean().default(true),
+  mid_block_add_attention: z.boolean().default(true),
+});
+
+/** @throws FormatError naming file and field. */
+export async function readVaeConfig(file: string): Promise<VaeConfig> {
+  return readConfig(file, schema, (raw, refuse) => {
+    if (raw.shift_factor) refuse(`shift_factor is ${raw.shift_factor}; SD1.5's VAE has none`);
+    if (raw.latents_mean != null) refuse('latents_mean is set; SD1.5 latents are only scaled');
+    if (raw.latent_channels !== 4 || raw.out_channels !== 3) {
+      refuse(`latent_channels ${raw.latent_channels} and out_channels ${raw.out_channels} should be 4 and 3`);
+    }
+    const strange = raw.up_block_types?.find((type) => type !== 'UpDecoderBlock2D');
+    if (strange) refuse(`up block type ${strange} is not supported`);
+    for (const width of raw.block_out_channels) {
+      if (width % raw.norm_num_groups !== 0) refuse(`width ${width} is not a multiple of norm_num_groups ${raw.norm_num_groups}`);
+    }
+    return raw;
+  });
+}

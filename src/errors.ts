@@ -1,0 +1,113 @@
+/**
+ * One family of errors. A message is a full sentence: what was found, where, what was expected, what to do.
+ * `exitCode` follows the table in cli/exit-codes.ts (sysexits where one fits).
+ */
+
+export type ErrorKind =
+  | 'usage' // the command line asks for something that does not exist or cannot be done
+  | 'recipe' // the recipe is malformed or asks for something impossible
+  | 'format' // a weight or config file is damaged, hostile, or not what it was taken for
+  | 'merge' // the files are sound but do not fit together
+  | 'input-missing' // a file or folder that is named is not there
+  | 'io' // reading or writing failed: disk full, permissions
+  | 'runtime' // a device or inference session failed
+  | 'verification' // the result was made and found wrong
+  | 'publish' // the gate or the target refused
+  | 'unavailable'; // a service or device is not to be had
+
+/** Where in which file something was found; every field that is known is set. */
+export interface Place {
+  readonly file?: string;
+  /** 1-based. */
+  readonly line?: number;
+  /** 1-based. */
+  readonly column?: number;
+  readonly tensor?: string;
+  /** Byte offset in `file`. */
+  readonly offset?: number;
+}
+
+export class LcmMergeError extends Error {
+  override readonly name: string = 'LcmMergeError';
+  readonly kind: ErrorKind;
+  readonly place: Place;
+
+  constructor(kind: ErrorKind, message: string, place: Place = {}, options?: ErrorOptions) {
+    super(message, options);
+    this.kind = kind;
+    this.place = place;
+  }
+}
+
+export class UsageError extends LcmMergeError {
+  override readonly name = 'UsageError' as const;
+  constructor(message: string) {
+    super('usage', message);
+  }
+}
+
+/** `problems` holds one `file:line:column: sentence` per mistake; the message joins them. */
+export class RecipeError extends LcmMergeError {
+  override readonly name = 'RecipeError' as const;
+  readonly problems: readonly string[];
+  constructor(problems: readonly string[], place: Place = {}) {
+    super('recipe', problems.join('\n'), place);
+    this.problems = problems;
+  }
+}
+
+export class FormatError extends LcmMergeError {
+  override readonly name = 'FormatError' as const;
+  constructor(message: string, place: Place = {}, options?: ErrorOptions) {
+    super('format', message, place, options);
+  }
+}
+
+export class MergeError extends LcmMergeError {
+  override readonly name = 'MergeError' as const;
+  constructor(message: string, place: Place = {}) {
+    super('merge', message, place);
+  }
+}
+
+export class InputMissingError extends LcmMergeError {
+  override readonly name = 'InputMissingError' as const;
+  constructor(message: string, place: Place = {}) {
+    super('input-missing', message, place);
+  }
+}
+
+export class IoError extends LcmMergeError {
+  override readonly name = 'IoError' as const;
+  constructor(message: string, place: Place = {}, options?: ErrorOptions) {
+    super('io', message, place, options);
+  }
+}
+
+export class RuntimeFailure extends LcmMergeError {
+  override readonly name = 'RuntimeFailure' as const;
+  constructor(message: string, options?: ErrorOptions) {
+    super('runtime', message, {}, options);
+  }
+}
+
+export class VerificationError extends LcmMergeError {
+  override readonly name = 'VerificationError' as const;
+  constructor(message: string) {
+    super('verification', message);
+  }
+}
+
+export class PublishError extends LcmMergeError {
+  override readonly name = 'PublishError' as const;
+  constructor(message: string) {
+    super('publish', message);
+  }
+}
+
+export class UnavailableError extends LcmMergeError {
+  override readonly name = 'UnavailableError' as const;
+  constructor(message: string) {
+    super('unavailable', message);
+  }
+}

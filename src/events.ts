@@ -1,0 +1,50 @@
+/**
+ * The one stream of events that every stage yields and every consumer (plain CLI, NDJSON, terminal UI) reads.
+ * Events carry facts (bytes, counts, milliseconds); rates and ETAs are the viewer's business.
+ */
+
+export type StageName = 'plan' | 'bake' | 'run' | 'verify' | 'publish';
+
+export type CheckVerdict = 'passed' | 'failed' | 'unknown';
+
+export type Event =
+  | { readonly type: 'stage-started'; readonly stage: StageName; readonly subject: string }
+  /** `done` of `total` units; bytes while baking, evaluations of the UNet while sampling. */
+  | {
+      readonly type: 'progress';
+      readonly stage: StageName;
+      readonly done: number;
+      readonly total: number;
+      readonly unit: 'bytes' | 'steps' | 'frames' | 'checks';
+      readonly detail?: string;
+    }
+  | { readonly type: 'warning'; readonly stage: StageName; readonly message: string }
+  /** Latents after one sampler step, for previews: float32 [1, 4, frames, height/8, width/8]. Left out of NDJSON. */
+  | {
+      readonly type: 'latents';
+      readonly stage: StageName;
+      readonly step: number;
+      readonly shape: readonly number[];
+      readonly data: Float32Array;
+    }
+  | {
+      readonly type: 'check';
+      readonly stage: 'verify';
+      readonly id: string;
+      readonly verdict: CheckVerdict;
+      readonly reason: string;
+      readonly seconds: number;
+    }
+  | { readonly type: 'stage-finished'; readonly stage: StageName; readonly milliseconds: number; readonly summary: string };
+
+/** What every stage is: it yields events and returns its result. */
+export type Stage<Result> = AsyncGenerator<Event, Result, void>;
+
+/** Runs a stage to its end, handing each event to `onEvent`, and returns its result. */
+export async function drain<Result>(stage: Stage<Result>, onEvent?: (event: Event) => void): Promise<Result> {
+  for (;;) {
+    const next = await stage.next();
+    if (next.done) return next.value;
+    onEvent?.(next.value);
+  }
+}

@@ -1,0 +1,74 @@
+/** The config files of a package, as diffusers, transformers and optimum look for them. */
+import type { Plan } from '../merge/plan.ts';
+
+/** Fields and defaults are those of this diffusers release. */
+const DIFFUSERS_VERSION = '0.42.1';
+
+export function unetConfigJson(plan: Plan) {
+  const { config } = plan.unet;
+  const type = (name: string, cross: boolean) => `${cross ? 'CrossAttn' : ''}${name}Motion`;
+  return {
+    _class_name: 'UNetMotionModel',
+    _diffusers_version: DIFFUSERS_VERSION,
+    sample_size: config.sample_size,
+    in_channels: config.in_channels,
+    out_channels: config.out_channels,
+    down_block_types: config.cross_attention.map((cross) => type('DownBlock', cross)),
+    up_block_types: config.cross_attention.toReversed().map((cross) => type('UpBlock', cross)),
+    block_out_channels: config.block_out_channels,
+    layers_per_block: config.layers_per_block,
+    downsample_padding: 1,
+    mid_block_scale_factor: 1,
+    act_fn: 'silu',
+    norm_num_groups: config.norm_num_groups,
+    norm_eps: config.norm_eps,
+    cross_attention_dim: config.cross_attention_dim,
+    use_linear_projection: config.use_linear_projection,
+    num_attention_heads: oneOrAll(config.num_attention_heads),
+    motion_num_attention_heads: oneOrAll(config.num_attention_heads),
+    motion_max_seq_length: plan.motion.positions,
+    use_motion_mid_block: plan.motion.mid,
+  };
+}
+
+function oneOrAll(values: readonly number[]): number | readonly number[] {
+  return values.every((value) => value === values[0]) ? (values[0] as number) : values;
+}
+
+/** diffusers' LCMScheduler: the noise of the base, the schedule and the steps of the recipe. */
+export function schedulerConfigJson({ scheduler, recipe: { sampler } }: Plan) {
+  return {
+    _class_name: 'LCMScheduler',
+    _diffusers_version: DIFFUSERS_VERSION,
+    num_train_timesteps: scheduler.num_train_timesteps,
+    beta_start: scheduler.beta_start,
+    beta_end: scheduler.beta_end,
+    beta_schedule: sampler.beta_schedule,
+    original_inference_steps: sampler.original_steps,
+    prediction_type: 'epsilon',
+    timestep_scaling: 10,
+    trained_betas: null,
+    clip_sample: false,
+    clip_sample_range: 1,
+    set_alpha_to_one: true,
+    steps_offset: 0,
+    thresholding: false,
+    dynamic_thresholding_ratio: 0.995,
+    sample_max_value: 1,
+    timestep_spacing: 'leading',
+    rescale_betas_zero_snr: false,
+  };
+}
+
+export const MODEL_INDEX = {
+  _class_name: 'AnimateDiffPipeline',
+  _diffusers_version: DIFFUSERS_VERSION,
+  scheduler: ['diffusers', 'LCMScheduler'],
+  text_encoder: ['diffusers', 'OnnxRuntimeModel'],
+  tokenizer: ['transformers', 'CLIPTokenizer'],
+  unet: ['diffusers', 'OnnxRuntimeModel'],
+  vae_decoder: ['diffusers', 'OnnxRuntimeModel'],
+} as const;
+
+/** Files of the tokenizer that a package carries; the first two it cannot do without. */
+export const TOKENIZER_FILES = ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json'] as const;

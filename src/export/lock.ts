@@ -1,0 +1,99 @@
+/**
+ * lcm-merge.lock.json: everything that decided a package's bytes. No paths of the machine and no times, so that equal
+ * inputs give equal locks.
+ */
+import { basename, dirname, relative } from 'node:path';
+import type { Component } from '../architecture/names.ts';
+import type { Accounting } from '../merge/account.ts';
+import type { Plan, PlannedFile } from '../merge/plan.ts';
+import type { Recipe } from '../recipe/schema.ts';
+import { VERSION } from '../version.ts';
+
+export const LOCK_FILE = 'lcm-merge.lock.json';
+
+export interface FileDigest {
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+export interface LockedInput extends FileDigest {
+  readonly role: string;
+  /** Name of the file, without the folders of the machine it was on. */
+  readonly file: string;
+  readonly container: PlannedFile['container'];
+  readonly accounting: Accounting;
+  readonly modules?: PlannedFile['modules'];
+  readonly ranks?: PlannedFile['ranks'];
+  readonly alphas?: PlannedFile['alphas'];
+}
+
+export interface Lock {
+  readonly lock_version: 1;
+  readonly tool: { readonly name: 'lcm-merge'; readonly version: string };
+  readonly name: string;
+  readonly recipe: Omit<Recipe, 'file' | 'text' | 'publish'>;
+  readonly strengths: { readonly alpha: readonly number[]; readonly beta: number; readonly gamma: number };
+  readonly inputs: readonly LockedInput[];
+  /** How many tensors of each component each rule made. */
+  readonly rules: Readonly<Record<Component, Readonly<Record<string, number>>>>;
+  readonly motion: { readonly mid: boolean; readonly positions: number };
+  /** Every file of the package but this one, the verification and what it is read with later. */
+  readonly outputs: Readonly<Record<string, FileDigest>>;
+}
+
+export function makeLock(
+  plan: Plan,
+  digests: { readonly inputs: readonly FileDigest[]; readonly outputs: Readonly<Record<string, FileDigest>> },
+): Lock {
+  const { recipe } = plan;
+  return {
+    lock_version: 1,
+    tool: { name: 'lcm-merge', version: VERSION },
+    name: recipe.name,
+    recipe: withoutPaths(recipe),
+    strengths: {
+      alpha: recipe.personalized.map((source) => source.alpha),
+      beta: recipe.lcm?.beta ?? 0,
+      gamma: recipe.motion.gamma,
+    },
+    inputs: plan.files.map(({ role, path, container, accounting, modules, ranks, alphas }, i) => ({
+      role,
+      file: fileName(recipe, role, path),
+      ...(digests.inputs[i] as FileDigest),
+      container,
+      accounting,
+      ...(modules && { modules }),
+      ...(ranks && { ranks }),
+      ...(alphas && { alphas }),
+    })),
+    rules: { unet: countRules(plan, 'unet'), text_encoder: countRules(plan, 'text_encoder'), vae_decoder: countRules(plan, 'vae_decoder') },
+    motion: { mid: plan.motion.mid, positions: plan.motion.positions },
+    outputs: Object.fromEntries(Object.entries(digests.outputs).sort(([a], [b]) => (a < b ? -1 : 1))),
+  };
+}
+
+/** The rule that makes a tensor: `base`, `motion`, `motion·γ`, `positional-encoding`, with one `+ kind` per term. */
+function countRules(plan: Plan, component: Component): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const { source, terms } of plan.tensors[component].map((tensor) => tensor)) {
+    const origin = source === null ? 'positional-encoding' : (plan.files[source.file]?.role ?? 'base');
+    const rule = [origin, ...terms.map((term) => `${term.kind} of ${plan.files[term.file]?.role}`)].join(' + ');
+    counts[rule] = (counts[rule] ?? 0) + 1;
+  }
+  return counts;
+}
+
+function withoutPaths({ file: _file, text: _text, publish: _publish, base, personalized, lcm, motion, ...rest }: Recipe): Lock['recipe'] {
+  return {
+    ...rest,
+    base: Object.fromEntries(Object.entries(base).map(([key, path]) => [key, basename(path)])) as unknown as Recipe['base'],
+    personalized: personalized.map((source) => ({ ...source, lora: basename(source.lora) })),
+    ...(lcm && { lcm: { ...lcm, lora: basename(lcm.lora) } }),
+    motion: { ...motion, module: basename(motion.module) },
+  };
+}
+
+function fileName(recipe: Recipe, role: string, path: string): string {
+  const inBase = relative(dirname(recipe.base.model), path);
+  return role.startsWith('base.') && !inBase.startsWith('..') ? inBase : basename(path);
+}

@@ -1,0 +1,42 @@
+/** The package's README.md: what was merged, how to run it; metadata in the header as the Hugging Face Hub reads it. */
+import { basename } from 'node:path';
+import type { Plan } from '../merge/plan.ts';
+import { VERSION } from '../version.ts';
+
+export function modelCard(plan: Plan): string {
+  const { recipe } = plan;
+  const { output, sampler, verify } = recipe;
+  const rows = [
+    ['base', basename(recipe.base.model), 'w₀'],
+    ...recipe.personalized.map((p) => ['personalized', basename(p.lora), `α = ${p.alpha} (text encoder ${p.text_encoder}), ${p.scale}`]),
+    ...(recipe.lcm ? [['image LCM', basename(recipe.lcm.lora), `β = ${recipe.lcm.beta}, ${recipe.lcm.scale}`]] : []),
+    ['motion', basename(recipe.motion.module), `γ = ${recipe.motion.gamma} (${recipe.motion.mode}), GroupNorm ${recipe.motion.norm}`],
+  ];
+  return `---
+library_name: onnx
+pipeline_tag: text-to-video
+tags: [onnx, animatediff, animatelcm, lcm, text-to-video, lcm-merge]
+---
+
+# ${recipe.name}
+
+A text-to-video model in ONNX: ${output.frames} frames of ${output.width}×${output.height} in ${sampler.steps} LCM steps, ${output.dtype}.
+Merged by lcm-merge ${VERSION} as w' = w₀ + α·τ_personalized + β·τ_image + γ·τ_video (AnimateLCM, arXiv 2402.00769).
+
+| part | file | strength |
+|---|---|---|
+${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
+
+\`lcm-merge.lock.json\` lists every input with its SHA-256 and every rule with its counts; \`verification/report.html\` says what was checked.
+
+## Run
+
+\`\`\`sh
+lcm-merge run . --prompt "${verify.prompt.replaceAll(/["\\`$]/g, '\\$&')}" --seed ${verify.seed} --steps ${sampler.steps} -o out
+\`\`\`
+
+\`unet/model.onnx\` takes \`sample\` float32 [B, 4, F, h, w], \`timestep\` int64 [] and \`encoder_hidden_states\` float32 [B, 77, ${plan.unet.config.cross_attention_dim}]
+and gives the noise prediction \`out_sample\`. Sample it with diffusers' LCMScheduler and \`scheduler/scheduler_config.json\`; divide the
+latents by ${plan.vae.scaling_factor} before \`vae_decoder/model.onnx\`.
+`;
+}

@@ -1,0 +1,108 @@
+/**
+ * Bakes a plan into a package: graphs, weights, configs, tokenizer, lock. It writes into a folder that is given to it and
+ * must be new; whoever gives it decides when the result becomes visible (staging.ts).
+ */
+import { mkdir, open, readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Stage } from '../events.ts';
+import { openBake, type TensorRequest } from '../merge/bake.ts';
+import type { Plan, PlannedTensor } from '../merge/plan.ts';
+import { serializeModel } from '../onnx/proto.ts';
+import { VERSION } from '../version.ts';
+import { MODEL_INDEX, schedulerConfigJson, TOKENIZER_FILES } from './configs.ts';
+import { digestBytes, digestFile } from './digest.ts';
+import { COMPONENT_EXPORTS } from './graphs.ts';
+import { type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
+import { modelCard } from './model-card.ts';
+import { layOutWeights, writeWeights } from './weight-file.ts';
+
+export interface BakedPackage {
+  readonly folder: string;
+  readonly lock: Lock;
+  /** Bytes of all files. */
+  readonly bytes: number;
+}
+
+const WEIGHTS_NAME = 'model.onnx_data';
+
+/**
+ * Writes the package that `plan` describes into the empty folder `into`.
+ * @throws MergeError for a value that is not finite or out of range; what the file system says when it is full.
+ */
+export async function* bake(plan: Plan, { into, signal }: { into: string; signal?: AbortSignal | undefined }): Stage<BakedPackage> {
+  const started = performance.now();
+  yield { type: 'stage-started', stage: 'bake', subject: plan.recipe.name };
+  const outputs: Record<string, FileDigest> = {};
+  const put = async (file: string, content: Uint8Array | string | object) => {
+    const data =
+      content instanceof Uint8Array ? content : Buffer.from(typeof content === 'string' ? content : `${JSON.stringify(content, null, 2)}\n`);
+    await writeSynced(join(into, file), data);
+    outputs[file] = digestBytes(data);
+  };
+
+  const components = COMPONENT_EXPORTS.map((row) => {
+    const graph = row.graph(plan);
+    return { ...row, graph, layout: layOutWeights(graph) };
+  });
+  const total = components.reduce((sum, { layout }) => sum + layout.bytes, 0);
+  let done = 0;
+  await using session = await openBake(plan);
+  for (const { component, folder, graph, layout, config } of components) {
+    const external = new Map(layout.entries.map((entry) => [entry.name, entry]));
+    await put(
+      `${folder}/model.onnx`,
+      serializeModel(graph, { location: WEIGHTS_NAME, external, metadata: graphMetadata(plan), producerVersion: VERSION }),
+    );
+    const byName = new Map(plan.tensors[component].map((tensor) => [tensor.name, tensor]));
+    const requests = layout.entries.map((entry): TensorRequest => ({
+      tensor: byName.get(entry.name) as PlannedTensor,
+      transposed: entry.layout === 'transposed',
+    }));
+    const file = `${folder}/${WEIGHTS_NAME}`;
+    const writing = writeWeights(join(into, file), layout, session.tensors(requests, signal));
+    let step = await writing.next();
+    for (; !step.done; step = await writing.next()) {
+      done += step.value.length;
+      yield { type: 'progress', stage: 'bake', done, total, unit: 'bytes', detail: step.value.name };
+    }
+    outputs[file] = { sha256: step.value, bytes: layout.bytes };
+    const made = config(plan);
+    await put(`${folder}/config.json`, typeof made === 'string' ? new Uint8Array(await readFile(made)) : made);
+  }
+
+  for (const name of TOKENIZER_FILES) {
+    const source = join(plan.config_folder, 'tokenizer', name);
+    const data = await readFile(source).catch((error: NodeJS.ErrnoException) => {
+      if (error.code === 'ENOENT') return undefined; // the plan has seen to it that the required ones are there
+      throw error;
+    });
+    if (data) await put(`tokenizer/${name}`, new Uint8Array(data));
+  }
+  await put('scheduler/scheduler_config.json', schedulerConfigJson(plan));
+  await put('model_index.json', MODEL_INDEX);
+  await put('README.md', modelCard(plan));
+
+  const inputs: FileDigest[] = [];
+  for (const file of plan.files) inputs.push(await digestFile(file.path, signal));
+  const lock = makeLock(plan, { inputs, outputs });
+  await writeSynced(join(into, LOCK_FILE), Buffer.from(`${JSON.stringify(lock, null, 2)}\n`));
+  const bytes = Object.values(outputs).reduce((sum, file) => sum + file.bytes, 0);
+  yield {
+    type: 'stage-finished',
+    stage: 'bake',
+    milliseconds: performance.now() - started,
+    summary: `${Object.values(plan.tensors).flat().length} tensors, ${bytes} bytes`,
+  };
+  return { folder: into, lock, bytes };
+}
+
+function graphMetadata(plan: Plan): Record<string, string> {
+  return { 'lcm-merge.name': plan.recipe.name, 'lcm-merge.motion_norm': plan.recipe.motion.norm };
+}
+
+async function writeSynced(path: string, data: Uint8Array): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await using file = await open(path, 'wx');
+  await file.writeFile(data);
+  await file.sync();
+}

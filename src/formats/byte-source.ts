@@ -1,0 +1,131 @@
+/**
+ * Random access to bytes, the only way the readers see a file: a size and ranges of it. Nothing is cached or read ahead,
+ * so what an operation costs is the sum of its `read` calls.
+ */
+
+import { type FileHandle, open, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { FormatError, InputMissingError, IoError } from '../errors.ts';
+import { formatError } from './format-error.ts';
+
+export interface ByteSource extends AsyncDisposable {
+  /** The path, as errors show it. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /**
+   * Exactly the bytes [offset, offset + length), in memory that belongs to the caller.
+   * Throws FormatError when the range is not inside the source, IoError when it cannot be read.
+   */
+  read(offset: number, length: number): Promise<Uint8Array>;
+}
+
+/** One read(2) moves at most 2 GiB − 4 KiB on Linux; pieces of this size already reach the speed of the page cache. */
+const PIECE = 64 << 20;
+
+const MISSING = new Set(['ENOENT', 'ENOTDIR']);
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  EROFS: 'the file system is read-only',
+  ENOSPC: 'no space is left on the device; free some or choose another place',
+  EDQUOT: 'the disk quota is used up',
+  EMFILE: 'too many files are open in this process',
+  ENFILE: 'too many files are open on this machine',
+  ENAMETOOLONG: 'the name is too long for the file system',
+  ELOOP: 'its symbolic links lead in a circle',
+  ENOENT: 'its folder does not exist',
+  ENOTDIR: 'a part of its path is a file, not a folder',
+  EISDIR: 'it is a folder',
+  EIO: 'the device reports an error',
+};
+
+/** An IoError for what `node:fs` threw while doing `action` ("read", "write" …) to `path`. */
+export function ioError(action: string, path: string, cause: unknown): IoError {
+  const code = codeOf(cause);
+  const reason = (code && REASONS[code]) ?? (cause instanceof Error ? cause.message : String(cause));
+  return new IoError(`${path}: cannot ${action} it: ${reason}.`, { file: path }, { cause });
+}
+
+/** Opens a regular file for reading. Throws InputMissingError, FormatError (folder, device) or IoError (permission …). */
+export async function openFile(path: string): Promise<ByteSource> {
+  let handle: FileHandle | undefined;
+  try {
+    const kind = await stat(path); // before open, which would wait for ever on a FIFO
+    if (kind.isDirectory()) throw formatError(path, 'a folder; a file was expected here.');
+    if (!kind.isFile()) {
+      throw formatError(path, 'not a regular file but a device, pipe or socket; copy it into one.');
+    }
+    handle = await open(path, 'r');
+    return fileSource(path, handle, (await handle.stat()).size);
+  } catch (error) {
+    await handle?.close();
+    if (error instanceof FormatError) throw error;
+    if (MISSING.has(codeOf(error) ?? '')) {
+      throw new InputMissingError(`${path}: there is no such file (looked for ${resolve(path)}).`, { file: path });
+    }
+    throw ioError('open', path, error);
+  }
+}
+
+function fileSource(name: string, handle: FileHandle, size: number): ByteSource {
+  return {
+    name,
+    size,
+    async read(offset, length) {
+      checkRange(name, size, offset, length);
+      // Unlike `new Uint8Array(length)` this does not write zeros over pages that the read fills anyway.
+      const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+      for (let done = 0; done < length; ) {
+        const piece = Math.min(PIECE, length - done);
+        const { bytesRead } = await handle.read(bytes, done, piece, offset + done).catch((error: unknown) => {
+          throw ioError('read', name, error);
+        });
+        if (bytesRead === 0) {
+          throw new IoError(
+            `${name}: it had ${size} bytes when it was opened and now ends at byte ${offset + done}; something is writing to it. Try again when that is done.`,
+            { file: name, offset: offset + done },
+          );
+        }
+        done += bytesRead;
+      }
+      return bytes;
+    },
+    [Symbol.asyncDispose]: () => handle.close(),
+  };
+}
+
+/** The same over bytes that are in memory already. */
+export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
+  const size = bytes.byteLength;
+  return {
+    name,
+    size,
+    async read(offset, length) {
+      checkRange(name, size, offset, length);
+      return new Uint8Array(bytes.subarray(offset, offset + length));
+    },
+    async [Symbol.asyncDispose]() {},
+  };
+}
+
+function checkRange(name: string, size: number, offset: number, length: number): void {
+  if (
+    Number.isSafeInteger(offset) &&
+    Number.isSafeInteger(length) &&
+    offset >= 0 &&
+    length >= 0 &&
+    offset + length <= size
+  )
+    return;
+  throw formatError(
+    name,
+    `${length} bytes were expected at byte ${offset}, but the file has ${size} bytes; it is truncated or damaged.`,
+    { offset },
+  );
+}
+
+function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+}

@@ -1,0 +1,144 @@
+/**
+ * Executes a plan tensor by tensor: read the source, add its terms, round once, check. One tensor and its LoRA factors are in
+ * memory at a time (and the next one's bytes, read ahead), whatever the size of the model.
+ */
+import { MergeError } from '../errors.ts';
+import { fromFloat32, toFloat32 } from '../formats/dtype.ts';
+import { openTensorFile, readTensor, type TensorFile } from '../formats/tensor-file.ts';
+import { firstNonFinite } from './finite.ts';
+import { createMerger, type Merger } from './gemm.ts';
+import { positionalEncoding } from './motion.ts';
+import type { Plan, PlannedTensor } from './plan.ts';
+
+export interface TensorRequest {
+  readonly tensor: PlannedTensor;
+  /** Ask for a Linear weight as `[in, out]`. */
+  readonly transposed: boolean;
+}
+
+export interface BakeSession extends AsyncDisposable {
+  /** The merged tensors in the order asked for, as little-endian bytes of the recipe's dtype. */
+  tensors(requests: Iterable<TensorRequest>, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
+}
+
+/** What stands in memory before the arithmetic: sources as float32. */
+interface Operands {
+  readonly weight: Float32Array;
+  readonly products: readonly { up: Float32Array; down: Float32Array; rank: number; scale: number }[];
+}
+
+/**
+ * Opens the plan's files and checks the stored positional encodings.
+ * @throws MergeError when a stored positional encoding is no sinusoid.
+ */
+export async function openBake(plan: Plan): Promise<BakeSession> {
+  await using stack = new AsyncDisposableStack();
+  const files: TensorFile[] = [];
+  for (const file of plan.files) files.push(stack.use(await openTensorFile(file.path)));
+  const merger = stack.use(await createMerger(plan.recipe.output.dtype === 'fp16' ? 'float16' : 'float32'));
+  await checkPositionalEncodings(plan, files);
+  const opened = stack.move();
+  return {
+    async *tensors(requests, signal) {
+      const queue = [...requests];
+      let ahead = queue[0] && readOperands(files, queue[0].tensor);
+      for (const [i, request] of queue.entries()) {
+        signal?.throwIfAborted();
+        const operands = await (ahead as Promise<Operands>);
+        const next = queue[i + 1];
+        ahead = next && readOperands(files, next.tensor);
+        ahead?.catch(() => undefined); // handled when it is awaited
+        yield await mergeTensor(plan, merger, request, operands);
+      }
+    },
+    [Symbol.asyncDispose]: () => opened.disposeAsync(),
+  };
+}
+
+async function mergeTensor(plan: Plan, merger: Merger, { tensor, transposed }: TensorRequest, operands: Operands): Promise<Uint8Array> {
+  const { shape, gain } = tensor;
+  const rows = shape[0] as number;
+  const columns = operands.weight.length / rows;
+  const products = operands.products;
+  const data =
+    products.length === 0 && !transposed
+      ? fromFloat32(gain === 1 ? operands.weight : operands.weight.map((x) => x * gain), DTYPE[plan.recipe.output.dtype])
+      : await merger.merge({ weight: operands.weight, rows, columns, gain, products, transposed });
+  const bad = firstNonFinite(data, plan.recipe.output.dtype);
+  if (bad >= 0) throw nonFinite(plan, tensor, operands, bad);
+  return data;
+}
+
+const DTYPE = { fp16: 'F16', fp32: 'F32' } as const;
+
+async function readOperands(files: readonly TensorFile[], tensor: PlannedTensor): Promise<Operands> {
+  const { source, shape, terms } = tensor;
+  const weight = source ? await readFloat32(files, source.file, source.tensor) : positionalEncoding(shape[1] as number, shape[2] as number);
+  const products = await Promise.all(
+    // a strength of 0 is accounted for in the plan and costs nothing here
+    terms
+      .filter((term) => term.scale !== 0)
+      .map(async ({ file, up, down, rank, scale }) => ({
+        up: await readFloat32(files, file, up),
+        down: await readFloat32(files, file, down),
+        rank,
+        scale,
+      })),
+  );
+  return { weight, products };
+}
+
+export async function readFloat32(files: readonly TensorFile[], file: number, name: string): Promise<Float32Array> {
+  const entry = files[file]?.tensors.get(name);
+  if (!entry) throw new RangeError(`The plan names the tensor ${name} of file ${file}, which is not there.`);
+  return toFloat32(await readTensor(files[file] as TensorFile, entry), entry.dtype);
+}
+
+/** Tells whether an input was already broken or the sum left fp16's range, and names the file. */
+function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Operands, element: number): MergeError {
+  const file = (index: number | undefined) => plan.files[index ?? -1]?.path ?? 'the positional encoding';
+  const broken = (values: Float32Array) => values.findIndex((x) => !Number.isFinite(x));
+  const inputs = [
+    { values: weight, path: file(tensor.source?.file), name: tensor.source?.tensor ?? tensor.name },
+    ...tensor.terms
+      .filter((term) => term.scale !== 0)
+      .flatMap((term, i) => [
+        { values: products[i]?.up ?? new Float32Array(), path: file(term.file), name: term.up },
+        { values: products[i]?.down ?? new Float32Array(), path: file(term.file), name: term.down },
+      ]),
+  ];
+  for (const { values, path, name } of inputs) {
+    const at = broken(values);
+    if (at >= 0) {
+      return new MergeError(`${path}: ${name} holds ${values[at]} at element ${at} of ${values.length}. The file is damaged; get a sound copy.`, {
+        file: path,
+        tensor: name,
+      });
+    }
+  }
+  return new MergeError(
+    `The merged ${tensor.name} leaves the range of fp16 (±65504) at its element ${element}. Lower the strengths, or ask for output.dtype: fp32.`,
+    { tensor: tensor.name, file: file(tensor.source?.file) },
+  );
+}
+
+/** fp16 rounding of a sine is below 2.5e-4, bf16's below 2e-3; anything farther off is another encoding. */
+const SINUSOID_TOLERANCE = 4e-3;
+
+async function checkPositionalEncodings(plan: Plan, files: readonly TensorFile[]): Promise<void> {
+  const index = plan.files.findIndex((file) => file.role === 'motion');
+  for (const name of plan.motion.stored_positional_encodings) {
+    const stored = await readFloat32(files, index, name);
+    const channels = files[index]?.tensors.get(name)?.shape.at(-1) ?? 0;
+    const expected = positionalEncoding(stored.length / channels, channels);
+    const at = stored.findIndex((x, i) => !(Math.abs(x - (expected[i] as number)) <= SINUSOID_TOLERANCE));
+    if (at >= 0) {
+      const path = plan.files[index]?.path ?? '';
+      throw new MergeError(
+        `${path}: ${name} is not AnimateDiff's sinusoid: row ${Math.floor(at / channels)}, channel ${at % channels} is ${stored[at]}, ` +
+          `the formula gives ${expected[at]}. This version makes sinusoidal encodings only.`,
+        { file: path, tensor: name },
+      );
+    }
+  }
+}

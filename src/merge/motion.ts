@@ -1,0 +1,108 @@
+/**
+ * Motion modules as AnimateDiff and AnimateLCM ship them: which tensor is which parameter, how long the positional
+ * encoding is, and what γ multiplies. Sources: AnimateDiff motion_module.py and utils/util.py; reference: formats.md §1b.
+ */
+import { animateDiffName } from '../architecture/names.ts';
+import type { ModelParameter } from '../architecture/parameters.ts';
+import { MergeError } from '../errors.ts';
+import type { TensorFile } from '../formats/tensor-file.ts';
+import type { Recipe } from '../recipe/schema.ts';
+import type { Account } from './account.ts';
+
+/** Rows that AnimateLCM's own code makes when the file has no encoding (animatelcm/models/motion_module.py). */
+const DEFAULT_POSITIONS = 64;
+
+const POSITIONAL = /\.pos_(encoder|embed)\.pe$/;
+
+export interface MotionLayout {
+  /** Does the file have a module for the middle block? */
+  readonly mid: boolean;
+  /** Rows of the positional encoding. */
+  readonly positions: number;
+  /** Tensor names as the tables have them → names in the file (training checkpoints prefix `module.`). */
+  readonly tensors: ReadonlyMap<string, string>;
+}
+
+/** @throws MergeError when the file holds no motion modules. */
+export function motionLayout(file: TensorFile): MotionLayout {
+  const tensors = new Map([...file.tensors.keys()].map((name) => [name.replace(/^module\./, ''), name]));
+  if (![...tensors.keys()].some((name) => name.includes('.motion_modules.'))) {
+    throw new MergeError(
+      `${file.source.name} holds no motion modules: none of its ${file.tensors.size} tensors is named …motion_modules.N…. ` +
+        'motion.module wants a file like AnimateLCM_sd15_t2v.ckpt or mm_sd_v15_v2.ckpt.',
+      { file: file.source.name },
+    );
+  }
+  const stored = [...file.tensors.values()].find((entry) => POSITIONAL.test(entry.name));
+  return {
+    mid: [...tensors.keys()].some((name) => name.startsWith('mid_block.motion_modules.')),
+    positions: stored?.shape.at(-2) ?? DEFAULT_POSITIONS,
+    tensors,
+  };
+}
+
+/** Tensors of stored positional encodings; they are compared with the sinusoid, then recomputed. */
+export function storedPositionalEncodings(file: TensorFile): string[] {
+  return [...file.tensors.keys()].filter((name) => POSITIONAL.test(name));
+}
+
+/**
+ * Finds the tensor of every motion parameter.
+ * @throws MergeError naming what is missing or has another shape.
+ */
+export function matchMotion(
+  parameters: readonly ModelParameter[],
+  file: TensorFile,
+  layout: MotionLayout,
+  account: Account,
+): Map<string, string> {
+  const path = file.source.name;
+  const found = new Map<string, string>();
+  for (const { name, shape, kind } of parameters) {
+    if (kind === 'positional-encoding') continue;
+    const tensor = layout.tensors.get(animateDiffName(name)) ?? layout.tensors.get(name);
+    const entry = tensor === undefined ? undefined : file.tensors.get(tensor);
+    if (!entry) {
+      throw new MergeError(`${path} lacks ${animateDiffName(name)} [${shape}]; a motion module for this base has it.`, {
+        file: path,
+        tensor: animateDiffName(name),
+      });
+    }
+    if (entry.shape.join() !== shape.join()) {
+      throw new MergeError(
+        `${path}: ${entry.name} has the shape [${entry.shape}], the base's UNet calls for [${shape}]. The motion module was made for a model of another width.`,
+        { file: path, tensor: entry.name },
+      );
+    }
+    found.set(name, entry.name);
+    account.apply(entry.name);
+  }
+  for (const tensor of storedPositionalEncodings(file)) account.ignore('positional-encoding', tensor);
+  return found;
+}
+
+/**
+ * What γ multiplies. `residual`: weight and bias of each module's proj_out, exact and linear in γ (diffusers:
+ * out = proj_out(h) + residual). `weights`: every motion parameter, equation 2 of AnimateLCM read literally.
+ */
+export function motionGain({ gamma, mode }: Pick<Recipe['motion'], 'gamma' | 'mode'>, name: string): number {
+  return mode === 'weights' || /\.motion_modules\.\d+\.proj_out\.(weight|bias)$/.test(name) ? gamma : 1;
+}
+
+/**
+ * AnimateDiff's positional encoding `[1, positions, channels]`: sin(p·f_i) on even, cos(p·f_i) on odd channels,
+ * f_i = 10000^(−2i/channels), computed in float32 steps as PyTorch does.
+ */
+export function positionalEncoding(positions: number, channels: number): Float32Array {
+  const table = new Float32Array(positions * channels);
+  const step = Math.fround(-Math.log(10000) / channels);
+  for (let i = 0; i < channels / 2; i += 1) {
+    const frequency = Math.fround(Math.exp(Math.fround(2 * i * step)));
+    for (let p = 0; p < positions; p += 1) {
+      const angle = Math.fround(p * frequency);
+      table[p * channels + 2 * i] = Math.sin(angle);
+      table[p * channels + 2 * i + 1] = Math.cos(angle);
+    }
+  }
+  return table;
+}

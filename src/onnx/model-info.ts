@@ -1,0 +1,95 @@
+/** What a model.onnx says of itself: inputs, outputs, opsets, operators, initializers. Reads the proto only, never the weights. */
+import { readFile } from 'node:fs/promises';
+import onnxProto from 'onnx-proto';
+import { FormatError, InputMissingError } from '../errors.ts';
+
+const { onnx } = onnxProto;
+
+export interface TensorInfo {
+  readonly name: string;
+  /** ONNX name of the element type: FLOAT, FLOAT16, INT64 … */
+  readonly type: string;
+  readonly shape: readonly (number | string)[];
+}
+
+export interface InitializerInfo extends TensorInfo {
+  readonly shape: readonly number[];
+  /** Present for external data. */
+  readonly external?: { readonly location: string; readonly offset: number; readonly length: number };
+}
+
+export interface ModelInfo {
+  readonly irVersion: number;
+  readonly producer: string;
+  readonly opsets: Readonly<Record<string, number>>;
+  readonly inputs: readonly TensorInfo[];
+  readonly outputs: readonly TensorInfo[];
+  /** How many nodes of each operator, by `domain:OpType` (default domain without prefix). */
+  readonly operators: Readonly<Record<string, number>>;
+  readonly initializers: readonly InitializerInfo[];
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** @throws InputMissingError when there is no such file; FormatError when it is no ONNX model. */
+export async function readModelInfo(path: string): Promise<ModelInfo> {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw new InputMissingError(`The graph ${path} cannot be read (${error.code ?? error.message}).`, { file: path });
+  });
+  try {
+    return describe(onnx.ModelProto.decode(bytes));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new FormatError(`${path} is not a readable ONNX model: ${reason}.`, { file: path }, { cause: error });
+  }
+}
+
+function describe(model: InstanceType<typeof onnx.ModelProto>): ModelInfo {
+  const graph = model.graph;
+  if (!graph) throw new FormatError('it carries no graph');
+  const operators: Record<string, number> = {};
+  for (const node of graph.node ?? []) {
+    const key = node.domain ? `${node.domain}:${node.opType}` : String(node.opType);
+    operators[key] = (operators[key] ?? 0) + 1;
+  }
+  const isWeight = new Set((graph.initializer ?? []).map((tensor) => tensor.name));
+  return {
+    irVersion: Number(model.irVersion),
+    producer: `${model.producerName} ${model.producerVersion}`.trim(),
+    opsets: Object.fromEntries((model.opsetImport ?? []).map((o) => [o.domain ?? '', Number(o.version)])),
+    inputs: (graph.input ?? []).filter((value) => !isWeight.has(value.name)).map(tensorInfo),
+    outputs: (graph.output ?? []).map(tensorInfo),
+    operators,
+    initializers: (graph.initializer ?? []).map((tensor) => {
+      const entries = new Map((tensor.externalData ?? []).map((entry) => [entry.key, entry.value ?? '']));
+      const location = entries.get('location');
+      return {
+        name: tensor.name ?? '',
+        type: onnx.TensorProto.DataType[tensor.dataType ?? 0] ?? String(tensor.dataType),
+        shape: (tensor.dims ?? []).map(Number),
+        ...(location === undefined
+          ? {}
+          : { external: { location, offset: Number(entries.get('offset') ?? 0), length: Number(entries.get('length') ?? 0) } }),
+      };
+    }),
+    metadata: Object.fromEntries((model.metadataProps ?? []).map((p) => [p.key ?? '', p.value ?? ''])),
+  };
+}
+
+interface ValueInfoLike {
+  readonly name?: string | null;
+  readonly type?: {
+    readonly tensorType?: {
+      readonly elemType?: number | null;
+      readonly shape?: { readonly dim?: readonly { readonly dimValue?: unknown; readonly dimParam?: string | null }[] | null } | null;
+    } | null;
+  } | null;
+}
+
+function tensorInfo(value: ValueInfoLike): TensorInfo {
+  const tensor = value.type?.tensorType;
+  return {
+    name: value.name ?? '',
+    type: onnx.TensorProto.DataType[tensor?.elemType ?? 0] ?? 'UNDEFINED',
+    shape: (tensor?.shape?.dim ?? []).map((dim) => dim.dimParam || Number(dim.dimValue ?? 0)),
+  };
+}

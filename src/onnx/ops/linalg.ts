@@ -1,0 +1,38 @@
+/** MatMul, Conv and the normalisations, each named exactly as in ONNX. */
+import { type Dim, emit, halved, type Scope, type Value } from '../graph.ts';
+import { broadcast } from './elementwise.ts';
+
+/** `[…, m, k] × […, k, n] → […, m, n]`; leading dimensions broadcast. */
+export function MatMul(s: Scope, a: Value, b: Value): Value {
+  const [k, n] = b.shape.slice(-2) as [Dim, Dim];
+  if (a.shape.at(-1) !== k) throw new RangeError(`MatMul in ${s.path}: [${a.shape}] × [${b.shape}] do not fit.`);
+  const batch = broadcast('MatMul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+  return emit(s, 'MatMul', [a, b], {}, a.type, [...batch, ...a.shape.slice(-2, -1), n]);
+}
+
+/**
+ * 2-D convolution of `[N, C, H, W]` with an OIHW weight. Kernels here are 1×1 without padding or 3×3 with `pads` 1,
+ * stride 1 or 2, which is all that SD1.5 has.
+ */
+export function Conv(s: Scope, x: Value, w: Value, b: Value, { stride = 1, pad = 0 } = {}): Value {
+  const [n, c, h, width] = x.shape as [Dim, Dim, Dim, Dim];
+  const [o, i, kh, kw] = w.shape as [number, number, number, number];
+  if (c !== i) throw new RangeError(`Conv in ${s.path}: input has ${c} channels, weight [${w.shape}] wants ${i}.`);
+  const length = (dim: Dim): Dim => (stride === 1 ? dim : halved(dim));
+  const attributes = { kernel_shape: [kh, kw], strides: [stride, stride], pads: [pad, pad, pad, pad] };
+  return emit(s, 'Conv', [x, w, b], attributes, x.type, [n, o, length(h), length(width)]);
+}
+
+/** Normalises each channel of `[N, C, …]` on its own; scale and bias are `[C]`. */
+export function InstanceNormalization(s: Scope, x: Value, scale: Value, b: Value, { epsilon = 1e-5 } = {}): Value {
+  return emit(s, 'InstanceNormalization', [x, scale, b], { epsilon: { float: epsilon } }, x.type, x.shape);
+}
+
+/** Normalises the last axis; the statistics are float32 whatever the type (stash_type 1). */
+export function LayerNormalization(s: Scope, x: Value, scale: Value, b: Value, { epsilon = 1e-5 } = {}): Value {
+  return emit(s, 'LayerNormalization', [x, scale, b], { axis: -1, epsilon: { float: epsilon } }, x.type, x.shape);
+}
+
+export function Softmax(s: Scope, x: Value, { axis = -1 } = {}): Value {
+  return emit(s, 'Softmax', [x], { axis }, x.type, x.shape);
+}

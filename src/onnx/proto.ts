@@ -1,0 +1,103 @@
+/**
+ * From a finished graph to the bytes of model.onnx (ONNX IR 10, opset 20, default domain), through onnx-proto and
+ * protobufjs. Parameters are always external data: the proto stays a few MB at most, below protobuf's 2 GB limit.
+ */
+import onnxProto from 'onnx-proto';
+import type { Attribute, ElementType, Graph, Value } from './graph.ts';
+
+const { onnx } = onnxProto;
+
+/** Opset 22 re-versioned Conv and InstanceNormalization out of reach of CUDA and DirectML kernels; 20 has Gelu (reference: onnx 1.30 kernels). */
+export const OPSET = 20;
+export const IR_VERSION = 10;
+
+export interface ExternalLocation {
+  readonly offset: number;
+  readonly length: number;
+}
+
+const DATA_TYPE: Record<ElementType, number> = {
+  float32: onnx.TensorProto.DataType.FLOAT,
+  float16: onnx.TensorProto.DataType.FLOAT16,
+  int64: onnx.TensorProto.DataType.INT64,
+};
+
+/**
+ * Serializes `graph`. `external` says where in the file `location` (a name beside the model) each parameter's bytes lie;
+ * every parameter must be in it. `metadata` becomes metadata_props.
+ */
+export function serializeModel(
+  graph: Graph,
+  options: {
+    readonly location?: string;
+    readonly external?: ReadonlyMap<string, ExternalLocation>;
+    readonly metadata?: Readonly<Record<string, string>>;
+    readonly producerVersion: string;
+  },
+): Uint8Array {
+  const model = onnx.ModelProto.create({
+    irVersion: IR_VERSION,
+    producerName: 'lcm-merge',
+    producerVersion: options.producerVersion,
+    opsetImport: [{ domain: '', version: OPSET }],
+    metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) => ({ key, value })),
+    graph: {
+      name: graph.name,
+      input: graph.inputs.map(valueInfo),
+      output: graph.outputs.map(valueInfo),
+      node: graph.nodes.map((node) => ({
+        name: node.name,
+        opType: node.opType,
+        input: [...node.inputs],
+        output: [...node.outputs],
+        attribute: Object.entries(node.attributes).map(([name, value]) => attribute(name, value)),
+      })),
+      initializer: [
+        ...[...graph.constants.values()].map((constant) => ({
+          name: constant.name,
+          dataType: DATA_TYPE[constant.type],
+          dims: [...constant.shape],
+          rawData: constant.data,
+        })),
+        ...[...graph.parameters.values()].map((parameter) => {
+          const place = options.external?.get(parameter.name);
+          if (!place) throw new RangeError(`No place in the weight file was given for the parameter ${parameter.name}.`);
+          return {
+            name: parameter.name,
+            dataType: DATA_TYPE[parameter.type],
+            dims: [...parameter.shape],
+            dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+            externalData: [
+              { key: 'location', value: options.location ?? '' },
+              { key: 'offset', value: String(place.offset) },
+              { key: 'length', value: String(place.length) },
+            ],
+          };
+        }),
+      ],
+    },
+  });
+  return onnx.ModelProto.encode(model).finish();
+}
+
+function valueInfo(value: Value) {
+  return {
+    name: value.name,
+    type: {
+      tensorType: {
+        elemType: DATA_TYPE[value.type],
+        shape: { dim: value.shape.map((dim) => (typeof dim === 'number' ? { dimValue: dim } : { dimParam: dim })) },
+      },
+    },
+  };
+}
+
+const utf8 = new TextEncoder();
+
+function attribute(name: string, value: Attribute) {
+  const { AttributeType } = onnx.AttributeProto;
+  if (typeof value === 'number') return { name, type: AttributeType.INT, i: value };
+  if (typeof value === 'string') return { name, type: AttributeType.STRING, s: utf8.encode(value) };
+  if ('float' in value) return { name, type: AttributeType.FLOAT, f: value.float };
+  return { name, type: AttributeType.INTS, ints: [...value] };
+}

@@ -1,0 +1,134 @@
+/**
+ * The validator's findings as sentences: which key, what was expected, what was found, what was probably meant.
+ */
+
+import type { z } from 'zod';
+import { nearest } from '../text/nearest.ts';
+import { quote } from '../text/quote.ts';
+import { type KeyPath, keyName } from './located-yaml.ts';
+
+export interface SchemaProblem {
+  readonly path: KeyPath;
+  /** Whether the key or its value is at fault. */
+  readonly part: 'key' | 'value';
+  readonly sentence: string;
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** One problem per key, in the order of the schema. `schema` is what the issues come from; they must carry their input. */
+export function describeIssues(issues: readonly Issue[], schema: z.core.$ZodType): readonly SchemaProblem[] {
+  const problems = new Map<string, SchemaProblem>();
+  for (const problem of issues.flatMap((issue) => describe(issue, schema))) {
+    const id = JSON.stringify(problem.path);
+    if (!problems.has(id)) problems.set(id, problem);
+  }
+  return [...problems.values()];
+}
+
+function describe(issue: Issue, schema: z.core.$ZodType): readonly SchemaProblem[] {
+  const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
+  if (issue.code === 'unrecognized_keys') {
+    const known = knownKeys(schema, path);
+    return issue.keys.map((key) => ({
+      path: [...path, key],
+      part: 'key',
+      sentence: `Unknown key ${keyName([...path, key])}. ${suggest(key, known) ?? `Known here: ${known.join(', ')}.`}`,
+    }));
+  }
+  const subject = path.length === 0 ? 'The recipe' : keyName(path);
+  if (issue.input === undefined) return [{ path, part: 'key', sentence: `The key ${subject} is missing.` }];
+  if (issue.code === 'invalid_union') {
+    // The branch that the value was meant for is the one whose type it has.
+    const meant = issue.errors.find((errors) => !errors.some((error) => isWrongType(error) && error.path.length === 0));
+    if (meant) return meant.flatMap((error) => describe({ ...error, path: [...issue.path, ...error.path] }, schema));
+  }
+  const suggestion =
+    issue.code === 'invalid_value' && typeof issue.input === 'string'
+      ? suggest(issue.input, issue.values.map(String))
+      : undefined;
+  const sentence = `${subject} ${complaint(issue)}.${suggestion ? ` ${suggestion}` : ''}`;
+  return [{ path, part: 'value', sentence }];
+}
+
+const isWrongType = (issue: Issue): issue is z.core.$ZodIssueInvalidType => issue.code === 'invalid_type';
+
+const suggest = (name: string, known: readonly string[]): string | undefined => {
+  const near = nearest(name, known);
+  return near === undefined ? undefined : `Did you mean ${quote(near)}?`;
+};
+
+const TYPE_NAMES: Readonly<Record<string, string>> = {
+  string: 'text',
+  number: 'a number',
+  int: 'a whole number',
+  array: 'a list',
+  object: 'a mapping',
+  record: 'a mapping',
+};
+
+/** NaN and the infinities are numbers to YAML. */
+const expectedOf = ({ expected, input }: z.core.$ZodIssueInvalidType): string =>
+  expected === 'number' && typeof input === 'number' ? 'a finite number' : (TYPE_NAMES[expected] ?? expected);
+
+const either = (names: readonly string[]): string =>
+  new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(names);
+
+/** What follows the key's name in the sentence. */
+function complaint(issue: Issue): string {
+  const found = `but ${describeValue(issue.input)} was found`;
+  switch (issue.code) {
+    case 'invalid_type':
+      return `must be ${expectedOf(issue)}, ${found}`;
+    case 'invalid_union': {
+      const types = issue.errors.flatMap((errors) => errors.filter(isWrongType).map(expectedOf));
+      return `must be ${either(types)}, ${found}`;
+    }
+    case 'invalid_value':
+      return `must be ${either(issue.values.map((value) => quote(String(value))))}, ${found}`;
+    case 'too_small':
+      return issue.origin === 'string' || issue.origin === 'array'
+        ? 'must not be empty'
+        : `must be at least ${issue.minimum}, ${found}`;
+    case 'too_big':
+      return issue.origin === 'string'
+        ? `must not be longer than ${issue.maximum} characters`
+        : `must be at most ${issue.maximum}, ${found}`;
+    case 'not_multiple_of':
+      return `must be a multiple of ${issue.divisor}, ${found}`;
+    default:
+      return issue.message; // written in the schema, beside its rule
+  }
+}
+
+function describeValue(value: unknown): string {
+  if (value === null) return 'nothing';
+  if (typeof value === 'string') return `the text ${quote(value)}`;
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'a mapping' : String(value);
+}
+
+/** The keys that `schema` knows at `path`. */
+function knownKeys(schema: z.core.$ZodType, path: KeyPath): readonly string[] {
+  const { def } = (schema as z.core.$ZodTypes)._zod;
+  const [head, ...rest] = path;
+  switch (def.type) {
+    case 'object': {
+      if (head === undefined) return Object.keys(def.shape);
+      const member = def.shape[head];
+      return member ? knownKeys(member, rest) : [];
+    }
+    case 'record':
+      return [...(def.keyType._zod.values ?? [])].map(String);
+    case 'array':
+      return knownKeys(def.element, rest);
+    case 'union':
+      return def.options.flatMap((option) => knownKeys(option, path));
+    case 'default':
+    case 'prefault':
+    case 'optional':
+      return knownKeys(def.innerType, path);
+    default:
+      return [];
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * From a recipe as written to a recipe that stands on its own: paths become absolute (they are relative to the recipe's
+ * folder), a plain base becomes `{ model }`, and the text encoder's strength follows alpha.
+ */
+
+import { dirname, resolve } from 'node:path';
+import type { Recipe, RecipeDocument } from './schema.ts';
+
+/** `file` is the recipe's path, relative to the working directory or absolute. Looks at no file. */
+export function resolveRecipe(document: RecipeDocument, file: string, text: string): Recipe {
+  const folder = dirname(resolve(file));
+  const absolute = (path: string): string => resolve(folder, path);
+  const { name, sampler, output, verify } = document;
+  const base = typeof document.base === 'string' ? { model: document.base } : document.base;
+  const { loras: _, ...motion } = document.motion;
+  return {
+    file: resolve(file),
+    text,
+    name,
+    base: {
+      model: absolute(base.model),
+      ...(base.config !== undefined && { config: absolute(base.config) }),
+      ...(base.vae !== undefined && { vae: absolute(base.vae) }),
+      ...(base.text_encoder !== undefined && { text_encoder: absolute(base.text_encoder) }),
+    },
+    personalized: document.personalized.map((source) => ({
+      ...source,
+      lora: absolute(source.lora),
+      text_encoder: source.text_encoder ?? source.alpha,
+    })),
+    ...(document.lcm && { lcm: { ...document.lcm, lora: absolute(document.lcm.lora) } }),
+    motion: { ...motion, module: absolute(motion.module) },
+    sampler,
+    output: { ...output, targets: [...new Set(output.targets)] },
+    verify,
+    ...(document.publish && { publish: { to: absolute(document.publish.to) } }),
+  };
+}

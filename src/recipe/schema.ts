@@ -1,0 +1,296 @@
+/**
+ * What a recipe may say: one zod schema that is at once the validator, the reference (every key describes itself) and the
+ * source of recipes/recipe.schema.json; and `Recipe`, the same with all defaults filled in and all paths absolute. The sum
+ * it describes is AnimateLCM's eq. 2, w' = w0 + α·τ_personalized + β·τ_image + γ·τ_video (arXiv 2402.00769).
+ */
+
+import { z } from 'zod';
+import { BLOCK_GROUPS, BLOCK_NAMES, TEXT_ENCODER_BLOCK } from '../architecture/block-names.ts';
+
+/** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
+const MAX_FRAMES = 1024;
+/** Pixels; far beyond what SD1.5 draws well, and small enough that no size in bytes overflows. */
+const MAX_SIDE = 16384;
+const MAX_STEPS = 50;
+/** The training timesteps of SD1.5. */
+const MAX_ORIGINAL_STEPS = 1000;
+const MAX_NAME_LENGTH = 128;
+
+/** How a LoRA file's own alpha counts: α/r (kohya, diffusers), not at all (AnimateDiff's scripts), α/√r (rank-stabilised). */
+const SCALE_CONVENTIONS = ['alpha/rank', 'raw', 'rslora'] as const;
+export type ScaleConvention = (typeof SCALE_CONVENTIONS)[number];
+
+const path = () =>
+  z
+    .string()
+    .min(1)
+    .regex(/^[^\0]*$/, { error: 'must not contain a NUL character' });
+
+const blocks = (names: readonly string[]) =>
+  // zod types the keys as optional; in the data they are there or not, never undefined.
+  (z.partialRecord(z.enum(names), z.number()) as z.ZodType<Record<string, number>>)
+    .default({})
+    .describe(
+      'Strength per block, multiplied with the strength of the whole: IN00 to IN11, M00, OUT00 to OUT11, or a group (IN, M, OUT). ' +
+        'An exact name beats its group; unnamed blocks keep 1.',
+    );
+
+const UNET_BLOCKS = [...BLOCK_NAMES, ...BLOCK_GROUPS];
+
+/** How every merged file is held to account. */
+const accounting = {
+  allow_unmatched: z
+    .array(z.string().min(1))
+    .default([])
+    .describe(
+      'Globs on tensor names of this file that may stay unused; any other tensor that matches nothing is an error.',
+    ),
+  expect: z
+    .strictObject({ modules: z.int().min(0).describe('The number of modules that this file must change.') })
+    .exactOptional()
+    .describe('What the file must contain; anything else is an error.'),
+};
+
+const scale = z
+  .enum(SCALE_CONVENTIONS)
+  .default('alpha/rank')
+  .describe(
+    "How the file's own alpha counts: alpha/rank (kohya, diffusers, ComfyUI), raw (ignored, as AnimateDiff and AnimateLCM do), rslora (alpha/√rank).",
+  );
+
+const base = z
+  .union([
+    path().describe('The base model: a diffusers folder or an LDM single file.'),
+    z.strictObject({
+      model: path().describe('A diffusers folder or an LDM single file (.safetensors, .ckpt).'),
+      config: path()
+        .exactOptional()
+        .describe('A diffusers folder that supplies configs and tokenizer to a single file; without it, stock SD1.5.'),
+      vae: path().exactOptional().describe('A file whose VAE replaces that of the model.'),
+      text_encoder: path().exactOptional().describe('A file whose text encoder replaces that of the model.'),
+    }),
+  ])
+  .describe('w0: the SD1.5 base model. A plain string is the same as { model: … }.');
+
+const personalized = z
+  .strictObject({
+    lora: path().describe('A LoRA file of any usual kind (kohya, LyCORIS, diffusers, PEFT).'),
+    alpha: z.number().describe('α: its strength in the UNet.'),
+    scale,
+    text_encoder: z.number().exactOptional().describe('Its strength in the text encoder; alpha when left out.'),
+    blocks: blocks([...UNET_BLOCKS, TEXT_ENCODER_BLOCK]),
+    ...accounting,
+  })
+  .describe('One personalized style or subject.');
+
+const lcm = z
+  .strictObject({
+    lora: path().describe('The LCM LoRA file.'),
+    beta: z.number().default(1).describe('β: its strength.'),
+    scale,
+    blocks: blocks(UNET_BLOCKS),
+    ...accounting,
+  })
+  .describe('The image LCM LoRA that makes few steps enough.');
+
+const motion = z
+  .strictObject({
+    module: path().describe('The motion module: an AnimateDiff or AnimateLCM file.'),
+    gamma: z.number().default(1).describe('γ: its strength. 0 gives frames that know nothing of each other.'),
+    mode: z
+      .enum(['residual', 'weights'])
+      .default('residual')
+      .describe(
+        "What γ multiplies: each module's residual (exact and linear), or every motion weight (eq. 2 read literally).",
+      ),
+    norm: z
+      .enum(['per-frame', 'pooled'])
+      .default('per-frame')
+      .describe(
+        "Group normalisation before temporal attention: per frame (AnimateLCM's own code) or pooled over frames (diffusers).",
+      ),
+    loras: z.array(z.unknown()).max(0).default([]).describe('Motion LoRAs. This version takes the empty list only.'),
+    blocks: blocks(UNET_BLOCKS),
+    ...accounting,
+  })
+  .describe('The video part.');
+
+const sampler = z
+  .strictObject({
+    kind: z.enum(['lcm']).default('lcm').describe('The sampler.'),
+    steps: z.int().min(1).max(MAX_STEPS).default(4).describe('Evaluations of the UNet.'),
+    guidance: z
+      .number()
+      .min(0)
+      .default(1)
+      .describe('Classifier-free guidance; above 1 the negative prompt counts and each step costs twice as much.'),
+    beta_schedule: z
+      .enum(['linear', 'scaled_linear'])
+      .default('linear')
+      .describe("The noise schedule under diffusers' name. Motion modules want linear, whatever the base says."),
+    original_steps: z
+      .int()
+      .min(1)
+      .max(MAX_ORIGINAL_STEPS)
+      .default(50)
+      .describe('Steps of the schedule that the sampler picks its own from; at least `steps`.'),
+  })
+  .check(({ value, issues }) => {
+    if (value.steps <= value.original_steps) return;
+    const message = `(${value.steps}) must not be greater than sampler.original_steps (${value.original_steps}), from which the steps are picked`;
+    issues.push({ code: 'custom', path: ['steps'], message, input: value.steps });
+  })
+  .prefault({})
+  .describe('How the model is sampled.');
+
+const side = (what: string) =>
+  z.int().min(8).max(MAX_SIDE).multipleOf(8).default(512).describe(`${what} in pixels, a multiple of 8.`);
+
+const output = z
+  .strictObject({
+    frames: z.int().min(1).max(MAX_FRAMES).default(16).describe('Frames of a clip.'),
+    width: side('Width'),
+    height: side('Height'),
+    dtype: z.enum(['fp16', 'fp32']).default('fp16').describe('The number format of the weights and the arithmetic.'),
+    targets: z
+      .array(z.enum(['portable']))
+      .min(1)
+      .default(['portable'])
+      .describe('The graphs to write; portable runs anywhere.'),
+    shapes: z
+      .enum(['static', 'dynamic'])
+      .default('static')
+      .describe(
+        'static: frames, width and height are fixed in the graph. dynamic: they are symbolic, and these are only the defaults.',
+      ),
+  })
+  .prefault({})
+  .describe('What is written.');
+
+const verify = z
+  .strictObject({
+    prompt: z.string().default('a photo').describe('The prompt of the clip that the result is judged by.'),
+    negative: z.string().default('').describe('Its negative prompt.'),
+    seed: z.int().min(0).default(0).describe('Its seed; means the same as torch.manual_seed on the CPU.'),
+    device: z
+      .enum(['auto', 'cpu', 'webgpu', 'cuda'])
+      .default('auto')
+      .describe('Where it runs; auto takes the best there is.'),
+    budgets: z
+      .strictObject({
+        denoise_ms: z.number().min(1).exactOptional().describe('Milliseconds for all sampling steps together.'),
+      })
+      .prefault({})
+      .describe('Limits that verification fails beyond.'),
+  })
+  .prefault({})
+  .describe('How the result is proved.');
+
+const publish = z
+  .strictObject({ to: path().describe('A folder.') })
+  .describe('Where the package goes once it has passed; without this key it stays where it was baked.');
+
+/** A recipe as written. Its input type is the file, its output type has the defaults that depend on nothing else. */
+export const recipeSchema = z
+  .strictObject({
+    name: z
+      .string()
+      .min(1)
+      .max(MAX_NAME_LENGTH)
+      .regex(/^(?!\.)[^/\\\p{Cc}]*$/u, {
+        error: 'must not begin with a dot, nor contain a slash, a backslash or a control character: it names files',
+      })
+      .describe('What the result is called.'),
+    base,
+    personalized: z.array(personalized).default([]).describe('Personalized LoRAs (α), summed in this order.'),
+    lcm: lcm.exactOptional(),
+    motion,
+    sampler,
+    output,
+    verify,
+    publish: publish.exactOptional(),
+  })
+  .meta({ title: 'lcm-merge recipe' })
+  .describe(
+    'A base model, what is merged into it and with which strength, and how the result is proved. Paths are relative to this file.',
+  );
+
+/** A recipe as read and validated, before paths are resolved. */
+export type RecipeDocument = z.output<typeof recipeSchema>;
+
+/** Globs and expectations that the tensors of one source file are held to. */
+interface Accounted {
+  readonly allow_unmatched: readonly string[];
+  readonly expect?: { readonly modules: number };
+}
+
+/** Block name or group → factor. */
+export type BlockWeights = Readonly<Record<string, number>>;
+
+export interface PersonalizedSource extends Accounted {
+  readonly lora: string;
+  /** Strength in the UNet. */
+  readonly alpha: number;
+  readonly scale: ScaleConvention;
+  /** Strength in the text encoder. */
+  readonly text_encoder: number;
+  readonly blocks: BlockWeights;
+}
+
+export interface LcmSource extends Accounted {
+  readonly lora: string;
+  readonly beta: number;
+  readonly scale: ScaleConvention;
+  readonly blocks: BlockWeights;
+}
+
+export interface MotionSource extends Accounted {
+  readonly module: string;
+  readonly gamma: number;
+  readonly mode: 'residual' | 'weights';
+  readonly norm: 'per-frame' | 'pooled';
+  readonly blocks: BlockWeights;
+}
+
+/** A recipe with every default filled in and every path absolute. */
+export interface Recipe {
+  /** Absolute path of the recipe file. */
+  readonly file: string;
+  /** Its text, as read. */
+  readonly text: string;
+  readonly name: string;
+  readonly base: {
+    readonly model: string;
+    readonly config?: string;
+    readonly vae?: string;
+    readonly text_encoder?: string;
+  };
+  readonly personalized: readonly PersonalizedSource[];
+  readonly lcm?: LcmSource;
+  readonly motion: MotionSource;
+  readonly sampler: {
+    readonly kind: 'lcm';
+    readonly steps: number;
+    readonly guidance: number;
+    readonly beta_schedule: 'linear' | 'scaled_linear';
+    readonly original_steps: number;
+  };
+  readonly output: {
+    readonly frames: number;
+    /** Pixels. */
+    readonly width: number;
+    readonly height: number;
+    readonly dtype: 'fp16' | 'fp32';
+    readonly targets: readonly 'portable'[];
+    readonly shapes: 'static' | 'dynamic';
+  };
+  readonly verify: {
+    readonly prompt: string;
+    readonly negative: string;
+    readonly seed: number;
+    readonly device: 'auto' | 'cpu' | 'webgpu' | 'cuda';
+    readonly budgets: { readonly denoise_ms?: number };
+  };
+  /** A folder. */
+  readonly publish?: { readonly to: string };
+}

@@ -1,0 +1,67 @@
+/** The child process of host.ts: answers one request after the other with onnxruntime-node. */
+import { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { HostRequest, HostTensor } from './host.ts';
+
+const sessions = new Map<number, InferenceSession>();
+let nextSession = 0;
+
+/** Errors only: the fp16 graph on a CPU makes onnxruntime warn of every cast that it puts in. */
+const LOG_SEVERITY_ERROR = 3;
+
+const answers = {
+  async load({ model, device }: Extract<HostRequest, { op: 'load' }>) {
+    const session = await InferenceSession.create(model, {
+      executionProviders: [device],
+      graphOptimizationLevel: 'all',
+      logSeverityLevel: LOG_SEVERITY_ERROR,
+    }).catch((error: unknown) => {
+      throw new Error(`${model} does not load on ${device}: ${message(error)}`);
+    });
+    sessions.set(nextSession, session);
+    nextSession += 1;
+    return nextSession - 1;
+  },
+  async run({ session: id, feeds }: Extract<HostRequest, { op: 'run' }>) {
+    const session = sessions.get(id) as InferenceSession;
+    const tensors = Object.fromEntries(
+      Object.entries(feeds).map(([name, { type, data, dims }]) => [
+        name,
+        type === 'int64' ? new Tensor('int64', data as BigInt64Array, dims) : new Tensor('float32', data as Float32Array, dims),
+      ]),
+    );
+    const started = performance.now();
+    const results = await session.run(tensors);
+    const milliseconds = performance.now() - started;
+    const outputs = Object.fromEntries(
+      Object.entries(results).map(([name, tensor]) => [name, { type: tensor.type, dims: tensor.dims, data: tensor.data } as HostTensor]),
+    );
+    return { outputs, milliseconds };
+  },
+  async release({ session: id }: Extract<HostRequest, { op: 'release' }>) {
+    await sessions.get(id)?.release();
+    sessions.delete(id);
+  },
+  async memory() {
+    return process.resourceUsage().maxRSS * 1024;
+  },
+};
+
+function message(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+let queue = Promise.resolve();
+
+process.on('message', ({ id, request }: { id: number; request: HostRequest }) => {
+  queue = queue.then(async () => {
+    const reply = await answers[request.op](request as never).then(
+      (value) => ({ id, value }),
+      (error: unknown) => ({ id, error: message(error) }),
+    );
+    // awaited: a message that is only queued behind the next blocking run would be late, or lost at the end
+    await new Promise((sent) => process.send?.(reply, sent));
+  });
+});
+// a terminal's Ctrl-C reaches the whole group; when to stop is the parent's decision
+process.on('SIGINT', () => undefined);
+process.on('disconnect', () => process.exit(0));

@@ -1,0 +1,85 @@
+/**
+ * A package as the runtime sees it: any folder of the layout, also one that this tool did not bake. What the graph fixes is
+ * read off the graph; scheduler, tokenizer and VAE scale come from the configs beside it.
+ */
+import { access, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readConfig } from '../architecture/config-file.ts';
+import { readVaeConfig } from '../architecture/vae-config.ts';
+import { FormatError, InputMissingError } from '../errors.ts';
+import { LOCK_FILE, type Lock } from '../export/lock.ts';
+import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
+import { z } from 'zod';
+import { type LcmConfig, readSchedulerConfig } from './schedulers/lcm.ts';
+import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
+
+/** A length that the graph fixes, or undefined where it leaves it open. */
+type Length = number | undefined;
+
+export interface VideoPackage {
+  readonly folder: string;
+  readonly models: Readonly<Record<'unet' | 'text_encoder' | 'vae_decoder', string>>;
+  readonly graph: { readonly batch: Length; readonly frames: Length; readonly height: Length; readonly width: Length };
+  readonly info: ModelInfo;
+  readonly scheduler: LcmConfig;
+  readonly tokenizer: Tokenizer;
+  readonly scaling_factor: number;
+  /** Most frames that the positional encoding allows, where the config says it. */
+  readonly max_frames: Length;
+  /** Undefined for packages of other tools. */
+  readonly lock: Lock | undefined;
+}
+
+const unetSchema = z.looseObject({ motion_max_seq_length: z.number().int().positive().optional() });
+
+/** @throws InputMissingError when a part is not there, FormatError when it is not what the layout says. */
+export async function openPackage(folder: string): Promise<VideoPackage> {
+  if (!(await stat(folder).then((s) => s.isDirectory(), () => false))) {
+    throw new InputMissingError(`The package ${folder} is not there, or is no folder.`, { file: folder });
+  }
+  const models = {
+    unet: join(folder, 'unet', 'model.onnx'),
+    text_encoder: join(folder, 'text_encoder', 'model.onnx'),
+    vae_decoder: join(folder, 'vae_decoder', 'model.onnx'),
+  };
+  for (const path of Object.values(models)) {
+    if (!(await exists(path))) throw new InputMissingError(`${path} is missing: ${folder} is not a whole package.`, { file: path });
+  }
+  const info = await readModelInfo(models.unet);
+  const sample = info.inputs.find((input) => input.name === 'sample');
+  if (sample?.shape.length !== 5 || sample.shape[1] !== 4) {
+    throw new FormatError(
+      `${models.unet} is not a video UNet: its input sample should be [B, 4, F, h, w], it is ${sample ? `[${sample.shape}]` : 'missing'}.`,
+      { file: models.unet },
+    );
+  }
+  const [batch, , frames, height, width] = sample.shape.map((dim) => (typeof dim === 'number' ? dim : undefined));
+  const vae = await readVaeConfig(join(folder, 'vae_decoder', 'config.json'));
+  const schedulerFile = join(folder, 'scheduler', 'scheduler_config.json');
+  return {
+    folder,
+    models,
+    graph: { batch, frames, height, width },
+    info,
+    scheduler: readSchedulerConfig(await readConfig(schedulerFile, z.unknown(), (raw) => raw), schedulerFile),
+    tokenizer: await loadTokenizer(join(folder, 'tokenizer')),
+    scaling_factor: vae.scaling_factor,
+    max_frames: await readConfig(join(folder, 'unet', 'config.json'), unetSchema, (raw) => raw.motion_max_seq_length),
+    lock: await readLock(folder),
+  };
+}
+
+/** The package's lock, or undefined when it has none. @throws FormatError when it cannot be read. */
+export async function readLock(folder: string): Promise<Lock | undefined> {
+  const path = join(folder, LOCK_FILE);
+  if (!(await exists(path))) return undefined;
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as Lock;
+  } catch (error) {
+    throw new FormatError(`${path} is not valid JSON: ${error instanceof Error ? error.message : error}.`, { file: path });
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(() => true, () => false);
+}

@@ -1,0 +1,255 @@
+/**
+ * From a prompt to moving frames: text encoder → sampler over the UNet → VAE decoder, as diffusers' AnimateDiffPipeline
+ * does it. The sampler's state is float32 whatever the graph's type: 1/√ᾱ amplifies an error in ε some 25-fold.
+ */
+import { UsageError } from '../errors.ts';
+import type { Stage } from '../events.ts';
+import { VAE_SCALE } from '../export/graphs.ts';
+import { type Device, resolveDevice } from './device.ts';
+import { type Frames, framesFromDecoder } from './frames.ts';
+import { type HostedSession, type HostTensor, startHost } from './host.ts';
+import { createGenerator } from './noise.ts';
+import type { VideoPackage } from './package-folder.ts';
+import { createLcmScheduler } from './schedulers/lcm.ts';
+
+export interface SampleOptions {
+  readonly prompt: string;
+  readonly negative?: string;
+  readonly seed?: number;
+  readonly steps?: number;
+  /** Classifier-free guidance; at 1 or below the negative prompt is never evaluated. */
+  readonly guidance?: number;
+  /** Frames and pixels; what the graph fixes need not be said. */
+  readonly frames?: number;
+  readonly width?: number;
+  readonly height?: number;
+  readonly device?: Device | 'auto';
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface Timing {
+  /** Starting the process and loading the three graphs. */
+  readonly load_ms: number;
+  /** All steps, sampler included, VAE excluded. */
+  readonly denoise_ms: number;
+  /** The UNet's runs of each step. */
+  readonly step_ms: readonly number[];
+  readonly decode_ms: number;
+  readonly peak_bytes: number;
+}
+
+export interface Video {
+  /** float32 `[1, 4, F, h, w]`. */
+  readonly latents: Float32Array;
+  readonly shape: readonly [1, 4, number, number, number];
+  /** After each step; the last is `latents`. */
+  readonly trajectory: readonly Float32Array[];
+  readonly frames: Frames;
+  /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
+  readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
+  readonly device: Device;
+  readonly timing: Timing;
+}
+
+/** Pixels decoded at a time: two frames of 512², a few GB of activations on the CPU. */
+const DECODE_PIXELS = 2 * 512 * 512;
+
+/** What a package without a lock is sampled with. */
+const DEFAULTS = { steps: 4, frames: 16, side: 512 };
+
+/**
+ * Samples one clip.
+ * @throws UsageError when the graph cannot do what is asked, RuntimeFailure when the device cannot.
+ */
+export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<Video> {
+  const started = performance.now();
+  const device = resolveDevice(options.device ?? 'auto');
+  const shape = latentShape(pkg, options);
+  const steps = options.steps ?? pkg.lock?.recipe.sampler.steps ?? DEFAULTS.steps;
+  const guidance = options.guidance ?? pkg.lock?.recipe.sampler.guidance ?? 1;
+  const scheduler = createLcmScheduler(pkg.scheduler, steps);
+  yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
+
+  await using host = startHost(options.signal);
+  const [textEncoder, unet] = [await host.load(pkg.models.text_encoder, device), await host.load(pkg.models.unet, device)];
+  const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
+  const states = await encodePrompts(pkg, textEncoder, prompts);
+  let load_ms = performance.now() - started;
+
+  const generator = createGenerator(options.seed ?? 0);
+  const count = shape.reduce<number>((n, dim) => n * dim, 1);
+  let latents = generator.randn(count);
+  if (scheduler.initNoiseSigma !== 1) latents = latents.map((x) => x * scheduler.initNoiseSigma);
+  const trajectory: Float32Array[] = [];
+  const step_ms: number[] = [];
+  const denoiseStarted = performance.now();
+  for (const [i, timestep] of scheduler.timesteps.entries()) {
+    options.signal?.throwIfAborted();
+    const answer = await predictNoise(pkg, unet, { latents, shape, timestep, states });
+    step_ms.push(answer.milliseconds);
+    latents = scheduler.step(guide(answer.noise, guidance), i, latents, () => generator.randn(count)).prevSample;
+    trajectory.push(latents);
+    yield { type: 'latents', stage: 'run', step: i, shape, data: latents };
+    yield { type: 'progress', stage: 'run', done: i + 1, total: steps, unit: 'steps', detail: `t = ${timestep}` };
+  }
+  const denoise_ms = performance.now() - denoiseStarted;
+
+  const loadStarted = performance.now();
+  const decoder = await host.load(pkg.models.vae_decoder, device);
+  load_ms += performance.now() - loadStarted;
+  const decodeStarted = performance.now();
+  const decoded = await decode(pkg, decoder, latents, shape);
+  const decode_ms = performance.now() - decodeStarted;
+  const peak_bytes = await host.peakBytes();
+  const milliseconds = performance.now() - started;
+  const [, , frameCount, h, w] = shape;
+  const frames = framesFromDecoder(decoded, [frameCount, 3, h * VAE_SCALE, w * VAE_SCALE]);
+  yield { type: 'stage-finished', stage: 'run', milliseconds, summary: `${frameCount} frames in ${Math.round(denoise_ms)} ms on ${device}` };
+  return {
+    latents,
+    shape,
+    trajectory,
+    frames,
+    decoded: rangeOf(decoded),
+    device,
+    timing: { load_ms, denoise_ms, step_ms, decode_ms, peak_bytes },
+  };
+}
+
+/** `[1, 4, F, h, w]`: what the graph fixes, else what is asked for, else what the recipe had. */
+function latentShape(pkg: VideoPackage, options: SampleOptions): readonly [1, 4, number, number, number] {
+  const { graph, lock, folder, max_frames } = pkg;
+  const output = lock?.recipe.output;
+  const choose = (what: string, fixed: number | undefined, asked: number | undefined, fallback: number, unit: number) => {
+    if (asked !== undefined && asked % unit !== 0) throw new UsageError(`The ${what} ${asked} is no multiple of ${unit}.`);
+    if (fixed !== undefined && asked !== undefined && asked !== fixed * unit) {
+      throw new UsageError(
+        `${folder} is made for a ${what} of ${fixed * unit}; ${asked} was asked for. Bake with output.shapes: dynamic to choose at run time.`,
+      );
+    }
+    return fixed ?? (asked ?? fallback) / unit;
+  };
+  const frames = choose('frame count', graph.frames, options.frames, output?.frames ?? DEFAULTS.frames, 1);
+  if (max_frames !== undefined && frames > max_frames) {
+    throw new UsageError(`${frames} frames were asked for; the motion module of ${folder} has positional encodings for ${max_frames}.`);
+  }
+  return [
+    1,
+    4,
+    frames,
+    choose('height', graph.height, options.height, output?.height ?? DEFAULTS.side, VAE_SCALE),
+    choose('width', graph.width, options.width, output?.width ?? DEFAULTS.side, VAE_SCALE),
+  ];
+}
+
+/** Text states `[tokens, D]` of each prompt. */
+async function encodePrompts(pkg: VideoPackage, session: HostedSession, prompts: readonly string[]): Promise<Tensor[]> {
+  const { tokenizer } = pkg;
+  const rows = prompts.map((prompt) => ({ input_ids: tokenizer.encodePadded(prompt) }));
+  const { outputs } = await runRows(session, pkg.graph.batch, rows, (batch) => ({
+    input_ids: { type: 'int64', dims: [batch.length, tokenizer.maxLength], data: joined(BigInt64Array, batch.map((row) => row.input_ids)) },
+  }));
+  return outputs('last_hidden_state');
+}
+
+interface Tensor {
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}
+
+interface Denoising {
+  readonly latents: Float32Array;
+  readonly shape: readonly number[];
+  readonly timestep: number;
+  readonly states: readonly Tensor[];
+}
+
+/** The noise prediction under each of the text states. */
+async function predictNoise(pkg: VideoPackage, unet: HostedSession, { latents, shape, timestep, states }: Denoising) {
+  const answer = await runRows(unet, pkg.graph.batch, states, (batch) => ({
+    sample: { type: 'float32', dims: [batch.length, ...shape.slice(1)], data: joined(Float32Array, batch.map(() => latents)) },
+    timestep: { type: 'int64', dims: [], data: BigInt64Array.of(BigInt(timestep)) },
+    encoder_hidden_states: {
+      type: 'float32',
+      dims: [batch.length, ...(batch[0] as Tensor).dims],
+      data: joined(Float32Array, batch.map((state) => state.data)),
+    },
+  }));
+  return { noise: answer.outputs('out_sample').map((tensor) => tensor.data), milliseconds: answer.milliseconds };
+}
+
+/**
+ * Evaluates rows (batch items) as the graph allows: all at once where its batch is open, else in groups of its size, the last
+ * one filled up with a repetition that is thrown away.
+ */
+async function runRows<Row>(
+  session: HostedSession,
+  size: number | undefined,
+  rows: readonly Row[],
+  feeds: (batch: readonly Row[]) => Record<string, HostTensor>,
+): Promise<{ outputs: (name: string) => Tensor[]; milliseconds: number }> {
+  const step = size ?? rows.length;
+  const results: Record<string, Tensor[]> = {};
+  let milliseconds = 0;
+  for (let at = 0; at < rows.length; at += step) {
+    const wanted = rows.slice(at, at + step);
+    const batch = Array.from({ length: step }, (_, i) => wanted[Math.min(i, wanted.length - 1)] as Row);
+    const reply = await session.run(feeds(batch));
+    milliseconds += reply.milliseconds;
+    for (const [name, { dims, data }] of Object.entries(reply.outputs)) {
+      const length = data.length / step;
+      const parts = wanted.map((_, i) => ({ dims: dims.slice(1), data: (data as Float32Array).slice(i * length, (i + 1) * length) }));
+      results[name] = [...(results[name] ?? []), ...parts];
+    }
+  }
+  return { outputs: (name) => results[name] ?? [], milliseconds };
+}
+
+/** uncond + g·(cond − uncond); with one prediction there is nothing to guide. */
+function guide([first, conditional]: readonly Float32Array[], guidance: number): Float32Array {
+  const unconditional = first as Float32Array;
+  if (!conditional) return unconditional;
+  const g = Math.fround(guidance);
+  return unconditional.map((u, i) => u + Math.fround(g * Math.fround((conditional[i] as number) - u)));
+}
+
+/** Latents `[1, 4, F, h, w]` → pixels `[F, 3, 8h, 8w]`, a few frames at a time. */
+async function decode(pkg: VideoPackage, decoder: HostedSession, latents: Float32Array, shape: readonly number[]): Promise<Float32Array> {
+  const [, channels, frames, h, w] = shape as [number, number, number, number, number];
+  const area = h * w;
+  const pixels = area * VAE_SCALE * VAE_SCALE;
+  const images = Float32Array.from({ length: latents.length }, (_, i) => {
+    const [frame, channel, at] = [Math.floor(i / (channels * area)), Math.floor(i / area) % channels, i % area];
+    return (latents[(channel * frames + frame) * area + at] as number) / pkg.scaling_factor;
+  });
+  const group = Math.max(1, Math.min(frames, Math.floor(DECODE_PIXELS / pixels)));
+  const decoded = new Float32Array(frames * 3 * pixels);
+  for (let at = 0; at < frames; at += group) {
+    const n = Math.min(group, frames - at);
+    const data = images.slice(at * channels * area, (at + n) * channels * area);
+    const { outputs } = await decoder.run({ latent_sample: { type: 'float32', dims: [n, channels, h, w], data } });
+    decoded.set(outputs['sample']?.data as Float32Array, at * 3 * pixels);
+  }
+  return decoded;
+}
+
+function rangeOf(values: Float32Array): Video['decoded'] {
+  let [min, max, finite] = [Infinity, -Infinity, true];
+  for (const value of values) {
+    if (value < min) min = value;
+    if (value > max) max = value;
+    if (!Number.isFinite(value)) finite = false;
+  }
+  return { min, max, finite };
+}
+
+function joined<Data extends Float32Array | BigInt64Array>(type: new (length: number) => Data, parts: readonly Data[]): Data {
+  if (parts.length === 1) return parts[0] as Data;
+  const all = new type(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    (all as { set(source: ArrayLike<unknown>, offset: number): void }).set(part as ArrayLike<unknown>, at);
+    at += part.length;
+  }
+  return all;
+}

@@ -1,0 +1,48 @@
+/** What a check of the gate is, and what it is given. To add one: a file in checks/ and a row in gate.ts. */
+import type { CheckVerdict } from '../events.ts';
+import type { FileDigest, Lock } from '../export/lock.ts';
+import type { Plan } from '../merge/plan.ts';
+import type { VideoPackage } from '../runtime/package-folder.ts';
+import type { Video } from '../runtime/pipeline.ts';
+
+export interface CheckContext {
+  readonly folder: string;
+  readonly pkg: VideoPackage;
+  readonly lock: Lock | undefined;
+  /** Every file of the package but its verification, hashed when the gate opened. */
+  readonly files: Readonly<Record<string, FileDigest>>;
+  /** At hand when the sources are: right after baking, or with --recipe. */
+  readonly plan: Plan | undefined;
+  /** What the run gave, or why it gave nothing. */
+  readonly video: Video | Error;
+  readonly budgets: { readonly denoise_ms?: number };
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface CheckResult {
+  readonly verdict: CheckVerdict;
+  /** A sentence with the numbers in it. */
+  readonly reason: string;
+  readonly figures: Readonly<Record<string, number | string>>;
+}
+
+export interface Check {
+  readonly id: string;
+  /** What a pass shows; stands in the report and in docs/gates.md. */
+  readonly proves: string;
+  /** When there is nothing to check it is left out of the report. */
+  readonly applies?: (context: CheckContext) => boolean;
+  readonly run: (context: CheckContext) => Promise<CheckResult> | CheckResult;
+}
+
+export function passed(reason: string, figures: CheckResult['figures'] = {}): CheckResult {
+  return { verdict: 'passed', reason, figures };
+}
+
+export function failed(reason: string, figures: CheckResult['figures'] = {}): CheckResult {
+  return { verdict: 'failed', reason, figures };
+}
+
+export function unknown(reason: string, figures: CheckResult['figures'] = {}): CheckResult {
+  return { verdict: 'unknown', reason, figures };
+}

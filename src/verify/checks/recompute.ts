@@ -1,0 +1,149 @@
+/**
+ * Samples tensors of every rule and computes them again in float64, element by element, straight from the source files and the
+ * recipe: not through the merge's GEMMs, and with strengths worked out anew from alpha, rank and recipe.
+ */
+import { open } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { blockOf, blockWeight } from '../../architecture/block-map.ts';
+import { toFloat64 } from '../../formats/dtype.ts';
+import { openTensorFile, readTensor, type TensorFile } from '../../formats/tensor-file.ts';
+import type { Term } from '../../merge/adapters/adapter.ts';
+import { motionGain } from '../../merge/motion.ts';
+import type { Plan, PlannedTensor } from '../../merge/plan.ts';
+import { type InitializerInfo, readModelInfo } from '../../onnx/model-info.ts';
+import { type Check, failed, passed } from '../check.ts';
+
+const [TENSORS_PER_RULE, ELEMENTS_PER_TENSOR] = [4, 61];
+
+/** fp32 results may differ from float64 by the rounding of a few operations, relative to the sizes that were added. */
+const FP32_TOLERANCE = 2 ** -20;
+
+export const recompute: Check = {
+  id: 'recompute',
+  proves: 'sampled tensors of every rule equal a float64 recomputation from the source files, within 1 fp16 ulp',
+  applies: ({ plan }) => plan !== undefined,
+  async run({ pkg, plan, signal }) {
+    if (!plan) throw new RangeError('recompute needs the plan.');
+    await using stack = new AsyncDisposableStack();
+    const files: TensorFile[] = [];
+    for (const { path } of plan.files) files.push(stack.use(await openTensorFile(path)));
+    let [tensors, elements, worst] = [0, 0, 0];
+    for (const component of ['unet', 'text_encoder', 'vae_decoder'] as const) {
+      const path = pkg.models[component];
+      const places = new Map((await readModelInfo(path)).initializers.map((initializer) => [initializer.name, initializer]));
+      for (const tensor of sampleOfEveryRule(plan, plan.tensors[component])) {
+        signal?.throwIfAborted();
+        const place = places.get(tensor.name);
+        if (!place) return failed(`${component} has no ${tensor.name}.`);
+        const distance = await worstDistance(path, place, plan, files, tensor);
+        if (!(distance.ulps <= 1)) {
+          return failed(
+            `${tensor.name} is ${distance.found} at element ${distance.element} of [${tensor.shape}]; float64 gives ${distance.expected} (${distance.ulps} ulp off).`,
+            { ulps: distance.ulps },
+          );
+        }
+        worst = Math.max(worst, distance.ulps);
+        tensors += 1;
+        elements += ELEMENTS_PER_TENSOR;
+      }
+    }
+    return passed(`${elements} elements of ${tensors} tensors agree with float64 within ${worst} ulp.`, { tensors, elements, ulps: worst });
+  },
+};
+
+/** Tensors whose origin, terms and kind are alike follow one rule; some of each are taken, spread over the model. */
+function sampleOfEveryRule(plan: Plan, tensors: readonly PlannedTensor[]): PlannedTensor[] {
+  const rules = Map.groupBy(
+    tensors.filter((tensor) => tensor.source !== null),
+    ({ source, terms, kind, gain, shape }) =>
+      [plan.files[source?.file ?? -1]?.role, kind, shape.length, shape[2] ?? 0, gain, ...terms.map((term) => `${term.kind}${term.file}`)].join(),
+  );
+  return [...rules.values()].flatMap((group) => {
+    const step = Math.max(1, Math.floor(group.length / TENSORS_PER_RULE));
+    return group.filter((_, i) => i % step === 0).slice(0, TENSORS_PER_RULE);
+  });
+}
+
+async function worstDistance(path: string, place: InitializerInfo, plan: Plan, files: readonly TensorFile[], tensor: PlannedTensor) {
+  const read = async (file: number, name: string) => {
+    const entry = files[file]?.tensors.get(name);
+    if (!entry) throw new RangeError(`${name} is not in ${plan.files[file]?.path}.`);
+    return toFloat64(await readTensor(files[file] as TensorFile, entry), entry.dtype);
+  };
+  const source = tensor.source as { file: number; tensor: string };
+  const weight = await read(source.file, source.tensor);
+  const terms = await Promise.all(
+    tensor.terms.map(async (term) => ({
+      rank: term.rank,
+      scale: await expectedScale(plan, tensor, term, files, read),
+      up: await read(term.file, term.up),
+      down: await read(term.file, term.down),
+    })),
+  );
+  const gain = plan.files[source.file]?.role === 'motion' ? motionGain(strengthOfMotion(plan, tensor), tensor.name) : 1;
+  const rows = tensor.shape[0] as number;
+  const columns = weight.length / rows;
+  const baked = await readBaked(path, place);
+  let worst = { ulps: 0, element: 0, found: 0, expected: 0 };
+  for (let n = 0; n < Math.min(ELEMENTS_PER_TENSOR, weight.length); n += 1) {
+    const element = Math.floor((n * (weight.length - 1)) / Math.max(1, ELEMENTS_PER_TENSOR - 1)) % weight.length;
+    const [row, column] = [Math.floor(element / columns), element % columns];
+    let expected = gain * (weight[element] as number);
+    let size = Math.abs(expected);
+    for (const { rank, scale, up, down } of terms) {
+      let product = 0;
+      for (let r = 0; r < rank; r += 1) product += (up[row * rank + r] as number) * (down[r * columns + column] as number);
+      expected += scale * product;
+      size += Math.abs(scale * product);
+    }
+    const found = baked(tensor.kind === 'linear' ? column * rows + row : element);
+    const ulps = place.type === 'FLOAT16' ? ulpDistance(found, expected) : Math.abs(found - expected) / (size * FP32_TOLERANCE + 1e-30);
+    if (!(ulps <= worst.ulps)) worst = { ulps, element, found, expected };
+  }
+  return worst;
+}
+
+function strengthOfMotion({ recipe }: Plan, tensor: PlannedTensor) {
+  const { gamma, mode, blocks } = recipe.motion;
+  return { mode, gamma: gamma * blockWeight(blocks, blockOf(tensor.component, tensor.name)) };
+}
+
+/** The strength of a term, from the recipe and the file's own alpha and rank. */
+async function expectedScale(
+  { recipe, files: planned }: Plan,
+  tensor: PlannedTensor,
+  term: Term,
+  files: readonly TensorFile[],
+  read: (file: number, name: string) => Promise<Float64Array>,
+): Promise<number> {
+  const role = planned[term.file]?.role ?? '';
+  const index = Number(/\d+/.exec(role)?.[0]);
+  const source = role === 'lcm' ? recipe.lcm : recipe.personalized[index];
+  if (!source) throw new RangeError(`The recipe has no source ${role}.`);
+  const whole = 'beta' in source ? source.beta : tensor.component === 'text_encoder' ? source.text_encoder : source.alpha;
+  const strength = whole * blockWeight(source.blocks, blockOf(tensor.component, tensor.name));
+  if (source.scale === 'raw') return strength;
+  const alphaName = term.up.replace('lora_up.weight', 'alpha');
+  const rank = files[term.file]?.tensors.get(term.down)?.shape[0] ?? Number.NaN;
+  const alpha = files[term.file]?.tensors.has(alphaName) ? ((await read(term.file, alphaName))[0] as number) : rank;
+  return (strength * alpha) / (source.scale === 'rslora' ? Math.sqrt(rank) : rank);
+}
+
+/** Reads the initializer and gives access to its elements as they lie in the file. */
+async function readBaked(path: string, { external, type, name }: InitializerInfo): Promise<(element: number) => number> {
+  if (!external) throw new RangeError(`${name} is not external data.`);
+  await using file = await open(join(dirname(path), external.location));
+  const data = new Uint8Array(external.length);
+  await file.read(data, 0, data.length, external.offset);
+  const values = type === 'FLOAT16' ? new Float16Array(data.buffer) : new Float32Array(data.buffer);
+  return (element) => values[element] as number;
+}
+
+/** Steps between `found`, an fp16 number, and `exact` rounded to fp16. */
+export function ulpDistance(found: number, exact: number): number {
+  const ordered = (value: number) => {
+    const bits = new Uint16Array(Float16Array.of(value).buffer)[0] as number;
+    return bits & 0x8000 ? -(bits & 0x7fff) : bits;
+  };
+  return Number.isFinite(found) && Number.isFinite(exact) ? Math.abs(ordered(found) - ordered(exact)) : Number.POSITIVE_INFINITY;
+}

@@ -1,0 +1,136 @@
+/**
+ * The gate: runs a package and checks what came out. It has three verdicts — passed, failed, could not tell — and only passed
+ * is ever published.
+ */
+import { readdir } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import type { CheckVerdict, Stage } from '../events.ts';
+import { digestFile } from '../export/digest.ts';
+import type { FileDigest } from '../export/lock.ts';
+import type { Plan } from '../merge/plan.ts';
+import { type Device, resolveDevice } from '../runtime/device.ts';
+import { openPackage, type VideoPackage } from '../runtime/package-folder.ts';
+import { sample, type Video } from '../runtime/pipeline.ts';
+import { VERSION } from '../version.ts';
+import type { Check, CheckContext, CheckResult } from './check.ts';
+import { accounting } from './checks/accounting.ts';
+import { frames } from './checks/frames.ts';
+import { graph } from './checks/graph.ts';
+import { integrity } from './checks/integrity.ts';
+import { recompute } from './checks/recompute.ts';
+import { timing } from './checks/timing.ts';
+import { trajectory } from './checks/trajectory.ts';
+import { weights } from './checks/weights.ts';
+import { type CheckReport, overall, type Report, VERIFICATION_FOLDER, writeReport } from './report.ts';
+
+/** In the order in which they are reported: bytes, account, graph, numbers, then what running showed. */
+export const CHECKS: readonly Check[] = [integrity, accounting, graph, weights, recompute, trajectory, frames, timing];
+
+export interface VerifyOptions {
+  /** With it, source tensors are read again and recomputed. */
+  readonly plan?: Plan | undefined;
+  readonly device?: Device | 'auto' | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/**
+ * Verifies the package in `folder` and writes its verification folder.
+ * @throws InputMissingError or FormatError when it is no package at all; what a check finds is in the report.
+ */
+export async function* verify(folder: string, options: VerifyOptions = {}): Stage<Report> {
+  const started = performance.now();
+  yield { type: 'stage-started', stage: 'verify', subject: folder };
+  const pkg = await openPackage(folder);
+  const files = await digestPackage(folder, options.signal);
+  const wanted = runRequest(pkg, options);
+  const device = resolveDevice(wanted.device);
+  const video = yield* attempt(pkg, { ...wanted, device, signal: options.signal });
+  const context: CheckContext = {
+    folder,
+    pkg,
+    lock: pkg.lock,
+    files,
+    plan: options.plan,
+    video,
+    budgets: pkg.lock?.recipe.verify.budgets ?? {},
+    signal: options.signal,
+  };
+  const checks: CheckReport[] = [];
+  for (const check of CHECKS.filter(({ applies }) => applies?.(context) ?? true)) {
+    const at = performance.now();
+    const result = await judge(check, context);
+    const seconds = (performance.now() - at) / 1000;
+    checks.push({ id: check.id, proves: check.proves, ...result, seconds });
+    yield { type: 'check', stage: 'verify', id: check.id, verdict: result.verdict, reason: result.reason, seconds };
+  }
+  const made = video instanceof Error ? undefined : video;
+  const report: Report = {
+    verdict: overall(checks),
+    name: pkg.lock?.name ?? folder,
+    tool: { name: 'lcm-merge', version: VERSION },
+    device,
+    run: {
+      prompt: wanted.prompt,
+      negative: wanted.negative,
+      seed: wanted.seed,
+      steps: made?.trajectory.length ?? 0,
+      guidance: wanted.guidance,
+      frames: made?.frames.count ?? 0,
+      width: made?.frames.width ?? 0,
+      height: made?.frames.height ?? 0,
+    },
+    checks,
+    timing: made?.timing ?? null,
+    package: Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256])),
+  };
+  await writeReport(folder, report, made);
+  yield { type: 'stage-finished', stage: 'verify', milliseconds: performance.now() - started, summary: SUMMARY[report.verdict] };
+  return report;
+}
+
+const SUMMARY: Record<CheckVerdict, string> = { passed: 'passed', failed: 'failed', unknown: 'could not tell' };
+
+/** What to sample: the recipe's own wish where there is a lock. */
+function runRequest({ lock }: VideoPackage, { device }: VerifyOptions) {
+  const wish = lock?.recipe.verify;
+  return {
+    prompt: wish?.prompt ?? 'a photo',
+    negative: wish?.negative ?? '',
+    seed: wish?.seed ?? 0,
+    guidance: lock?.recipe.sampler.guidance ?? 1,
+    device: device ?? wish?.device ?? 'auto',
+  } as const;
+}
+
+/** A device that fails is a finding, not an end; being interrupted is an end. */
+async function* attempt(pkg: VideoPackage, options: Parameters<typeof sample>[1]): Stage<Video | Error> {
+  try {
+    return yield* sample(pkg, options);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** A check that cannot be carried out could not tell. */
+async function judge(check: Check, context: CheckContext): Promise<CheckResult> {
+  try {
+    return await check.run(context);
+  } catch (error) {
+    context.signal?.throwIfAborted();
+    return { verdict: 'unknown', reason: `The check could not be carried out: ${error instanceof Error ? error.message : error}`, figures: {} };
+  }
+}
+
+/** SHA-256 of every file but the verification's, by its path inside the package with forward slashes. */
+export async function digestPackage(folder: string, signal?: AbortSignal): Promise<Record<string, FileDigest>> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const names = entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
+    .filter((name) => !name.startsWith(`${VERIFICATION_FOLDER}/`) && !name.startsWith(`${VERIFICATION_FOLDER}.partial/`))
+    .sort();
+  const digests: Record<string, FileDigest> = {};
+  for (const name of names) digests[name] = await digestFile(join(folder, name), signal);
+  return digests;
+}

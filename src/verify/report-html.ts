@@ -1,0 +1,124 @@
+/** The report as one self-contained page: verdict, moving frames, checks with reasons, timing, and the bytes it speaks of. */
+import type { CheckVerdict } from '../events.ts';
+import type { Report } from './report.ts';
+
+const GLYPH: Record<CheckVerdict, string> = { passed: '✓', failed: '✗', unknown: '?' };
+const WORD: Record<CheckVerdict, string> = { passed: 'passed', failed: 'failed', unknown: 'could not tell' };
+
+/** `webp` is embedded; everything that comes from files or recipes is escaped. */
+export function reportHtml(report: Report, webp: Uint8Array | undefined): string {
+  const { run, timing } = report;
+  const preview = webp
+    ? `<img alt="${escape(run.prompt)}" width="${previewWidth(run)}" src="data:image/webp;base64,${Buffer.from(webp).toString('base64')}">`
+    : '<p class="none">No frames: the run did not end.</p>';
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${escape(report.name)}: ${WORD[report.verdict]}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<header class="${report.verdict}">
+<h1><span class="glyph">${GLYPH[report.verdict]}</span> ${escape(report.name)}</h1>
+<p>Verification: <strong>${WORD[report.verdict]}</strong> · ${report.checks.length} checks · device ${escape(report.device)} · lcm-merge ${escape(report.tool.version)}</p>
+</header>
+<main>
+<section class="run">
+<figure>${preview}<figcaption>“${escape(run.prompt)}”${run.negative ? `, not “${escape(run.negative)}”` : ''}</figcaption></figure>
+<dl>
+${facts(report).map(([term, value]) => `<dt>${term}</dt><dd>${escape(value)}</dd>`).join('\n')}
+</dl>
+</section>
+<h2>Checks</h2>
+<table class="checks">
+<thead><tr><th scope="col">Check</th><th scope="col">Verdict</th><th scope="col">Found</th><th scope="col" class="n">Seconds</th></tr></thead>
+<tbody>
+${report.checks
+  .map(
+    (check) => `<tr class="${check.verdict}"><th scope="row">${escape(check.id)}</th><td class="verdict"><span class="glyph">${GLYPH[check.verdict]}</span> ${WORD[check.verdict]}</td>
+<td>${escape(check.reason)}<p class="proves">A pass shows: ${escape(check.proves)}.</p></td><td class="n">${check.seconds.toFixed(2)}</td></tr>`,
+  )
+  .join('\n')}
+</tbody>
+</table>
+${timing ? steps(timing.step_ms) : ''}
+<h2>What this report is about</h2>
+<table class="files">
+<thead><tr><th scope="col">File</th><th scope="col">SHA-256</th></tr></thead>
+<tbody>
+${Object.entries(report.package)
+  .map(([file, sha256]) => `<tr><td>${escape(file)}</td><td><code>${escape(sha256)}</code></td></tr>`)
+  .join('\n')}
+</tbody>
+</table>
+</main>
+</body>
+</html>
+`;
+}
+
+function facts({ run, timing }: Report): [string, string][] {
+  const shown: [string, string][] = [
+    ['seed', String(run.seed)],
+    ['steps', String(run.steps)],
+    ['guidance', String(run.guidance)],
+    ['frames', `${run.frames} of ${run.width}×${run.height}`],
+  ];
+  if (!timing) return shown;
+  return [
+    ...shown,
+    ['denoising', milliseconds(timing.denoise_ms)],
+    ['decoding', milliseconds(timing.decode_ms)],
+    ['loading', milliseconds(timing.load_ms)],
+    ['peak memory', `${(timing.peak_bytes / 2 ** 20).toFixed(0)} MiB`],
+  ];
+}
+
+function steps(step_ms: readonly number[]): string {
+  const longest = Math.max(...step_ms);
+  const bars = step_ms
+    .map((ms, i) => `<li><span>step ${i + 1}</span><i style="width:${((ms / longest) * 60).toFixed(1)}%"></i><span>${milliseconds(ms)}</span></li>`)
+    .join('\n');
+  return `<h2>UNet evaluations</h2>\n<ol class="steps">\n${bars}\n</ol>`;
+}
+
+function milliseconds(ms: number): string {
+  return ms < 10_000 ? `${ms.toFixed(ms < 100 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** Small clips are shown enlarged, in whole multiples, so that their pixels stay square. */
+function previewWidth({ width }: Report['run']): number {
+  return width * Math.max(1, Math.floor(320 / Math.max(1, width)));
+}
+
+function escape(text: string): string {
+  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
+}
+
+const STYLE = `
+:root{color-scheme:light dark;--good:#1a7f37;--bad:#c62828;--unsure:#9a6700;--line:#8884;--soft:#8881}
+*{box-sizing:border-box}
+body{margin:0;font:15px/1.5 system-ui,sans-serif}
+header,main{max-width:72rem;margin:0 auto;padding:1rem 1.25rem}
+header{border-left:.5rem solid var(--unsure);margin-top:1rem}
+header.passed{border-color:var(--good)}header.failed{border-color:var(--bad)}
+h1{margin:0;font-size:1.6rem}h2{font-size:1.1rem;margin:2rem 0 .5rem}header p{margin:.25rem 0 0}
+.passed .glyph{color:var(--good)}.failed .glyph{color:var(--bad)}.unknown .glyph{color:var(--unsure)}
+.glyph{font-weight:700}
+.run{display:flex;flex-wrap:wrap;gap:1.5rem}
+figure{margin:0}img{image-rendering:pixelated;border-radius:.4rem;max-width:100%;height:auto;display:block}
+figcaption{margin-top:.35rem;opacity:.8}
+dl{display:grid;grid-template-columns:auto auto;gap:.15rem 1.25rem;align-content:start;margin:0}
+dt{opacity:.7}dd{margin:0;font-variant-numeric:tabular-nums}
+table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.45rem .6rem;border-bottom:1px solid var(--line)}
+thead th{font-weight:600;opacity:.7;font-size:.85rem}
+.n{text-align:right;font-variant-numeric:tabular-nums}.verdict{white-space:nowrap}
+.proves{margin:.1rem 0 0;font-size:.85rem;opacity:.65}
+tr.failed td,tr.failed th{background:color-mix(in srgb,var(--bad) 9%,transparent)}
+code{font:12px/1.4 ui-monospace,monospace;overflow-wrap:anywhere}
+.steps{list-style:none;padding:0;margin:0}.steps li{display:flex;gap:.75rem;align-items:center}
+.steps span{min-width:4.5rem;font-variant-numeric:tabular-nums}.steps i{height:.8rem;background:#5b8def;border-radius:.2rem}
+.none{opacity:.7}
+`.trim();

@@ -1,0 +1,80 @@
+import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openFile } from '../../src/formats/byte-source.ts';
+import { errorOf, source } from './build.ts';
+
+let folder: string;
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'byte-source-'));
+});
+afterAll(() => rm(folder, { recursive: true }));
+
+describe('openFile', () => {
+  it('reads ranges, each into memory of its own', async () => {
+    const path = join(folder, 'ten');
+    await writeFile(
+      path,
+      Uint8Array.from({ length: 10 }, (_, i) => i),
+    );
+    await using file = await openFile(path);
+    expect(file.size).toBe(10);
+    const range = await file.read(3, 4);
+    expect([...range]).toEqual([3, 4, 5, 6]);
+    range.fill(0);
+    expect([...(await file.read(0, 10))]).toEqual([0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    expect(await file.read(10, 0)).toHaveLength(0);
+  });
+
+  it('says where it looked for a missing file', async () => {
+    const error = await errorOf(openFile('no/such/file.ckpt'));
+    expect(error.name).toBe('InputMissingError');
+    expect(error.message).toContain(resolve('no/such/file.ckpt'));
+    expect((await errorOf(openFile('package.json/inside'))).name).toBe('InputMissingError');
+  });
+
+  it.each([
+    ['.', 'FormatError', 'a folder'],
+    ['/dev/null', 'FormatError', 'not a regular file'],
+    ['x'.repeat(5000), 'IoError', 'the name is too long'],
+    ['nul\0', 'IoError', 'cannot open'],
+  ])('refuses %j', async (path, name, message) => {
+    const error = await errorOf(openFile(path));
+    expect(error.name).toBe(name);
+    expect(error.message).toContain(message);
+  });
+
+  it('notices a file that shrinks while it is open', async () => {
+    const path = join(folder, 'shrinking');
+    await writeFile(path, new Uint8Array(100));
+    await using file = await openFile(path);
+    await truncate(path, 40);
+    expect(await file.read(0, 40)).toHaveLength(40);
+    const error = await errorOf(file.read(30, 20));
+    expect(error.name).toBe('IoError');
+    expect(error.message).toContain('had 100 bytes when it was opened and now ends at byte 40');
+  });
+});
+
+describe('bytesSource', () => {
+  it('gives copies, so that nobody can write through it', async () => {
+    const bytes = new Uint8Array([1, 2, 3]);
+    (await source(bytes).read(0, 3)).fill(9);
+    expect([...bytes]).toEqual([1, 2, 3]);
+  });
+
+  it.each([
+    [2, 2],
+    [-1, 1],
+    [0, -1],
+    [0.5, 1],
+    [2 ** 60, 1],
+  ])('refuses the range at %d of length %d', async (offset, length) => {
+    const error = await errorOf(source(new Uint8Array(3)).read(offset, length));
+    expect(error.name).toBe('FormatError');
+    expect(error.message).toBe(
+      `weights.bin: ${length} bytes were expected at byte ${offset}, but the file has 3 bytes; it is truncated or damaged.`,
+    );
+  });
+});

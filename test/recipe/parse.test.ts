@@ -1,0 +1,507 @@
+import { describe, expect, it } from 'vitest';
+import { RecipeError } from '../../src/errors.ts';
+import { parseRecipe } from '../../src/recipe/load.ts';
+
+const FILE = '/studio/recipes/x.yaml';
+
+/** The shortest recipe; three lines. */
+const SHORTEST = 'name: x\nbase: b\nmotion: { module: m }\n';
+
+/** What parsing `text` complains about, without the file's name. */
+function problems(text: string): readonly string[] {
+  try {
+    parseRecipe(text, FILE);
+  } catch (error) {
+    expect(error).toBeInstanceOf(RecipeError);
+    return (error as RecipeError).problems.map((problem) => problem.replace(`${FILE}:`, ''));
+  }
+  return [];
+}
+
+describe('a valid recipe', () => {
+  it('gets every default', () => {
+    expect(parseRecipe(SHORTEST, FILE)).toEqual({
+      file: FILE,
+      text: SHORTEST,
+      name: 'x',
+      base: { model: '/studio/recipes/b' },
+      personalized: [],
+      motion: {
+        module: '/studio/recipes/m',
+        gamma: 1,
+        mode: 'residual',
+        norm: 'per-frame',
+        blocks: {},
+        allow_unmatched: [],
+      },
+      sampler: { kind: 'lcm', steps: 4, guidance: 1, beta_schedule: 'linear', original_steps: 50 },
+      output: { frames: 16, width: 512, height: 512, dtype: 'fp16', targets: ['portable'], shapes: 'static' },
+      verify: { prompt: 'a photo', negative: '', seed: 0, device: 'auto', budgets: {} },
+    });
+  });
+
+  it('keeps everything that is said, and makes every path absolute', () => {
+    const text = `
+name: everything
+base: { model: ../m.safetensors, config: cfg, vae: /abs/vae.pt, text_encoder: ./te/../te.safetensors }
+personalized:
+  - lora: one.safetensors
+    alpha: -0.5
+    scale: raw
+    text_encoder: 0
+    blocks: { IN08: 0.5, OUT: 1, M00: 0, BASE: 2 }
+    allow_unmatched: ['lora_te_*']
+    expect: { modules: 204 }
+  - { lora: two.safetensors, alpha: 2, scale: rslora }
+lcm: { lora: lcm.safetensors, beta: 0.9, blocks: { IN00: 0 }, expect: { modules: 278 } }
+motion: { module: mm.ckpt, gamma: 0.8, mode: weights, norm: pooled, loras: [], allow_unmatched: [x] }
+sampler: { steps: 50, guidance: 0, beta_schedule: scaled_linear, original_steps: 50 }
+output: { frames: 1, width: 8, height: 1024, dtype: fp32, targets: [portable, portable], shapes: dynamic }
+verify: { prompt: '', negative: blurry, seed: 9007199254740991, device: webgpu, budgets: { denoise_ms: 1.5 } }
+publish: { to: ../out }
+`;
+    const { text: _, ...recipe } = parseRecipe(text, FILE);
+    expect(recipe).toEqual({
+      file: FILE,
+      name: 'everything',
+      base: {
+        model: '/studio/m.safetensors',
+        config: '/studio/recipes/cfg',
+        vae: '/abs/vae.pt',
+        text_encoder: '/studio/recipes/te.safetensors',
+      },
+      personalized: [
+        {
+          lora: '/studio/recipes/one.safetensors',
+          alpha: -0.5,
+          scale: 'raw',
+          text_encoder: 0,
+          blocks: { IN08: 0.5, OUT: 1, M00: 0, BASE: 2 },
+          allow_unmatched: ['lora_te_*'],
+          expect: { modules: 204 },
+        },
+        {
+          lora: '/studio/recipes/two.safetensors',
+          alpha: 2,
+          scale: 'rslora',
+          text_encoder: 2, // alpha
+          blocks: {},
+          allow_unmatched: [],
+        },
+      ],
+      lcm: {
+        lora: '/studio/recipes/lcm.safetensors',
+        beta: 0.9,
+        scale: 'alpha/rank',
+        blocks: { IN00: 0 },
+        allow_unmatched: [],
+        expect: { modules: 278 },
+      },
+      motion: {
+        module: '/studio/recipes/mm.ckpt',
+        gamma: 0.8,
+        mode: 'weights',
+        norm: 'pooled',
+        blocks: {},
+        allow_unmatched: ['x'],
+      },
+      sampler: { kind: 'lcm', steps: 50, guidance: 0, beta_schedule: 'scaled_linear', original_steps: 50 },
+      output: { frames: 1, width: 8, height: 1024, dtype: 'fp32', targets: ['portable'], shapes: 'dynamic' },
+      verify: {
+        prompt: '',
+        negative: 'blurry',
+        seed: Number.MAX_SAFE_INTEGER,
+        device: 'webgpu',
+        budgets: { denoise_ms: 1.5 },
+      },
+      publish: { to: '/studio/out' },
+    });
+  });
+
+  it('resolves paths against the folder of a relative recipe path, from the working directory', () => {
+    const recipe = parseRecipe(SHORTEST, 'sub/x.yaml');
+    expect(recipe.file).toBe(`${process.cwd()}/sub/x.yaml`);
+    expect(recipe.motion.module).toBe(`${process.cwd()}/sub/m`);
+  });
+
+  it('may share values by alias', () => {
+    const recipe = parseRecipe(
+      `${SHORTEST}lcm: { lora: &l same.safetensors }\npersonalized: [{ lora: *l, alpha: 1 }]\n`,
+      FILE,
+    );
+    expect(recipe.personalized[0]?.lora).toBe('/studio/recipes/same.safetensors');
+  });
+
+  it('survives JSON', () => {
+    const recipe = parseRecipe(SHORTEST, FILE);
+    expect(JSON.parse(JSON.stringify(recipe))).toEqual(recipe);
+  });
+});
+
+describe('text that is not a recipe', () => {
+  it.each([
+    ['nothing', '', ['1:1: The recipe is empty. It needs at least the keys name, base and motion.']],
+    ['a comment', '# name: x\n', ['1:1: The recipe is empty. It needs at least the keys name, base and motion.']],
+    ['a list', '\n- a', ['2:1: The recipe must be a mapping, but a list was found.']],
+    ['plain text', 'foo', ['1:1: The recipe must be a mapping, but the text "foo" was found.']],
+    [
+      'two documents',
+      `${SHORTEST}---\n${SHORTEST}`,
+      ['4:1: A recipe is one YAML document, but a second one starts here. Put it into a file of its own.'],
+    ],
+    [
+      'broken YAML, whatever else is wrong',
+      'nam: x\na: b: c\n',
+      ['2:4: This is not valid YAML: Nested mappings are not allowed in compact mappings.'],
+    ],
+    [
+      'an open bracket',
+      'name: [1,\n',
+      [
+        '2:1: This is not valid YAML: Flow sequence in block collection must be sufficiently indented and end with a ].',
+      ],
+    ],
+    [
+      'two mistakes of syntax',
+      'name: "\\q"\nbase:\n\tmodel: x\n',
+      [
+        '1:8: This is not valid YAML: Invalid escape sequence \\q.',
+        '3:1: This is not valid YAML: Tabs are not allowed as indentation.',
+      ],
+    ],
+    [
+      'one mistake of syntax that makes nonsense of the rest',
+      'name: x\nbase: ]\nmotion: { module: m }\n',
+      ['2:7: This is not valid YAML: Unexpected flow-seq-end token in YAML stream: "]".'],
+    ],
+    [
+      'keys that are not text',
+      `${SHORTEST}? [a]\n: 1\n`,
+      ['4:3: A key must be plain text, but a list, a mapping or an alias was found.'],
+    ],
+  ])('%s', (_, text, expected) => {
+    expect(problems(text)).toEqual(expected);
+  });
+
+  it('more than a megabyte', () => {
+    const comment = (bytes: number) => `${SHORTEST}#${'é'.repeat((bytes - SHORTEST.length - 2) / 2)}x`;
+    expect(Buffer.byteLength(comment(1_000_000))).toBe(1_000_000);
+    expect(problems(comment(1_000_000))).toEqual([]);
+    expect(problems(comment(1_000_002))).toEqual([
+      '1:1: A recipe has at most 1000000 bytes, but this file has 1000002. Is it a recipe?',
+    ]);
+  });
+});
+
+describe('YAML that means harm', () => {
+  it('a bomb of aliases is not unfolded', () => {
+    const ten = (alias: string) => `[${Array(10).fill(alias).join(', ')}]`;
+    const bomb = ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i'].map((name, index, all) =>
+      index === 0 ? `a: &a ${ten('1')}` : `${name}: &${name} ${ten(`*${all[index - 1]}`)}`,
+    );
+    // With the root, a holds 12 values, b 111, c 1,111 and d 11,111. The 10,001st is 8,767 values into d: its list, seven
+    // of its ten c (7 × 1,111), then a list, eight b (8 × 111), a list, nine a (9 × 11): the last 1 of the anchor a.
+    expect(problems(bomb.join('\n'))).toEqual(['1:35: The recipe holds more than 10000 values, aliases followed.']);
+  });
+
+  it('as many aliases as a recipe can use are', () => {
+    const source = '  - { lora: *l, alpha: 1 }\n';
+    const text = `${SHORTEST}lcm: { lora: &l x }\npersonalized:\n`;
+    expect(parseRecipe(text + source.repeat(3000), FILE).personalized).toHaveLength(3000);
+    expect(problems(text + source.repeat(4000))).toEqual([
+      '3336:24: The recipe holds more than 10000 values, aliases followed.', // 8 + 3331 × 3 = 10,001
+    ]);
+  });
+
+  it('an alias inside its own anchor ends', () => {
+    expect(problems(`${SHORTEST}lcm: &a { lora: *a }`)).toEqual([
+      '4:17: The recipe nests more than 32 deep; four is enough for a recipe.',
+    ]);
+  });
+
+  it('endless nesting ends', () => {
+    expect(problems('['.repeat(20_000))).toEqual([
+      expect.stringMatching(/^1:\d+: The YAML nests too deeply to be read; four deep is enough for a recipe\.$/),
+    ]);
+  });
+
+  it('no key reaches a prototype', () => {
+    expect(
+      problems(`${SHORTEST}__proto__: { polluted: 1 }\nlcm: { lora: l, blocks: { __proto__: 1 }, constructor: 1 }\n`),
+    ).toEqual([
+      '4:1: Unknown key __proto__.',
+      '5:27: Unknown key lcm.blocks.__proto__.',
+      '5:43: Unknown key lcm.constructor. Known here: lora, beta, scale, blocks, allow_unmatched, expect.',
+    ]);
+    expect(Object.prototype).not.toHaveProperty('polluted');
+  });
+
+  it('tags, merge keys and YAML 1.1 mean nothing', () => {
+    expect(problems(`${SHORTEST}verify: { prompt: !!js/function "x", negative: !foo y }`)).toEqual([
+      '4:19: This YAML tag is not understood, and a recipe needs none. Remove it.',
+      '4:48: This YAML tag is not understood, and a recipe needs none. Remove it.',
+    ]);
+    expect(problems(`${SHORTEST}lcm: &l { lora: l }\nsampler: { <<: *l }`)).toEqual([
+      '5:12: Unknown key sampler."<<". Known here: kind, steps, guidance, beta_schedule, original_steps.',
+    ]);
+    expect(parseRecipe(`%YAML 1.1\n---\n${SHORTEST}verify: { prompt: yes }`, FILE).verify.prompt).toBe('yes');
+    expect(parseRecipe(`${SHORTEST}verify: { prompt: !!str 5 }`, FILE).verify.prompt).toBe('5');
+  });
+
+  it('an alias without an anchor is named', () => {
+    expect(problems(`${SHORTEST}lcm: { lora: *nobody }`)).toEqual(['4:14: The alias *nobody has no anchor before it.']);
+  });
+
+  it('a message never carries what a terminal would obey', () => {
+    expect(problems(`${SHORTEST}"\\e[31m": 1\noutput: { dtype: "\\e]0;\\a" }`)).toEqual([
+      '4:1: Unknown key "\\u001b[31m". Known here: name, base, personalized, lcm, motion, sampler, output, verify, publish.',
+      '5:18: output.dtype must be "fp16" or "fp32", but the text "\\u001b]0;\\u0007" was found.',
+    ]);
+  });
+
+  it('a thousand mistakes are not all listed', () => {
+    const found = problems(SHORTEST + Array.from({ length: 1000 }, (_, i) => `k${i}: 1\n`).join(''));
+    expect(found).toHaveLength(101);
+    expect(found[99]).toMatch(/^103:1: Unknown key k99\./);
+    expect(found[100]).toBe(' There are 900 more problems after these.');
+  });
+});
+
+describe('keys', () => {
+  it.each([
+    ['unknown, near a known one', 'lcm: { lora: l, betta: 1 }', '4:17: Unknown key lcm.betta. Did you mean "beta"?'],
+    ['unknown at the top', 'smapler: { steps: 2 }', '4:1: Unknown key smapler. Did you mean "sampler"?'],
+    ['unknown, near nothing', 'publish: { to: x, from: y }', '4:19: Unknown key publish.from. Known here: to.'],
+    [
+      'unknown in a list',
+      'personalized:\n  - lora: l\n    alpha: 1\n    alhpa: 2',
+      '7:5: Unknown key personalized[0].alhpa. Did you mean "alpha"?',
+    ],
+    [
+      'unknown, with odd characters',
+      'verify: { "pro mpt": x }',
+      '4:11: Unknown key verify."pro mpt". Did you mean "prompt"?',
+    ],
+    ['given twice', 'verify: { seed: 1, prompt: x, seed: 2 }', '4:31: The key verify.seed is given twice. Keep one.'],
+    ['given twice at the top', 'name: y', '4:1: The key name is given twice. Keep one.'],
+    ['missing in a list', 'personalized:\n  - lora: l', '5:5: The key personalized[0].alpha is missing.'],
+    ['missing in a mapping', 'lcm:\n  beta: 1', '4:1: The key lcm.lora is missing.'],
+    ['missing deep down', 'lcm: { lora: l, expect: {} }', '4:17: The key lcm.expect.modules is missing.'],
+  ])('%s', (_, line, expected) => {
+    expect(problems(`${SHORTEST}${line}\n`)).toEqual([expected]);
+  });
+
+  it('missing at the top', () => {
+    expect(problems('# only this\nverify: {}\n')).toEqual([
+      '2:1: The key name is missing.',
+      '2:1: The key base is missing.',
+      '2:1: The key motion is missing.',
+    ]);
+  });
+
+  it('unknown and missing inside base', () => {
+    expect(problems('name: x\nbase: { modle: b }\nmotion: { module: m }\n')).toEqual([
+      '2:1: The key base.model is missing.',
+      '2:9: Unknown key base.modle. Did you mean "model"?',
+    ]);
+  });
+});
+
+describe('values', () => {
+  it.each([
+    ['lcm: { lora: l, beta: abc }', '4:23: lcm.beta must be a number, but the text "abc" was found.'],
+    ['lcm: { lora: l, beta: .nan }', '4:23: lcm.beta must be a finite number, but NaN was found.'],
+    ['lcm: { lora: l, beta: -.inf }', '4:23: lcm.beta must be a finite number, but -Infinity was found.'],
+    ['lcm: { lora: l, beta: 1e999 }', '4:23: lcm.beta must be a finite number, but Infinity was found.'],
+    [
+      'lcm: { lora: l, beta: 0,8 }',
+      '4:25: Unknown key lcm.8. Known here: lora, beta, scale, blocks, allow_unmatched, expect.',
+    ],
+    ['lcm: { lora: l, beta: true }', '4:23: lcm.beta must be a number, but true was found.'],
+    ['lcm: { lora: l, beta: [1] }', '4:23: lcm.beta must be a number, but a list was found.'],
+    ['lcm: { lora: l, beta: { a: 1 } }', '4:23: lcm.beta must be a number, but a mapping was found.'],
+    ['lcm: { lora: l, beta: }', '4:23: lcm.beta must be a number, but nothing was found.'],
+    ['lcm: { lora: "" }', '4:14: lcm.lora must not be empty.'],
+    ['lcm: { lora: "a\\0b" }', '4:14: lcm.lora must not contain a NUL character.'],
+    ['lcm: { lora: 5 }', '4:14: lcm.lora must be text, but 5 was found.'],
+    ['lcm: l', '4:6: lcm must be a mapping, but the text "l" was found.'],
+    ['sampler:', '4:9: sampler must be a mapping, but nothing was found.'],
+    ['personalized: { lora: l }', '4:15: personalized must be a list, but a mapping was found.'],
+    ['personalized: [l]', '4:16: personalized[0] must be a mapping, but the text "l" was found.'],
+    [
+      'lcm: { lora: l, scale: alpha/rnak }',
+      '4:24: lcm.scale must be "alpha/rank", "raw" or "rslora", but the text "alpha/rnak" was found. Did you mean "alpha/rank"?',
+    ],
+    ['sampler: { kind: plms }', '4:18: sampler.kind must be "lcm", but the text "plms" was found.'],
+    ['sampler: { steps: 0 }', '4:19: sampler.steps must be at least 1, but 0 was found.'],
+    ['sampler: { steps: 51, original_steps: 100 }', '4:19: sampler.steps must be at most 50, but 51 was found.'],
+    ['sampler: { steps: 4.5 }', '4:19: sampler.steps must be a whole number, but 4.5 was found.'],
+    ['sampler: { guidance: -0.1 }', '4:22: sampler.guidance must be at least 0, but -0.1 was found.'],
+    ['sampler: { original_steps: 1001 }', '4:28: sampler.original_steps must be at most 1000, but 1001 was found.'],
+    [
+      'sampler: { original_steps: 20, steps: 21 }',
+      '4:39: sampler.steps (21) must not be greater than sampler.original_steps (20), from which the steps are picked.',
+    ],
+    [
+      'sampler: { original_steps: 3 }', // steps is 4 by default
+      '4:10: sampler.steps (4) must not be greater than sampler.original_steps (3), from which the steps are picked.',
+    ],
+    ['output: { frames: 0 }', '4:19: output.frames must be at least 1, but 0 was found.'],
+    ['output: { frames: 1025 }', '4:19: output.frames must be at most 1024, but 1025 was found.'],
+    ['output: { width: 100 }', '4:18: output.width must be a multiple of 8, but 100 was found.'],
+    ['output: { height: 0 }', '4:19: output.height must be at least 8, but 0 was found.'],
+    ['output: { height: 16392 }', '4:19: output.height must be at most 16384, but 16392 was found.'],
+    ['output: { targets: [] }', '4:20: output.targets must not be empty.'],
+    ['verify: { seed: -1 }', '4:17: verify.seed must be at least 0, but -1 was found.'],
+    [
+      'verify: { seed: 9007199254740992 }',
+      '4:17: verify.seed must be at most 9007199254740991, but 9007199254740992 was found.',
+    ],
+    [
+      'verify: { device: gpu }',
+      '4:19: verify.device must be "auto", "cpu", "webgpu" or "cuda", but the text "gpu" was found. Did you mean "cpu"?',
+    ],
+    ['verify: { budgets: { denoise_ms: 0 } }', '4:34: verify.budgets.denoise_ms must be at least 1, but 0 was found.'],
+  ])('%s', (line, expected) => {
+    expect(problems(`${SHORTEST}${line}\n`)).toEqual([expected]);
+  });
+
+  it.each([
+    ['../x', 'must not begin with a dot, nor contain a slash, a backslash or a control character: it names files'],
+    ['a/b', 'must not begin with a dot, nor contain a slash, a backslash or a control character: it names files'],
+    ['a\\\\b', 'must not begin with a dot, nor contain a slash, a backslash or a control character: it names files'],
+    ['a\\nb', 'must not begin with a dot, nor contain a slash, a backslash or a control character: it names files'],
+    ['', 'must not be empty'],
+    ['n'.repeat(129), 'must not be longer than 128 characters'],
+  ])('the name "%s"', (name, expected) => {
+    expect(problems(`base: b\nmotion: { module: m }\nname: "${name}"\n`)).toEqual([`3:7: name ${expected}.`]);
+  });
+
+  it('a base that is neither text nor a mapping', () => {
+    expect(problems('name: x\nmotion: { module: m }\nbase: [b]\n')).toEqual([
+      '3:7: base must be text or a mapping, but a list was found.',
+    ]);
+  });
+
+  it('every mistake is reported, in file order', () => {
+    expect(
+      problems(`nmae: x
+base: b
+motion: { gamma: x, module: m, gamma: 2 }
+sampler: { stpes: 3, guidance: -1 }
+output: { targets: [cuda], width: 7 }
+`),
+    ).toEqual([
+      '1:1: The key name is missing.',
+      '1:1: Unknown key nmae. Did you mean "name"?',
+      '3:18: motion.gamma must be a number, but the text "x" was found.',
+      '3:32: The key motion.gamma is given twice. Keep one.',
+      '4:12: Unknown key sampler.stpes. Did you mean "steps"?',
+      '4:32: sampler.guidance must be at least 0, but -1 was found.',
+      '5:21: This version does not write the "cuda" target yet. Use "portable", which runs on every device.',
+      '5:35: output.width must be at least 8, but 7 was found.',
+    ]);
+  });
+
+  it('the error carries the file and the place of the first mistake', () => {
+    expect(() => parseRecipe(`${SHORTEST}sampler:\n  steps: x\nsmapler: 1\n`, 'some/x.yaml')).toThrow(
+      expect.objectContaining({
+        kind: 'recipe',
+        place: { file: 'some/x.yaml', line: 5, column: 10 },
+        message: [
+          'some/x.yaml:5:10: sampler.steps must be a number, but the text "x" was found.',
+          'some/x.yaml:6:1: Unknown key smapler. Did you mean "sampler"?',
+        ].join('\n'),
+      }),
+    );
+  });
+});
+
+describe('block weights', () => {
+  it.each([['{ IN00: 0, IN11: 1, M00: 2, OUT00: 3, OUT11: 4, IN: 5, M: 6, OUT: 7, BASE: 8 }'], ['{}']])(
+    'personalized takes %s',
+    (blocks) => {
+      expect(problems(`${SHORTEST}personalized: [{ lora: l, alpha: 1, blocks: ${blocks} }]`)).toEqual([]);
+    },
+  );
+
+  it.each([
+    ['IN12', 'Did you mean "IN10"?'],
+    ['in08', 'Did you mean "IN08"?'],
+    ['IN8', 'Did you mean "IN08"?'],
+    ['MID', expect.stringContaining('Known here: IN00, IN01')],
+  ])('%s is unknown', (name, hint) => {
+    const [problem, ...rest] = problems(`${SHORTEST}motion2: 0\nlcm: { lora: l, blocks: { ${name}: 1 } }`).slice(1);
+    expect(rest).toEqual([]);
+    const [, place, sentence] = /^(\d+:\d+): Unknown key lcm\.blocks\.\w+\. (.*)$/.exec(problem!)!;
+    expect([place, sentence]).toEqual(['5:27', hint]);
+  });
+
+  it('BASE, the text encoder, is for personalized sources only', () => {
+    expect(problems('name: x\nbase: b\nmotion: { module: m, blocks: { BASE: 1 } }')).toEqual([
+      expect.stringMatching(/^3:32: Unknown key motion\.blocks\.BASE\. Known here: IN00, .*, OUT11, IN, M, OUT\.$/),
+    ]);
+  });
+
+  it('weights are finite numbers', () => {
+    expect(problems(`${SHORTEST}lcm: { lora: l, blocks: { IN: .inf, OUT: x } }`)).toEqual([
+      '4:31: lcm.blocks.IN must be a finite number, but Infinity was found.',
+      '4:42: lcm.blocks.OUT must be a number, but the text "x" was found.',
+    ]);
+  });
+});
+
+describe('what this version does not do yet', () => {
+  it.each([
+    [
+      'personalized: [{ checkpoint: c.safetensors, alpha: 1 }]',
+      '4:18: This version does not merge whole checkpoints yet. Use the checkpoint as the base, or extract a LoRA from it and give that as "lora".',
+    ],
+    [
+      'personalized: [{ lora: hf://o/r/x.safetensors, alpha: 1 }]',
+      '4:24: This version does not read "hf://o/r/x.safetensors" yet, only local files. Download it and give its path.',
+    ],
+    [
+      'lcm: { lora: OCI://h/r }',
+      '4:14: This version does not read "OCI://h/r" yet, only local files. Download it and give its path.',
+    ],
+    ...['ddim', 'dpmpp_2m', 'dpmpp_2m_karras', 'euler'].map((kind) => [
+      `sampler: { kind: ${kind} }`,
+      `4:18: This version does not sample with "${kind}" yet. Use "lcm".`,
+    ]),
+    ...['cuda', 'webgpu'].map((target) => [
+      `output: { targets: [portable, ${target}] }`,
+      `4:31: This version does not write the "${target}" target yet. Use "portable", which runs on every device.`,
+    ]),
+    ['publish: { to: hf://o/r }', '4:16: This version does not publish to "hf://o/r" yet, only to a local folder.'],
+  ])('%s', (line, expected) => {
+    expect(problems(`${SHORTEST}${line}\n`)).toEqual([expected]);
+  });
+
+  it('remote bases and motion modules, and motion LoRAs', () => {
+    const later = (what: string) =>
+      `This version does not read "${what}" yet, only local files. Download it and give its path.`;
+    expect(
+      problems('name: x\nbase: hf://a/b@main\nmotion: { module: oci://m, loras: [{ lora: l, alpha: 1 }] }'),
+    ).toEqual([
+      `2:7: ${later('hf://a/b@main')}`,
+      `3:19: ${later('oci://m')}`,
+      '3:35: This version does not merge motion LoRAs yet. Leave the list empty.',
+    ]);
+    expect(problems('name: x\nbase: { model: b, vae: hf://v }\nmotion: { module: m }')).toEqual([
+      `2:24: ${later('hf://v')}`,
+    ]);
+  });
+
+  it('hides no other mistake', () => {
+    expect(problems(`${SHORTEST}personalized:\n  - { checkpoint: hf://c, alpha: x, scael: raw }\n`)).toEqual([
+      expect.stringMatching(/^5:7: This version does not merge whole checkpoints yet\./),
+      '5:34: personalized[0].alpha must be a number, but the text "x" was found.',
+      '5:37: Unknown key personalized[0].scael. Did you mean "scale"?',
+    ]);
+  });
+
+  it('an address in a prompt is just text', () => {
+    expect(parseRecipe(`${SHORTEST}verify: { prompt: "hf://x" }`, FILE).verify.prompt).toBe('hf://x');
+  });
+});
