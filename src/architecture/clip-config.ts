@@ -1,6 +1,6 @@
 /** The part of a transformers CLIPTextModel config.json that decides the text encoder's graph. */
 import { z } from 'zod';
-import { readConfig } from './config-file.ts';
+import { layerCount, positive, readConfig } from './config-file.ts';
 
 export interface ClipTextConfig {
   readonly vocab_size: number;
@@ -13,13 +13,11 @@ export interface ClipTextConfig {
   readonly hidden_act: 'quick_gelu' | 'gelu';
 }
 
-const positive = z.number().int().positive();
-
 const schema = z.looseObject({
   vocab_size: positive.default(49408),
   hidden_size: positive.default(512),
   intermediate_size: positive.default(2048),
-  num_hidden_layers: positive.max(256).default(12),
+  num_hidden_layers: layerCount.default(12),
   num_attention_heads: positive.default(8),
   max_position_embeddings: positive.default(77),
   layer_norm_eps: z.number().positive().default(1e-5),

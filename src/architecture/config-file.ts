@@ -1,10 +1,15 @@
 /** Reads a config.json of a diffusers folder through a schema; every complaint names the file and the field. */
 import { readFile } from 'node:fs/promises';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { FormatError, InputMissingError } from '../errors.ts';
 
 /** config.json files are a few KB; one of more than 1 MB is something else. */
 const MAX_CONFIG_BYTES = 1 << 20;
+
+/** A width, a count: SD1.5's largest is 49408; beyond a million a config could make us build tables without end. */
+export const positive = z.number().int().positive().max(1 << 20);
+/** Layers of a kind: SD1.5 has 2 or 12. */
+export const layerCount = z.number().int().positive().max(64);
 
 /**
  * Parses `file` with `schema` and lets `resolve` turn it into what the caller needs; `refuse` ends with a FormatError.

@@ -65,11 +65,13 @@ export function kohyaTargets(
   const targets = new Map<string, LoraTarget>();
   for (const parameter of parameters) {
     if ((parameter.kind !== 'linear' && parameter.kind !== 'conv') || parameter.motion) continue;
-    const module = parameter.name.replace(/\.weight$/, '').replaceAll('.', '_');
-    for (const prefix of KOHYA_PREFIXES[component]) {
-      const key = prefix + module;
-      if (targets.has(key)) throw new RangeError(`Two modules flatten to the LoRA key ${key}.`);
-      targets.set(key, { component, parameter });
+    for (const name of baseNames(component, parameter.name)) {
+      const module = name.replace(/\.weight$/, '').replaceAll('.', '_');
+      for (const prefix of KOHYA_PREFIXES[component]) {
+        const key = prefix + module;
+        if (targets.has(key)) throw new RangeError(`Two modules flatten to the LoRA key ${key}.`);
+        targets.set(key, { component, parameter });
+      }
     }
   }
   return targets;

@@ -4,7 +4,7 @@
  * Source: diffusers models/unets/unet_2d_condition.py and unet_motion_model.py.
  */
 import { z } from 'zod';
-import { readConfig } from './config-file.ts';
+import { layerCount, positive, readConfig } from './config-file.ts';
 
 export interface UNetConfig {
   readonly in_channels: number;
@@ -24,7 +24,6 @@ export interface UNetConfig {
   readonly sample_size: number;
 }
 
-const positive = z.number().int().positive();
 const perBlock = z.union([positive, z.array(positive)]);
 
 /** Fields that must have SD1.5's value; a config that says otherwise is another architecture. */
@@ -53,7 +52,7 @@ const schema = z.looseObject({
   in_channels: positive.default(4),
   out_channels: positive.default(4),
   block_out_channels: z.array(positive).min(2).max(8),
-  layers_per_block: positive.default(2),
+  layers_per_block: layerCount.default(2),
   cross_attention_dim: positive.default(768),
   attention_head_dim: perBlock.nullish(),
   num_attention_heads: perBlock.nullish(),

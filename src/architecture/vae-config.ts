@@ -1,6 +1,6 @@
 /** The part of a diffusers AutoencoderKL config.json that decides the decoder's graph. */
 import { z } from 'zod';
-import { readConfig } from './config-file.ts';
+import { layerCount, positive, readConfig } from './config-file.ts';
 
 export interface VaeConfig {
   readonly latent_channels: number;
@@ -13,17 +13,15 @@ export interface VaeConfig {
   readonly mid_block_add_attention: boolean;
 }
 
-const positive = z.number().int().positive();
-
 const schema = z.looseObject({
   latent_channels: positive.default(4),
   out_channels: positive.default(3),
   block_out_channels: z.array(positive).min(1).max(8),
-  layers_per_block: positive.default(1),
+  layers_per_block: layerCount.default(1),
   norm_num_groups: positive.default(32),
   scaling_factor: z.number().positive().default(0.18215),
   shift_factor: z.number().nullish(),
-  latents_mean: z.unknown(),
+  latents_mean: z.unknown().optional(),
   act_fn: z.enum(['silu', 'swish']).default('silu'),
   up_block_types: z.array(z.string()).optional(),
   use_post_quant_conv: z.boolean().default(true),

@@ -1,4 +1,5 @@
 /** The config files of a package, as diffusers, transformers and optimum look for them. */
+import { lcmSchedulerConfig } from '../architecture/lcm-config.ts';
 import type { Plan } from '../merge/plan.ts';
 
 /** Fields and defaults are those of this diffusers release. */
@@ -37,27 +38,11 @@ function oneOrAll(values: readonly number[]): number | readonly number[] {
 
 /** diffusers' LCMScheduler: the noise of the base, the schedule and the steps of the recipe. */
 export function schedulerConfigJson({ scheduler, recipe: { sampler } }: Plan) {
-  return {
-    _class_name: 'LCMScheduler',
-    _diffusers_version: DIFFUSERS_VERSION,
-    num_train_timesteps: scheduler.num_train_timesteps,
-    beta_start: scheduler.beta_start,
-    beta_end: scheduler.beta_end,
+  return lcmSchedulerConfig({
+    ...scheduler,
     beta_schedule: sampler.beta_schedule,
     original_inference_steps: sampler.original_steps,
-    prediction_type: 'epsilon',
-    timestep_scaling: 10,
-    trained_betas: null,
-    clip_sample: false,
-    clip_sample_range: 1,
-    set_alpha_to_one: true,
-    steps_offset: 0,
-    thresholding: false,
-    dynamic_thresholding_ratio: 0.995,
-    sample_max_value: 1,
-    timestep_spacing: 'leading',
-    rescale_betas_zero_snr: false,
-  };
+  });
 }
 
 export const MODEL_INDEX = {
@@ -69,6 +54,3 @@ export const MODEL_INDEX = {
   unet: ['diffusers', 'OnnxRuntimeModel'],
   vae_decoder: ['diffusers', 'OnnxRuntimeModel'],
 } as const;
-
-/** Files of the tokenizer that a package carries; the first two it cannot do without. */
-export const TOKENIZER_FILES = ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json'] as const;

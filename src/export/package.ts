@@ -4,12 +4,13 @@
  */
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Stage } from '../events.ts';
 import { openBake, type TensorRequest } from '../merge/bake.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
-import { MODEL_INDEX, schedulerConfigJson, TOKENIZER_FILES } from './configs.ts';
+import { MODEL_INDEX, schedulerConfigJson } from './configs.ts';
 import { digestBytes, digestFile } from './digest.ts';
 import { COMPONENT_EXPORTS } from './graphs.ts';
 import { type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
@@ -70,14 +71,7 @@ export async function* bake(plan: Plan, { into, signal }: { into: string; signal
     await put(`${folder}/config.json`, typeof made === 'string' ? new Uint8Array(await readFile(made)) : made);
   }
 
-  for (const name of TOKENIZER_FILES) {
-    const source = join(plan.config_folder, 'tokenizer', name);
-    const data = await readFile(source).catch((error: NodeJS.ErrnoException) => {
-      if (error.code === 'ENOENT') return undefined; // the plan has seen to it that the required ones are there
-      throw error;
-    });
-    if (data) await put(`tokenizer/${name}`, new Uint8Array(data));
-  }
+  for (const [name, data] of await readTokenizerFiles(join(plan.config_folder, 'tokenizer'), plan.text_encoder.vocab_size)) await put(`tokenizer/${name}`, data);
   await put('scheduler/scheduler_config.json', schedulerConfigJson(plan));
   await put('model_index.json', MODEL_INDEX);
   await put('README.md', modelCard(plan));

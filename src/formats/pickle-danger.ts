@@ -31,7 +31,10 @@ const BUILTINS_OF_PYTHON_2 = '__builtin__';
 
 /** Whether loading `module.name` the ordinary way would let the file run code. */
 export function runsCode(module: string, name: string): boolean {
-  // Protocol 4 allows dotted names: "eval.__call__" is eval, and "utils.collect_env.run" of torch is in torch.utils.
+  // Protocol 4 allows dotted names: "eval.__call__" is eval, "hub.load" of torch is in torch.hub, and "os.system" of any
+  // module that happens to import os is os.system.
+  const through = name.split('.').slice(0, -1);
+  if (through.some((part) => MODULES.has(part))) return true;
   const path = `${module === BUILTINS_OF_PYTHON_2 ? 'builtins' : module}.${name}`.split('.');
   return path.some((part, i) => {
     const before = path.slice(0, i).join('.');

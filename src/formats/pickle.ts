@@ -55,7 +55,7 @@ export interface Pickle {
 export const MAX_PICKLE_BYTES = 32 << 20;
 
 /** An opcode of one byte can make an object of 100: this bounds the tree to some hundred MB. SD1.5 with optimizer: 150,000. */
-const MAX_OPCODES = 4_000_000;
+const MAX_OPCODES = 2_000_000;
 
 /** Reads one pickle. `file` is for messages, `offset` is where the pickle begins in it. Throws FormatError. */
 export function unpickle(bytes: Uint8Array, file: string, offset = 0): Pickle {

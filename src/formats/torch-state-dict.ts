@@ -263,7 +263,12 @@ function isSize(value: Pickled | undefined): value is number {
 }
 
 function describe(value: Pickled): string {
-  if (!isNode(value)) return value === null ? 'None' : value instanceof Uint8Array ? 'bytes' : `a ${typeof value}`;
+  if (!isNode(value)) {
+    if (value === null) return 'None';
+    if (typeof value === 'string') return 'text';
+    return value instanceof Uint8Array ? 'bytes' : typeof value === 'boolean' ? 'a boolean' : 'a number';
+  }
+  if (value.kind === 'persistent') return 'a bare storage';
   if (value.kind !== 'object') return `a ${value.kind}`;
   const callee = calleeOf(value);
   return callee ? `an object of ${quoteName(callee)}` : 'an object';

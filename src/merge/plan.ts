@@ -8,6 +8,7 @@ import { type ClipTextConfig, readClipTextConfig } from '../architecture/clip-co
 import { type Component, kohyaTargets, type LoraTarget } from '../architecture/names.ts';
 import { clipTextParameters, type ModelParameter, type ParameterKind, unetParameters, vaeDecoderParameters } from '../architecture/parameters.ts';
 import { readBaseSchedulerConfig, type BaseSchedulerConfig } from '../architecture/scheduler-config.ts';
+import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import { readUNetConfig } from '../architecture/unet-config.ts';
 import { type UNetStructure, unetStructure } from '../architecture/unet-structure.ts';
 import { readVaeConfig, type VaeConfig } from '../architecture/vae-config.ts';
@@ -87,6 +88,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   const unet = unetStructure(await readUNetConfig(config('unet')), layout);
   const clip = await readClipTextConfig(config('text_encoder'));
   const vae = await readVaeConfig(config('vae'));
+  await readTokenizerFiles(join(base.config, 'tokenizer'), clip.vocab_size); // what is missing is found now, not in the middle of the bake
   if (clip.hidden_size !== unet.config.cross_attention_dim) {
     throw new MergeError(
       `The text encoder is ${clip.hidden_size} wide, but the UNet's cross_attention_dim is ${unet.config.cross_attention_dim}: they are of different models.`,

@@ -5,12 +5,12 @@
 import { access, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readConfig } from '../architecture/config-file.ts';
+import { type LcmConfig, readSchedulerConfig } from '../architecture/lcm-config.ts';
 import { readVaeConfig } from '../architecture/vae-config.ts';
 import { FormatError, InputMissingError } from '../errors.ts';
 import { LOCK_FILE, type Lock } from '../export/lock.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
 import { z } from 'zod';
-import { type LcmConfig, readSchedulerConfig } from './schedulers/lcm.ts';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 
 /** A length that the graph fixes, or undefined where it leaves it open. */

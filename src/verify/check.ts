@@ -30,6 +30,8 @@ export interface Check {
   readonly id: string;
   /** What a pass shows; stands in the report and in docs/gates.md. */
   readonly proves: string;
+  /** Work done for it before the checks began, which its time includes: hashing the files, or the run. */
+  readonly prepared?: 'files' | 'video';
   /** When there is nothing to check it is left out of the report. */
   readonly applies?: (context: CheckContext) => boolean;
   readonly run: (context: CheckContext) => Promise<CheckResult> | CheckResult;

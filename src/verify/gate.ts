@@ -41,10 +41,15 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const started = performance.now();
   yield { type: 'stage-started', stage: 'verify', subject: folder };
   const pkg = await openPackage(folder);
+  const prepared = { files: 0, video: 0 };
+  const hashing = performance.now();
   const files = await digestPackage(folder, options.signal);
+  prepared.files = performance.now() - hashing;
   const wanted = runRequest(pkg, options);
   const device = resolveDevice(wanted.device);
+  const running = performance.now();
   const video = yield* attempt(pkg, { ...wanted, device, signal: options.signal });
+  prepared.video = performance.now() - running;
   const context: CheckContext = {
     folder,
     pkg,
@@ -59,7 +64,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   for (const check of CHECKS.filter(({ applies }) => applies?.(context) ?? true)) {
     const at = performance.now();
     const result = await judge(check, context);
-    const seconds = (performance.now() - at) / 1000;
+    const seconds = (performance.now() - at + (check.prepared ? prepared[check.prepared] : 0)) / 1000;
     checks.push({ id: check.id, proves: check.proves, ...result, seconds });
     yield { type: 'check', stage: 'verify', id: check.id, verdict: result.verdict, reason: result.reason, seconds };
   }

@@ -34,6 +34,8 @@ export interface ZipPart {
   /** Sizes and offset as zip64 fields. */
   readonly wide?: boolean;
   readonly localName?: string;
+  /** Of the local header's extra field, as it claims. */
+  readonly localExtra?: number;
 }
 
 /** A zip archive of stored entries. */
@@ -41,7 +43,7 @@ export function zip(parts: readonly ZipPart[], options: { zip64?: boolean; count
   const local: Uint8Array[] = [];
   const directory: Uint8Array[] = [];
   let offset = 0;
-  for (const { name, data, method = 0, flags = 0, localName = name, wide = false, ...part } of parts) {
+  for (const { name, data, method = 0, flags = 0, localName = name, localExtra = 0, wide = false, ...part } of parts) {
     const size = part.directory?.size ?? data.length;
     const compressed = part.directory?.compressedSize ?? size;
     const at = part.directory?.offset ?? offset;
@@ -51,7 +53,7 @@ export function zip(parts: readonly ZipPart[], options: { zip64?: boolean; count
       u32(data.length),
       u32(data.length),
       u16(text(localName).length),
-      u16(0),
+      u16(localExtra),
       text(localName),
       data,
     );
@@ -148,13 +150,13 @@ export interface TensorParts {
 /** What torch.save writes for one tensor; by default float32 [2] that fills storage "0". */
 export function tensor(parts: TensorParts = {}): Uint8Array {
   const { storage = 'FloatStorage', key = '0', count = 2, offset = 0, shape = [2], strides = [1] } = parts;
-  const ints = (values: readonly number[]) =>
-    op.tuple(...values.map((n) => (n < 2 ** 31 ? op.int(n) : op.long(BigInt(n)))));
+  const int = (n: number) => (n < 2 ** 31 ? op.int(n) : op.long(BigInt(n)));
+  const ints = (values: readonly number[]) => op.tuple(...values.map(int));
   return op.call(
     'torch._utils',
     parts.rebuild ?? '_rebuild_tensor_v2',
     concat(
-      op.tuple(op.str('storage'), op.global('torch', storage), op.str(key), op.str('cpu'), op.int(count)),
+      op.tuple(op.str('storage'), op.global('torch', storage), op.str(key), op.str('cpu'), int(count)),
       op.BINPERSID,
     ),
     op.int(offset),

@@ -82,7 +82,7 @@ describe('readTorchZip', () => {
     expect(file.tensors.size).toBe(3);
     const header = 30 + 'archive/data/0'.length;
     const lengths = [
-      65_683,
+      65_633,
       30 + 'archive/byteorder'.length,
       6,
       30 + 'archive/data.pkl'.length,
@@ -91,6 +91,21 @@ describe('readTorchZip', () => {
       header,
     ];
     expect(counting.reads.map(([, length]) => length)).toEqual(lengths);
+  });
+
+  it('gives strides only where they matter', async () => {
+    const shapes: [number[], number[], boolean][] = [
+      [[2], [1], false],
+      [[1, 2], [7, 1], false],
+      [[2, 1], [1, 7], false],
+      [[0, 2], [9, 9], false],
+      [[1, 1], [0, 0], false],
+      [[1, 2], [0, 0], true],
+      [[2, 1], [0, 1], true],
+    ];
+    const values = shapes.map(([shape, strides], i) => pair(String(i), tensor({ shape, strides })));
+    const { tensors } = await read(checkpoint(pickle(op.dict(...values))));
+    expect([...tensors.values()].map(({ strides }) => strides !== undefined)).toEqual(shapes.map(([, , kept]) => kept));
   });
 
   it('reads only the bytes that a strided tensor spans', async () => {
@@ -163,9 +178,8 @@ describe('readTorchZip', () => {
   const dangling = tensor({ key: '7' });
   const selfDict = concat(op.EMPTY_DICT, op.put(0), op.str('state_dict'), op.get(0), op.SETITEM);
   const selfList = concat(op.EMPTY_DICT, op.str('a'), op.EMPTY_LIST, op.put(0), op.get(0), op.APPEND, op.SETITEM);
-  // [x, x] of [x, x] of … : 30 doublings in 400 bytes
-  const doubled = Array.from({ length: 30 }, () => concat(op.put(0), text('0'), op.tuple(op.get(0), op.get(0))));
-  const doubling = concat(op.str('t'), ...doubled.map((part) => concat(part.subarray(0, 2), part.subarray(3))));
+  // (x, x) of (x, x) of …: a thousand million values in 200 bytes
+  const doubling = concat(op.NONE, ...Array.from({ length: 30 }, () => concat(op.put(0), op.get(0), u8(0x86))));
   it.each<[string, Uint8Array, string]>([
     [
       'code anywhere',
@@ -179,6 +193,8 @@ describe('readTorchZip', () => {
     ],
     ['a bare tensor', pickle(tensor()), 'it holds an object of "torch._utils._rebuild_tensor_v2" where a dict'],
     ['a list', pickle(op.EMPTY_LIST), 'it holds a list where a dict'],
+    ['a number', pickle(op.long(2n ** 60n)), 'it holds a number where a dict'],
+    ['a storage', pickle(op.int(1), op.BINPERSID), 'it holds a bare storage where a dict'],
     ['a state_dict that is none', pickle(op.dict(pair('state_dict', op.NONE))), 'it holds None where a dict'],
     ['no tensors', pickle(op.EMPTY_DICT), 'holds no tensors; save'],
     [
@@ -222,7 +238,8 @@ describe('readTorchZip', () => {
       'refers to no proper storage',
     ],
     ['a storage of another length', tensor({ count: 3, shape: [3] }), 'has 8 bytes where 12 were expected'],
-    ['a storage beyond 2^53', tensor({ count: -1 }), 'refers to no proper storage'],
+    ['a storage of −1 elements', tensor({ count: -1 }), 'refers to no proper storage'],
+    ['a storage beyond 2^53 bytes', tensor({ count: 2 ** 52 }), 'a storage of 4503599627370496 elements, beyond 2^53'],
     ['elements beyond the storage', tensor({ shape: [3] }), 'reaches from element 0 to 3 of a storage that has 2'],
     ['an offset beyond the storage', tensor({ offset: 1 }), 'reaches from element 1 to 3 of a storage that has 2'],
     [
@@ -307,6 +324,7 @@ describe('the archive', () => {
     ['a storage into the directory', storage({ directory: { size: 5000 } }), 'has 5000 bytes where 8 were expected'],
     ['a storage at another place', storage({ directory: { offset: 0 } }), 'runs into what begins at byte 0'],
     ['a storage behind the end', storage({ directory: { offset: 100_000 } }), 'runs into what begins at byte'],
+    ['a storage pushed over the end by its header', storage({ localExtra: 9 }), 'runs into what begins at byte'],
     ['a storage of another name', storage({ localName: 'archive/data/1' }), 'is described differently'],
     [
       'two entries of one name',

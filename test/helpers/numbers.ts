@@ -13,13 +13,13 @@ export function relativeRms(found: ArrayLike<number>, expected: ArrayLike<number
   return Math.sqrt(error / size);
 }
 
-/** Distance from the float16 with the bits `found` to the float16 nearest to `expected`, in float16 numbers between them. */
+/** How many float16 numbers lie from the float16 `found` to the float16 nearest to `expected`. */
 export function float16Steps(found: number, expected: number): number {
-  const nearest = new Uint16Array(Float16Array.of(expected).buffer)[0] as number;
-  return Math.abs(ordered(found) - ordered(nearest));
+  return Math.abs(rank(found) - rank(expected));
 }
 
-/** Float16 bits as an integer that grows with the value; both zeros are 0. */
-function ordered(bits: number): number {
+/** Place of the nearest float16 in the order of all of them; both zeros are at 0. */
+function rank(value: number): number {
+  const bits = new Uint16Array(Float16Array.of(value).buffer)[0] as number;
   return bits & 0x8000 ? -(bits & 0x7fff) : bits;
 }

@@ -1,14 +1,13 @@
 /** Recipes for models/tiny, and the checks that every baked package must stand. */
 import { createHash } from 'node:crypto';
-import { readFile, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect } from 'vitest';
 import { drain } from '../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
 import { bake } from '../../src/export/package.ts';
-import { firstNonFinite } from '../../src/merge/bake.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
-import { readModelInfo } from '../../src/onnx/model-info.ts';
+import { type InitializerInfo, readModelInfo } from '../../src/onnx/model-info.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
 import type { Recipe } from '../../src/recipe/schema.ts';
 
@@ -53,8 +52,8 @@ export interface Baked {
   readonly folder: string;
   readonly plan: Plan;
   readonly lock: Lock;
-  /** A weight in PyTorch's layout, as the bits of its elements for fp16 and as numbers for fp32. */
-  weight(component: string, name: string): Promise<Uint16Array | Float32Array>;
+  /** Weights in PyTorch's layout, by `component/name`. */
+  readonly weights: ReadonlyMap<string, Float16Array | Float32Array>;
 }
 
 /**
@@ -65,42 +64,37 @@ export async function bakeAndCheck(recipe: Recipe, into: string): Promise<Baked>
   const planned = await plan(recipe);
   const { lock } = await drain(bake(planned, { into }));
   expect(JSON.parse(await readFile(join(into, LOCK_FILE), 'utf8'))).toEqual(lock);
-  for (const [file, { sha256, bytes }] of Object.entries(lock.outputs)) {
-    expect((await stat(join(into, file))).size, file).toBe(bytes);
-    const found = createHash('sha256').update(await readFile(join(into, file)));
-    expect(found.digest('hex'), file).toBe(sha256);
+  for (const [file, digest] of Object.entries(lock.outputs)) {
+    const data = await readFile(join(into, file));
+    const sha256 = createHash('sha256').update(data).digest('hex');
+    expect({ sha256, bytes: data.length }, file).toEqual(digest);
   }
+  const weights = new Map<string, Float16Array | Float32Array>();
   for (const [component, tensors] of Object.entries(planned.tensors)) {
-    const model = join(into, component, 'model.onnx');
-    const external = (await readModelInfo(model)).initializers.filter((initializer) => initializer.external);
-    expect(external.map(({ name }) => name).sort()).toEqual(tensors.map(({ name }) => name).sort());
-    for (const initializer of external) {
-      const data = await externalData(model, initializer);
-      expect(firstNonFinite(data, recipe.output.dtype), initializer.name).toBe(-1);
+    const { initializers } = await readModelInfo(join(into, component, 'model.onnx'));
+    const places = new Map(initializers.flatMap(({ name, external }) => (external ? [[name, external]] : [])));
+    expect([...places.keys()].sort()).toEqual(tensors.map(({ name }) => name).sort());
+    const data = new Uint8Array(await readFile(join(into, component, 'model.onnx_data')));
+    for (const { name, kind, shape } of tensors) {
+      const { location, offset, length } = places.get(name) as External;
+      expect(location).toBe('model.onnx_data');
+      expect(offset + length, name).toBeLessThanOrEqual(data.length);
+      const bytes = data.slice(offset, offset + length);
+      const elements = recipe.output.dtype === 'fp16' ? new Float16Array(bytes.buffer) : new Float32Array(bytes.buffer);
+      expect(
+        elements.findIndex((x) => !Number.isFinite(x)),
+        name,
+      ).toBe(-1);
+      weights.set(`${component}/${name}`, kind === 'linear' ? transposed(elements, shape) : elements);
     }
   }
-  const weight = async (component: string, name: string) => {
-    const model = join(into, component, 'model.onnx');
-    const initializer = (await readModelInfo(model)).initializers.find((candidate) => candidate.name === name);
-    if (!initializer) throw new RangeError(`${model} has no initializer ${name}.`);
-    const { buffer } = await externalData(model, initializer);
-    const data = recipe.output.dtype === 'fp16' ? new Uint16Array(buffer) : new Float32Array(buffer);
-    const shape = planned.tensors[component as 'unet'].find((tensor) => tensor.name === name)?.shape ?? [];
-    if (shape.length !== 2 || initializer.shape.join() === shape.join()) return data;
-    const [rows, columns] = shape as [number, number];
-    return data.map((_, i) => data[(i % columns) * rows + Math.floor(i / columns)] as number);
-  };
-  return { folder: into, plan: planned, lock, weight };
+  return { folder: into, plan: planned, lock, weights };
 }
 
-interface External {
-  readonly name: string;
-  readonly external?: { readonly location: string; readonly offset: number; readonly length: number };
-}
+type External = NonNullable<InitializerInfo['external']>;
 
-async function externalData(model: string, { external }: External): Promise<Uint8Array<ArrayBuffer>> {
-  const { location, offset, length } = external as Required<External>['external'];
-  const bytes = await readFile(join(dirname(model), location));
-  expect(offset + length).toBeLessThanOrEqual(bytes.length);
-  return new Uint8Array(bytes.subarray(offset, offset + length));
+/** `[in, out]`, as a package stores Linear weights, to PyTorch's `[out, in]`. */
+function transposed<T extends Float16Array | Float32Array>(stored: T, shape: readonly number[]): T {
+  const [rows, columns] = shape as [number, number];
+  return stored.map((_, i) => stored[(i % columns) * rows + Math.floor(i / columns)] as number) as T;
 }

@@ -2,6 +2,7 @@
  * What every sampler is to the pipeline, and the noise schedule that all of them share.
  * Source of truth: diffusers 0.42.1 schedulers/ (`betas`, `alphas_cumprod`), down to the bits of its float32.
  */
+import type { NoiseSchedule } from '../../architecture/lcm-config.ts';
 
 export interface Scheduler {
   /** What the UNet is asked at, in order: one evaluation each. */
@@ -19,17 +20,6 @@ export interface SchedulerStep {
   readonly prevSample: Float32Array;
   /** The clean latents as this step estimates them, for previews. */
   readonly denoised: Float32Array;
-}
-
-/** Diffusers' names. ComfyUI calls `scaled_linear` "linear" and `linear` "sqrt_linear". */
-export const BETA_SCHEDULES = ['linear', 'scaled_linear'] as const;
-export type BetaSchedule = (typeof BETA_SCHEDULES)[number];
-
-export interface NoiseSchedule {
-  readonly num_train_timesteps: number;
-  readonly beta_start: number;
-  readonly beta_end: number;
-  readonly beta_schedule: BetaSchedule;
 }
 
 /** ᾱ [num_train_timesteps]: the product of 1 − β up to each timestep, as `torch.cumprod` gives it (float64 inside, stored as float32). */

@@ -9,6 +9,7 @@ const MIN_DEVIATION = 1e-3;
 export const trajectory: Check = {
   id: 'run',
   proves: 'the baked graphs run on the device from prompt to pixels, and the latents of every step are finite and in range',
+  prepared: 'video',
   run({ video }) {
     if (video instanceof Error) return failed(`The run did not end well: ${video.message}`);
     for (const [i, latents] of video.trajectory.entries()) {

@@ -1,14 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { FormatError, RuntimeFailure, UsageError } from '../../../src/errors.ts';
-import { createGenerator } from '../../../src/runtime/noise.ts';
 import {
-  createLcmScheduler,
   type LcmConfig,
   lcmSchedulerConfig,
+  type NoiseSchedule,
   readSchedulerConfig,
-} from '../../../src/runtime/schedulers/lcm.ts';
-import { alphasCumprod, type NoiseSchedule } from '../../../src/runtime/schedulers/scheduler.ts';
+} from '../../../src/architecture/lcm-config.ts';
+import { FormatError, RuntimeFailure, UsageError } from '../../../src/errors.ts';
+import { createGenerator } from '../../../src/runtime/noise.ts';
+import { createLcmScheduler } from '../../../src/runtime/schedulers/lcm.ts';
+import { alphasCumprod } from '../../../src/runtime/schedulers/scheduler.ts';
 
 /** Made by `python test/oracle/lcm.py`; tensors are float32, little-endian, base64. */
 interface StepResult {

@@ -1,0 +1,222 @@
+/**
+ * What can be said on the command line: every verb with its operands and options. Parser, help and completions are all made
+ * from this one table, so that none of them can know something that the others do not.
+ */
+import type { Device } from '../runtime/device.ts';
+
+export interface OptionSpec {
+  readonly type: 'string' | 'boolean' | 'number' | 'integer';
+  readonly short?: string;
+  /** What help calls the value. */
+  readonly placeholder?: string;
+  readonly choices?: readonly string[];
+  /** Limits of a number, both included. */
+  readonly min?: number;
+  readonly max?: number;
+  readonly default?: string | number;
+  readonly required?: true;
+  /** The value is a path, and of what. */
+  readonly completes?: 'file' | 'folder';
+  /** Where the value comes from when it is left out and no constant says it. */
+  readonly otherwise?: string;
+  /** What the bare option means, for one whose value may be left out; a value is then given with `=` only. */
+  readonly bare?: string;
+  readonly description: string;
+}
+
+export interface OperandSpec {
+  readonly description: string;
+  readonly choices?: readonly string[];
+  readonly completes?: 'file' | 'folder';
+}
+
+export interface CommandSpec {
+  readonly summary: string;
+  readonly details?: string;
+  /** In the order in which they are given; all are required. */
+  readonly operands: Readonly<Record<string, OperandSpec>>;
+  readonly options: Readonly<Record<string, OptionSpec>>;
+  readonly examples: readonly string[];
+}
+
+/** Numbers that are passed on exactly; no seed needs to be larger. */
+const MAX_SEED = Number.MAX_SAFE_INTEGER;
+
+const RECIPE = { description: 'the recipe, a YAML file', completes: 'file' } as const;
+const PACKAGE = { description: 'a folder that lcm-merge baked, or any of the same layout', completes: 'folder' } as const;
+
+/** Said here once more because help must not wait for onnxruntime to load. */
+const DEVICE_CHOICES = ['auto', 'cpu', 'webgpu', 'cuda'] as const satisfies readonly (Device | 'auto')[];
+
+const DEVICE = {
+  type: 'string',
+  placeholder: 'D',
+  choices: DEVICE_CHOICES,
+  description: 'where the graphs run; auto takes the best device that needs no asking for',
+} as const;
+
+const PACKAGE_OUT = {
+  type: 'string',
+  short: 'o',
+  placeholder: 'DIR',
+  completes: 'folder',
+  otherwise: 'out/ and the name of the recipe',
+  description: 'the folder that becomes the package; an older package there is replaced',
+} as const;
+
+const QUIET = {
+  quiet: { type: 'boolean', short: 'q', description: 'write nothing but warnings and errors to stderr' },
+  'no-color': { type: 'boolean', description: 'no colours; NO_COLOR in the environment says the same' },
+  help: { type: 'boolean', short: 'h', description: 'show this help' },
+} as const;
+
+const COMMON = {
+  json: {
+    type: 'string',
+    choices: ['object', 'stream'],
+    bare: 'object',
+    description: 'write one JSON object to stdout; =stream writes every event as a line of JSON, the result last',
+  },
+  ...QUIET,
+} as const;
+
+export const COMMANDS = {
+  make: {
+    summary: 'bake, verify and, if the recipe says so, publish: the whole job',
+    details: 'The word make may be left out. A package that fails verification is kept beside DIR as DIR.failed.',
+    operands: { recipe: RECIPE },
+    options: {
+      out: PACKAGE_OUT,
+      device: { ...DEVICE, otherwise: 'what the recipe says' },
+      'dry-run': { type: 'boolean', description: 'show the plan and write nothing' },
+      ...COMMON,
+    },
+    examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu'],
+  },
+  plan: {
+    summary: 'show what would be merged, by which rule and how large it gets',
+    details: 'Reads the headers of the files only.',
+    operands: { recipe: RECIPE },
+    options: COMMON,
+    examples: ['lcm-merge plan recipes/tiny.yaml', 'lcm-merge plan recipes/tiny.yaml --json | jq .components.unet.rules'],
+  },
+  bake: {
+    summary: 'merge the weights and write the package, without verifying it',
+    operands: { recipe: RECIPE },
+    options: { out: PACKAGE_OUT, 'dry-run': { type: 'boolean', description: 'show the plan and write nothing' }, ...COMMON },
+    examples: ['lcm-merge bake recipes/tiny.yaml', 'lcm-merge bake recipes/tiny.yaml -o out/ink --json=stream'],
+  },
+  run: {
+    summary: 'sample a clip with a package',
+    details:
+      'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused.',
+    operands: { package: PACKAGE },
+    options: {
+      out: {
+        type: 'string',
+        short: 'o',
+        placeholder: 'DIR',
+  completes: 'folder',
+        default: 'out/frames',
+        description: 'the folder for the frames; frames of an earlier run there are replaced',
+      },
+      prompt: { type: 'string', placeholder: 'P', otherwise: "the recipe's", description: 'what to show' },
+      negative: {
+        type: 'string',
+        placeholder: 'N',
+        otherwise: "the recipe's",
+        description: 'what not to show; counts only with a guidance above 1',
+      },
+      seed: { type: 'integer', placeholder: 'S', min: 0, max: MAX_SEED, otherwise: "the recipe's", description: 'means the same as in PyTorch on the CPU' },
+      steps: { type: 'integer', placeholder: 'K', min: 1, max: 1000, otherwise: "the recipe's", description: 'sampling steps' },
+      frames: { type: 'integer', placeholder: 'F', min: 1, otherwise: "the graph's", description: 'frames of the clip' },
+      width: { type: 'integer', placeholder: 'W', min: 8, otherwise: "the graph's", description: 'in pixels, a multiple of 8' },
+      height: { type: 'integer', placeholder: 'H', min: 8, otherwise: "the graph's", description: 'in pixels, a multiple of 8' },
+      guidance: { type: 'number', placeholder: 'G', min: 0, otherwise: "the recipe's", description: 'classifier-free guidance; above 1 a step costs twice as much' },
+      sampler: { type: 'string', placeholder: 'NAME', choices: ['lcm'], default: 'lcm', description: 'the sampler' },
+      device: { ...DEVICE, default: 'auto' },
+      fps: { type: 'number', placeholder: 'N', min: 0.1, max: 1000, default: 8, description: 'frames per second of the animation' },
+      'save-latents': {
+        type: 'string',
+        placeholder: 'FILE',
+ completes: 'file',
+        description: 'also write the final latents, tensor `latents` float32 [1, 4, frames, height/8, width/8], as safetensors',
+      },
+      ...COMMON,
+    },
+    examples: [
+      'lcm-merge run out/tiny --prompt "a blue square"',
+      'lcm-merge run out/tiny --seed 7 --steps 8 -o out/blue --save-latents out/blue.safetensors',
+    ],
+  },
+  verify: {
+    summary: 'run a package and check what comes out',
+    details: 'Writes verification/ into the package: report.json, report.html and the clip.',
+    operands: { package: PACKAGE },
+    options: {
+      recipe: { type: 'string', placeholder: 'RECIPE', completes: 'file', description: 'read the source files again and recompute tensors from them' },
+      device: { ...DEVICE, otherwise: 'what the recipe said' },
+      ...COMMON,
+    },
+    examples: ['lcm-merge verify out/tiny', 'lcm-merge verify out/tiny --recipe recipes/tiny.yaml --device cpu'],
+  },
+  publish: {
+    summary: 'copy a package that has passed verification to its place',
+    operands: { package: PACKAGE },
+    options: {
+      to: { type: 'string', placeholder: 'DIR',
+  completes: 'folder', required: true, description: 'the folder that becomes the published package' },
+      ...COMMON,
+    },
+    examples: ['lcm-merge publish out/tiny --to /srv/models/tiny', 'lcm-merge publish out/tiny --to /srv/models/tiny --json'],
+  },
+  inspect: {
+    summary: 'say what a weight file, a graph or a package is',
+    operands: { file: { description: 'a safetensors or PyTorch file, a model.onnx, a package, or a folder of weight files', completes: 'file' } },
+    options: COMMON,
+    examples: ['lcm-merge inspect models/tiny/lcm.safetensors', 'lcm-merge inspect out/tiny --json'],
+  },
+  doctor: {
+    summary: 'try every device and show what this machine has',
+    operands: {},
+    options: COMMON,
+    examples: ['lcm-merge doctor', 'lcm-merge doctor --json | jq .devices'],
+  },
+  schema: {
+    summary: 'print the JSON schema of recipes, for editors',
+    operands: {},
+    options: QUIET,
+    examples: ['lcm-merge schema > recipe.schema.json', 'lcm-merge schema | jq .properties.sampler'],
+  },
+  completion: {
+    summary: 'print the completion script of a shell',
+    operands: { shell: { description: 'bash, zsh or fish', choices: ['bash', 'zsh', 'fish'] } },
+    options: QUIET,
+    examples: ['source <(lcm-merge completion bash)', 'lcm-merge completion fish > ~/.config/fish/completions/lcm-merge.fish'],
+  },
+} as const satisfies Record<string, CommandSpec>;
+
+export type Verb = keyof typeof COMMANDS;
+
+export const VERBS = Object.keys(COMMANDS) as readonly Verb[];
+
+/** The table without its literal types, for code that treats all rows alike. */
+export const SPECS: Readonly<Record<Verb, CommandSpec>> = COMMANDS;
+
+type Given<Option> = Option extends { readonly type: 'number' | 'integer' }
+  ? number
+  : Option extends { readonly choices: readonly (infer Choice)[] }
+    ? Choice
+    : string;
+
+type Value<Option> = Option extends { readonly type: 'boolean' }
+  ? boolean
+  : Given<Option> | (Option extends { readonly default: unknown } | { readonly required: true } ? never : undefined);
+
+/** Operands and options of a verb by name, as its command gets them. */
+export type Arguments<V extends Verb> = {
+  readonly [Name in keyof (typeof COMMANDS)[V]['operands']]: Given<(typeof COMMANDS)[V]['operands'][Name]>;
+} & { readonly [Name in keyof (typeof COMMANDS)[V]['options']]: Value<(typeof COMMANDS)[V]['options'][Name]> };
+
+/** `{ verb, args }` for each verb. */
+export type Invocation = { [V in Verb]: { readonly verb: V; readonly args: Arguments<V> } }[Verb];

@@ -1,0 +1,108 @@
+/** `plan`, and `--dry-run`: everything that the plan has decided, as tables and as one JSON object. */
+import { basename } from 'node:path';
+import type { Component } from '../../architecture/names.ts';
+import { COMPONENT_EXPORTS } from '../../export/graphs.ts';
+import { makeLock } from '../../export/lock.ts';
+import { layOutWeights } from '../../export/weight-file.ts';
+import type { Plan, PlannedFile } from '../../merge/plan.ts';
+import type { Recipe } from '../../recipe/schema.ts';
+import type { Command, Outcome } from '../context.ts';
+import { formatBytes, formatNumber, table } from '../format.ts';
+import { type Paint, sanitise } from '../terminal.ts';
+import { planRecipe } from './plan-recipe.ts';
+
+export const planCommand: Command<'plan'> = async ({ recipe }, { signal, follow, paint }) =>
+  describePlan(await follow(planRecipe(recipe, signal)), paint);
+
+export function describePlan(plan: Plan, paint: Paint): Outcome {
+  const value = summarise(plan);
+  return { value, text: render(value, paint) };
+}
+
+type Summary = ReturnType<typeof summarise>;
+
+function summarise(plan: Plan) {
+  const { recipe, motion, warnings } = plan;
+  // counted by the lock itself, so that plan and package cannot disagree
+  const { rules } = makeLock(plan, { inputs: [], outputs: {} });
+  const components = COMPONENT_EXPORTS.map(({ component, folder, graph }) => {
+    const { bytes } = layOutWeights(graph(plan));
+    return [component, { file: `${folder}/model.onnx_data`, bytes, tensors: plan.tensors[component].length, rules: rules[component] }] as const;
+  });
+  return {
+    name: recipe.name,
+    sources: plan.files.map((file) => describeSource(recipe, file)),
+    components: Object.fromEntries(components) as Record<Component, (typeof components)[number][1]>,
+    motion: { mid: motion.mid, positions: motion.positions },
+    sampler: recipe.sampler,
+    output: recipe.output,
+    bytes: components.reduce((sum, [, { bytes }]) => sum + bytes, 0),
+    warnings,
+  };
+}
+
+function describeSource(recipe: Recipe, { role, path, container, bytes, accounting, modules, ranks, alphas }: PlannedFile) {
+  const strength = strengthOf(recipe, role);
+  return { role, file: path, container, bytes, ...accounting, ...(modules && { modules, ranks, alphas }), ...(strength && { strength }) };
+}
+
+/** The strength that the recipe gives a source, by the name it has in equation 2. */
+function strengthOf(recipe: Recipe, role: PlannedFile['role']): Readonly<Record<string, number>> | undefined {
+  if (role === 'motion') return { gamma: recipe.motion.gamma };
+  if (role === 'lcm') return { beta: recipe.lcm?.beta ?? 0 };
+  const source = recipe.personalized.find((_, i) => role === `personalized[${i}]`);
+  return source && { alpha: source.alpha, text_encoder: source.text_encoder };
+}
+
+function render(plan: Summary, paint: Paint): string {
+  const heading = (text: string) => paint('bold', text);
+  const { frames, width, height, dtype, shapes } = plan.output;
+  const components = Object.entries(plan.components);
+  return [
+    heading(sanitise(plan.name)),
+    `${frames} frames of ${width}×${height}, ${dtype}, ${shapes} shapes; ${plan.sampler.kind}, ${plan.sampler.steps} steps, guidance ${plan.sampler.guidance}`,
+    '',
+    heading('Sources'),
+    table([['role', 'file', 'container', 'size', 'tensors', 'applied'], ...plan.sources.map(sourceRow)], { right: [3, 4, 5] }),
+    '',
+    heading('LoRAs and motion'),
+    table([['role', 'modules', 'rank', 'alpha', 'strength'], ...plan.sources.filter(({ strength }) => strength).map(adapterRow)]),
+    '',
+    ...plan.sources.flatMap(leftAside),
+    heading('Tensors by rule'),
+    table(
+      components.flatMap(([component, { rules }]) => Object.entries(rules).map(([rule, n]) => [component, String(n), rule])),
+      { right: [1] },
+    ),
+    '',
+    heading('Weights to write'),
+    table([...components.map(([, { file, bytes }]) => [file, formatBytes(bytes)]), ['in all', formatBytes(plan.bytes)]], { right: [1] }),
+    ...plan.warnings.flatMap((warning) => ['', `${paint('yellow', 'warning:')} ${sanitise(warning)}`]),
+  ].join('\n');
+}
+
+type Source = Summary['sources'][number];
+
+function sourceRow({ role, file, container, bytes, tensors, applied }: Source): string[] {
+  return [role, sanitise(basename(file)), container, formatBytes(bytes), String(tensors), String(applied)];
+}
+
+function adapterRow({ role, modules, ranks, alphas, strength }: Source): string[] {
+  const counts = Object.entries(modules ?? {}).filter(([, n]) => n > 0);
+  return [
+    role,
+    counts.map(([component, n]) => `${n} ${component}`).join(', ') || '–',
+    (ranks ?? []).join(', ') || '–',
+    (alphas ?? []).map((alpha) => (alpha === null ? 'none' : formatNumber(alpha))).join(', ') || '–',
+    Object.entries(strength ?? {})
+      .map(([name, value]) => `${name} ${formatNumber(value)}`)
+      .join(', '),
+  ];
+}
+
+function leftAside({ role, ignored, allowed_unmatched }: Source): string[] {
+  const rules = Object.entries(ignored).map(([rule, n]) => `${role}: ${n} ignored (${rule})`);
+  const allowed = allowed_unmatched.length === 0 ? [] : [`${role}: ${allowed_unmatched.length} unmatched, as the recipe allows`];
+  const lines = [...rules, ...allowed];
+  return lines.length === 0 ? [] : [...lines, ''];
+}

@@ -1,0 +1,64 @@
+/** `run`: a prompt to PNG frames, an animation and, if asked for, the latents. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
+import { UsageError } from '../../errors.ts';
+import { fromFloat32 } from '../../formats/dtype.ts';
+import { writeSafetensors } from '../../formats/safetensors.ts';
+import { encodeAnimatedWebp, writePng } from '../../runtime/frames.ts';
+import { openPackage } from '../../runtime/package-folder.ts';
+import { sample, type Video } from '../../runtime/pipeline.ts';
+import type { Command } from '../context.ts';
+import { ANIMATION, frameName, openFramesFolder } from '../frames-folder.ts';
+
+export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
+  const out = resolve(args.out);
+  const latents = args['save-latents'] === undefined ? undefined : resolve(args['save-latents']);
+  const inside = latents === undefined ? undefined : pathInside(out, latents);
+  const pkg = await openPackage(args.package);
+  const wish = pkg.lock?.recipe.verify;
+  const prompt = args.prompt ?? wish?.prompt;
+  if (prompt === undefined) {
+    throw new UsageError(`${args.package} was not baked by lcm-merge and suggests no prompt. Give one with --prompt.`);
+  }
+  const { steps, guidance, frames, width, height, device } = args;
+  const asked = {
+    prompt,
+    negative: args.negative ?? wish?.negative ?? '',
+    seed: args.seed ?? wish?.seed ?? 0,
+    device,
+    ...given({ steps, guidance, frames, width, height }),
+  };
+
+  await using folder = await openFramesFolder(out, inside?.split(sep)[0]);
+  const video = await follow(sample(pkg, { ...asked, signal }));
+  for (let i = 0; i < video.frames.count; i += 1) await writePng(join(folder.path, frameName(i)), video.frames, i);
+  const animation = await encodeAnimatedWebp(video.frames, { fps: args.fps, lossless: false });
+  await writeFile(join(folder.path, ANIMATION), animation);
+  signal.throwIfAborted();
+  if (latents !== undefined) await writeLatents(inside === undefined ? latents : join(folder.path, inside), video);
+  const made = await folder.commit();
+  const { shape, timing } = video;
+  return {
+    text: made,
+    value: { out: made, ...(latents !== undefined && { latents }), ...asked, device: video.device, shape, timing },
+  };
+};
+
+/** `file` relative to `folder`, or undefined when it lies elsewhere. */
+function pathInside(folder: string, file: string): string | undefined {
+  const path = relative(folder, file);
+  if (path === '') throw new UsageError(`--save-latents and --out are both ${file}; one is a file, the other a folder.`);
+  return isAbsolute(path) || path.split(sep)[0] === '..' ? undefined : path;
+}
+
+async function writeLatents(path: string, { latents, shape }: Video): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeSafetensors(path, [{ name: 'latents', dtype: 'F32', shape, data: fromFloat32(latents, 'F32') }]);
+}
+
+/** Without the entries that are undefined: the sampler tells "not said" by absence. */
+function given<Fields extends object>(fields: Fields) {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    [Name in keyof Fields]?: Exclude<Fields[Name], undefined>;
+  };
+}

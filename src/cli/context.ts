@@ -1,0 +1,92 @@
+/**
+ * What a command is given besides its arguments, and the one place where results, errors and events are written: the result alone
+ * goes to stdout, everything else to stderr. Commands know neither JSON nor terminals.
+ */
+import { drain, type Event, type Stage } from '../events.ts';
+import type { OutputOptions } from './args.ts';
+import type { Arguments, Verb } from './command-table.ts';
+import { type Failure, Interruption } from './exit-codes.ts';
+import { createProgress } from './progress.ts';
+import { type Paint, painter, sanitise } from './terminal.ts';
+
+export interface Context {
+  /** Aborted by Ctrl-C, by SIGTERM, and when nobody reads stdout any more. */
+  readonly signal: AbortSignal;
+  /** For text that goes to stdout. */
+  readonly paint: Paint;
+  /** Runs a stage to its end and shows its events. */
+  follow<Result>(stage: Stage<Result>): Promise<Result>;
+}
+
+/** What a command gives back: the same result twice. */
+export interface Outcome {
+  /** For people; empty for none. */
+  readonly text: string;
+  /** For programs: one JSON object. */
+  readonly value: object;
+  /** What went wrong although a result was made; goes to stderr. */
+  readonly complaint?: string;
+  readonly exitCode?: number;
+}
+
+export type Command<V extends Verb> = (args: Arguments<V>, context: Context) => Promise<Outcome>;
+
+export interface Console extends Context {
+  finish(outcome: Outcome): Promise<void>;
+  fail(failure: Failure): Promise<void>;
+  /** A line for people, also with --quiet. */
+  say(text: string): void;
+}
+
+/** Work whose results cannot be written any more is stopped. */
+export function stopWhenUnwritable(controller: AbortController): void {
+  process.stdout.on('error', (error) => controller.abort(unwritable(error)));
+  process.stderr.on('error', () => undefined); // there is nobody left to tell
+}
+
+/** That nobody reads any more is no error, but a reason to stop. */
+function unwritable(error: Error): Error {
+  return 'code' in error && error.code === 'EPIPE' ? new Interruption('EPIPE') : error;
+}
+
+/** Resolves when the system has taken `text`. */
+export function writeResult(text: string): Promise<void> {
+  return new Promise((resolve, reject) => {
+    process.stdout.write(text, (error) => (error ? reject(unwritable(error)) : resolve()));
+  });
+}
+
+export function createConsole(signal: AbortSignal, { mode, quiet, color }: OutputOptions): Console {
+  const { stdout, stderr } = process;
+  const paintError = painter(stderr, color);
+  const progress = createProgress({
+    output: stderr,
+    paint: paintError,
+    live: stderr.isTTY === true && process.env['TERM'] !== 'dumb',
+    quiet: quiet || mode === 'stream',
+  });
+  const json = (value: object) => `${JSON.stringify(value)}\n`;
+  const show = (event: Event) => {
+    progress.show(event);
+    if (mode === 'stream' && event.type !== 'latents') stdout.write(json(event));
+  };
+  return {
+    signal,
+    paint: painter(stdout, color),
+    follow: (stage) => drain(stage, show),
+    say: (text) => progress.line(text),
+    async finish({ text, value, complaint }) {
+      progress.end();
+      if (complaint !== undefined) progress.line(`${paintError('red', 'error:')} ${sanitise(complaint)}`);
+      if (mode === 'stream') await writeResult(json({ type: 'result', ...value }));
+      else if (mode === 'object') await writeResult(json(value));
+      else if (text !== '') await writeResult(text.endsWith('\n') ? text : `${text}\n`);
+    },
+    async fail({ exitCode, kind, message, place }) {
+      progress.line(`${paintError('red', 'error:')} ${sanitise(message)}`);
+      const value = { error: { kind, message, place }, exitCode };
+      if (mode === 'stream') await writeResult(json({ type: 'error', ...value }));
+      else if (mode === 'object') await writeResult(json(value));
+    },
+  };
+}

@@ -1,0 +1,108 @@
+/**
+ * What a failure is called and which exit code it has: one table (sysexits where one fits, 128 + signal for interruptions),
+ * one function from anything thrown to what is told of it.
+ */
+import { type ErrorKind, LcmMergeError, type Place } from '../errors.ts';
+import { ioError } from '../formats/byte-source.ts';
+
+export const EXIT_CODES = {
+  done: 0,
+  refused: 1,
+  usage: 2,
+  data: 65,
+  'no-input': 66,
+  unavailable: 69,
+  internal: 70,
+  io: 74,
+  SIGINT: 130,
+  SIGTERM: 143,
+} as const;
+
+type Outcome = keyof typeof EXIT_CODES;
+
+export const EXIT_MEANINGS: Readonly<Record<Outcome, string>> = {
+  done: 'done',
+  refused: 'verification failed or could not tell, or publication was refused',
+  usage: 'the command line asks for something that cannot be done',
+  data: 'the recipe or a weight file is wrong, or they do not fit together',
+  'no-input': 'a file or folder is missing',
+  unavailable: 'a device or service is not to be had',
+  internal: 'a device failed in mid-run, or lcm-merge has a fault',
+  io: 'reading or writing failed: disk full, permissions',
+  SIGINT: 'interrupted (Ctrl-C)',
+  SIGTERM: 'terminated',
+};
+
+const BY_KIND = {
+  usage: 'usage',
+  recipe: 'data',
+  format: 'data',
+  merge: 'data',
+  'input-missing': 'no-input',
+  io: 'io',
+  runtime: 'internal',
+  verification: 'refused',
+  publish: 'refused',
+  unavailable: 'unavailable',
+} as const satisfies Record<ErrorKind, Outcome>;
+
+/** Why work was stopped from outside. `EPIPE`: nobody reads stdout any more. */
+type InterruptionCause = 'SIGINT' | 'SIGTERM' | 'EPIPE';
+
+/** The reason that the process's AbortSignal carries. */
+export class Interruption extends Error {
+  override readonly name = 'Interruption' as const;
+  override readonly cause: InterruptionCause;
+
+  constructor(cause: InterruptionCause) {
+    super(`Stopped by ${cause}; what was unfinished has been removed.`);
+    this.cause = cause;
+  }
+}
+
+export interface Failure {
+  readonly exitCode: number;
+  readonly kind: ErrorKind | 'interrupted' | 'internal';
+  readonly message: string;
+  readonly place: Place;
+  /** There is nobody to tell it to. */
+  readonly silent?: boolean;
+}
+
+/** Turns whatever was thrown into what is told; once `signal` is aborted, every error is a consequence of that. */
+export function failureOf(thrown: unknown, { signal, debug = false }: { signal?: AbortSignal; debug?: boolean } = {}): Failure {
+  const error: unknown = signal?.aborted ? signal.reason : thrown;
+  if (error instanceof Interruption) {
+    const unread = error.cause === 'EPIPE';
+    return {
+      exitCode: EXIT_CODES[unread ? 'io' : error.cause],
+      kind: 'interrupted',
+      message: error.message,
+      place: {},
+      silent: unread,
+    };
+  }
+  if (error instanceof LcmMergeError) {
+    return { exitCode: EXIT_CODES[BY_KIND[error.kind]], kind: error.kind, message: error.message, place: error.place };
+  }
+  return systemFailure(error) ?? internalFailure(error, debug);
+}
+
+const NOT_THERE: readonly unknown[] = ['ENOENT', 'ENOTDIR'];
+
+/** What node:fs throws when it was not expected to: disk full, permissions, a file that went away. */
+function systemFailure(error: unknown): Failure | undefined {
+  if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return undefined;
+  const path = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
+  const { message } = ioError(String(error.syscall), path ?? 'An open file', error);
+  const kind = NOT_THERE.includes(error.code) ? 'input-missing' : 'io';
+  return { exitCode: EXIT_CODES[BY_KIND[kind]], kind, message, place: path === undefined ? {} : { file: path } };
+}
+
+function internalFailure(error: unknown, debug: boolean): Failure {
+  const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
+  const message = debug
+    ? ((error instanceof Error && error.stack) || what)
+    : `${what}\nThis is a fault of lcm-merge itself. With LCM_MERGE_DEBUG=1 in the environment it says where; please report that.`;
+  return { exitCode: EXIT_CODES.internal, kind: 'internal', message, place: {} };
+}

@@ -1,0 +1,46 @@
+/** Figures and tables as people read them. */
+
+const BYTE_UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
+
+/** Decimal units, three figures: 19251893 → "19.3 MB". */
+export function formatBytes(bytes: number): string {
+  const power = bytes < 1000 ? 0 : Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(bytes) / 3));
+  const value = bytes / 1000 ** power;
+  return `${power === 0 ? bytes : threeFigures(value)} ${BYTE_UNITS[power]}`;
+}
+
+/** 480 → "480 ms", 12300 → "12.3 s", 150000 → "2 min 30 s". */
+export function formatDuration(milliseconds: number): string {
+  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
+  const seconds = milliseconds / 1000;
+  if (seconds < 60) return `${threeFigures(seconds)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** At most six significant figures, without trailing zeros. */
+export function formatNumber(value: number): string {
+  return String(Number(value.toPrecision(6)));
+}
+
+export function count(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`;
+}
+
+/** Columns as wide as their widest cell, two spaces apart; those named in `right` are flush right. */
+export function table(rows: readonly (readonly string[])[], { right = [] }: { right?: readonly number[] } = {}): string {
+  const widths: number[] = [];
+  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => (right.includes(i) ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+function threeFigures(value: number): string {
+  return value >= 99.95 ? String(Math.round(value)) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+}

@@ -1,0 +1,113 @@
+/** Help, made from the command table: an overview, and one page per verb. */
+import { COMMANDS, type OptionSpec, SPECS, type Verb } from './command-table.ts';
+import { EXIT_CODES, EXIT_MEANINGS } from './exit-codes.ts';
+import type { Paint } from './terminal.ts';
+
+const INDENT = '  ';
+/** Lines of help end here. */
+const COLUMNS = 100;
+
+/** The verbs by what one wants. */
+const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
+  ['The job', ['make']],
+  ['Its parts', ['plan', 'bake', 'verify', 'publish']],
+  ['Using and examining', ['run', 'inspect', 'doctor']],
+  ['For editor and shell', ['schema', 'completion']],
+];
+
+/** The page of one verb, or the overview. */
+export function help(verb: Verb | undefined, paint: Paint): string {
+  return verb === undefined ? generalHelp(paint) : verbHelp(verb, paint);
+}
+
+function generalHelp(paint: Paint): string {
+  return page(paint, [
+    [
+      '',
+      [
+        'lcm-merge turns a merge recipe (SD1.5 base, personalized LoRAs, LCM LoRA, motion module) into one',
+        'ONNX video model, runs it, and publishes it only if what came out is right.',
+      ],
+    ],
+    ['Usage', ['lcm-merge RECIPE [options]', 'lcm-merge VERB [options]', 'lcm-merge VERB --help']],
+    ...GROUPS.map(
+      ([title, verbs]) => [title, columns(verbs.map((verb) => [synopsis(verb), COMMANDS[verb].summary]))] as const,
+    ),
+    ['Options of most verbs', optionLines(COMMANDS.make.options)],
+    ['Exit codes', exitCodeLines()],
+    ['Examples', [...COMMANDS.make.examples, ...COMMANDS.run.examples.slice(0, 1)]],
+    ['', ['stdout carries the result only: a path, a table or JSON. `lcm-merge --version` shows the version.']],
+  ]);
+}
+
+function verbHelp(verb: Verb, paint: Paint): string {
+  const { summary, details, operands, options, examples } = SPECS[verb];
+  const about = `${summary[0]?.toUpperCase()}${summary.slice(1)}.${details ? ` ${details}` : ''}`;
+  return page(paint, [
+    ['', wrap(about, COLUMNS)],
+    ['Usage', [`lcm-merge ${synopsis(verb)} [options]`]],
+    ['Operands', columns(Object.entries(operands).map(([name, operand]) => [name.toUpperCase(), operand.description]))],
+    ['Options', optionLines(options)],
+    ['Exit codes', exitCodeLines()],
+    ['Examples', examples],
+  ]);
+}
+
+/** `run PACKAGE`; the verb `make` need not be said. */
+function synopsis(verb: Verb): string {
+  const operands = Object.keys(SPECS[verb].operands).map((name) => name.toUpperCase());
+  return [...(verb === 'make' ? [] : [verb]), ...operands].join(' ');
+}
+
+function optionLines(options: Readonly<Record<string, OptionSpec>>): string[] {
+  return columns(Object.entries(options).map(([name, option]) => [writtenOption(name, option), describeOption(option)]));
+}
+
+/** `-o, --out DIR`, `    --json[=stream]` */
+function writtenOption(name: string, { type, short, placeholder, choices, bare }: OptionSpec): string {
+  const others = choices?.filter((choice) => choice !== bare) ?? [];
+  const value = bare ? `[=${others.join('|')}]` : type === 'boolean' ? '' : ` ${placeholder ?? ''}`;
+  return `${short ? `-${short}, ` : '    '}--${name}${value}`;
+}
+
+function describeOption({ description, choices, bare, default: fallback, otherwise, required }: OptionSpec): string {
+  const notes = [
+    ...(choices && !bare ? [`one of ${choices.join(', ')}`] : []),
+    ...(required ? ['must be given'] : []),
+    ...(fallback === undefined ? [] : [`default: ${fallback}`]),
+    ...(otherwise === undefined ? [] : [`default: ${otherwise}`]),
+  ];
+  return notes.length === 0 ? description : `${description} (${notes.join('; ')})`;
+}
+
+function exitCodeLines(): string[] {
+  const outcomes = Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[];
+  return columns(outcomes.map((outcome) => [String(EXIT_CODES[outcome]).padStart(3), EXIT_MEANINGS[outcome]]));
+}
+
+type Section = readonly [title: string, lines: readonly string[]];
+
+function page(paint: Paint, sections: readonly Section[]): string {
+  return sections
+    .filter(([, lines]) => lines.length > 0)
+    .map(([title, lines]) => (title === '' ? `${lines.join('\n')}\n` : `${paint('bold', title)}\n${lines.map((line) => `${INDENT}${line}\n`).join('')}`))
+    .join('\n');
+}
+
+/** Two columns, the second one wrapped. */
+function columns(rows: readonly (readonly [string, string])[]): string[] {
+  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
+  return rows.flatMap(([left, right]) =>
+    wrap(right, COLUMNS - INDENT.length - width).map((line, i) => `${(i === 0 ? left : '').padEnd(width)}${line}`),
+  );
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}

@@ -1,0 +1,92 @@
+/**
+ * The command line as a function: parse, run one command under one AbortSignal, write its outcome, give back the exit code. Each
+ * command is loaded when it is called for, so that help and completion do not wait for onnxruntime.
+ */
+import { statSync } from 'node:fs';
+import { VERSION } from '../version.ts';
+import { outputOptions, parseCommandLine, type Request } from './args.ts';
+import type { Arguments, Invocation, Verb } from './command-table.ts';
+import { type Command, type Console, createConsole, type Outcome, stopWhenUnwritable, writeResult } from './context.ts';
+import { EXIT_CODES, failureOf, Interruption } from './exit-codes.ts';
+import { help } from './help.ts';
+import { painter } from './terminal.ts';
+
+const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
+  make: async () => (await import('./commands/make.ts')).make,
+  plan: async () => (await import('./commands/plan.ts')).planCommand,
+  bake: async () => (await import('./commands/bake.ts')).bakeCommand,
+  run: async () => (await import('./commands/run.ts')).runCommand,
+  verify: async () => (await import('./commands/verify.ts')).verifyCommand,
+  publish: async () => (await import('./commands/publish.ts')).publishCommand,
+  inspect: async () => (await import('./commands/inspect.ts')).inspect,
+  doctor: async () => (await import('./commands/doctor.ts')).doctor,
+  schema: async () => (await import('./commands/schema.ts')).schema,
+  completion: async () => (await import('./commands/completion.ts')).completion,
+};
+
+/** Runs `argv` (without node and script) and resolves to the exit code; never rejects. */
+export async function run(argv: readonly string[]): Promise<number> {
+  const controller = new AbortController();
+  const { signal } = controller;
+  stopWhenUnwritable(controller);
+  const options = outputOptions(argv);
+  const output = createConsole(signal, options);
+  const release = stopOnSignals(controller, output);
+  try {
+    return await answer(parseCommandLine(argv, kindOf), output, options.color);
+  } catch (error) {
+    const failure = failureOf(error, { signal, debug: Boolean(process.env['LCM_MERGE_DEBUG']) });
+    if (!failure.silent) await output.fail(failure).catch(() => undefined); // its exit code still tells
+    return failure.exitCode;
+  } finally {
+    release();
+  }
+}
+
+async function answer(request: Request, output: Console, color: boolean): Promise<number> {
+  switch (request.kind) {
+    case 'bare':
+      return bare(color);
+    case 'version':
+      await writeResult(`${VERSION}\n`);
+      return EXIT_CODES.done;
+    case 'help':
+      await writeResult(help(request.verb, output.paint));
+      return EXIT_CODES.done;
+    case 'run': {
+      const outcome = await execute(request.invocation, output);
+      await output.finish(outcome);
+      return outcome.exitCode ?? EXIT_CODES.done;
+    }
+  }
+}
+
+/** `lcm-merge` and nothing else: the place where a terminal is offered the terminal UI. */
+function bare(color: boolean): number {
+  process.stderr.write(help(undefined, painter(process.stderr, color)));
+  return EXIT_CODES.usage;
+}
+
+async function execute<V extends Verb>({ verb, args }: Extract<Invocation, { verb: V }>, output: Console): Promise<Outcome> {
+  const command = await LOAD[verb as V]();
+  return command(args as Arguments<V>, output);
+}
+
+/** The first signal asks everybody to stop and clean up; the second does not wait for them. */
+function stopOnSignals(controller: AbortController, output: Console): () => void {
+  const handlers = (['SIGINT', 'SIGTERM'] as const).map((name) => [name, () => stop(name)] as const);
+  const stop = (name: 'SIGINT' | 'SIGTERM') => {
+    if (controller.signal.aborted) process.exit(EXIT_CODES[name]);
+    if (name === 'SIGINT' && process.stderr.isTTY) output.say('Stopping. Press Ctrl-C again to leave without cleaning up.');
+    controller.abort(new Interruption(name));
+  };
+  for (const [name, handler] of handlers) process.on(name, handler);
+  return () => {
+    for (const [name, handler] of handlers) process.off(name, handler);
+  };
+}
+
+function kindOf(path: string): 'file' | 'folder' | undefined {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found?.isDirectory() ? 'folder' : found && 'file';
+}
