@@ -23,7 +23,7 @@ const GLOBAL: CommandSpec['options'] = {
 };
 
 /** Every option of every verb: options of one name are of one type everywhere, so tokens can be cut before the verb is known. */
-const ALL_OPTIONS = VERBS.reduce((all, verb) => ({ ...all, ...SPECS[verb].options }), GLOBAL);
+const ALL_OPTIONS: CommandSpec['options'] = Object.assign({}, GLOBAL, ...VERBS.map((verb) => SPECS[verb].options));
 
 /** The first operand is a recipe, not a mistyped verb, when it looks like one. */
 const RECIPE_LIKE = /\.ya?ml$|[\\/]/i;
@@ -32,7 +32,10 @@ const RECIPE_LIKE = /\.ya?ml$|[\\/]/i;
  * Reads the command line. `kindOf` looks at the file system, to tell a recipe of any name from a mistyped verb.
  * @throws UsageError in a full sentence.
  */
-export function parseCommandLine(argv: readonly string[], kindOf: (path: string) => 'file' | 'folder' | undefined): Request {
+export function parseCommandLine(
+  argv: readonly string[],
+  kindOf: (path: string) => 'file' | 'folder' | undefined,
+): Request {
   if (argv.length === 0) return { kind: 'bare' };
   const args = withBareValues(argv);
   const { values, operands } = tokenise(args, ALL_OPTIONS);
@@ -40,7 +43,9 @@ export function parseCommandLine(argv: readonly string[], kindOf: (path: string)
   const [first] = operands;
   const asksForHelp = values.has('help');
   if (first === undefined) {
-    return asksForHelp ? { kind: 'help', verb: undefined } : { kind: 'run', invocation: readArguments('make', args, []) };
+    return asksForHelp
+      ? { kind: 'help', verb: undefined }
+      : { kind: 'run', invocation: readArguments('make', args, []) };
   }
   const verb = isVerb(first) ? first : verbOfFile(first, kindOf);
   if (asksForHelp) return { kind: 'help', verb };
@@ -100,7 +105,12 @@ function withBareValues(argv: readonly string[]): string[] {
 function tokenise(
   args: readonly string[],
   options: CommandSpec['options'],
-  complain: (option: OptionSpec | undefined, written: string, value: string | undefined, attached: boolean) => void = () => undefined,
+  complain: (
+    option: OptionSpec | undefined,
+    written: string,
+    value: string | undefined,
+    attached: boolean,
+  ) => void = () => undefined,
 ): Tokens {
   const { tokens } = parseArgs({
     args: [...args],
@@ -119,7 +129,12 @@ function tokenise(
   for (const token of tokens) {
     if (token.kind === 'positional') operands.push(token.value);
     if (token.kind !== 'option') continue;
-    complain(Object.hasOwn(options, token.name) ? options[token.name] : undefined, token.rawName, token.value, token.inlineValue === true);
+    complain(
+      Object.hasOwn(options, token.name) ? options[token.name] : undefined,
+      token.rawName,
+      token.value,
+      token.inlineValue === true,
+    );
     values.set(token.name, token.value ?? true);
   }
   return { values, operands };
@@ -135,17 +150,23 @@ function readArguments(verb: Verb, args: readonly string[], operands: readonly s
       if (attached) throw new UsageError(`${written} takes no value, but ${quote(value ?? '')} was given.`);
     } else if (value === undefined || (!attached && value.length > 1 && value.startsWith('-'))) {
       const instead = value === undefined ? '' : ` If ${quote(value)} is the value, write ${written}=${value}.`;
-      throw new UsageError(`${written} needs a value (${option.placeholder ?? option.choices?.join(' or ')}).${instead}`);
+      throw new UsageError(
+        `${written} needs a value (${option.placeholder ?? option.choices?.join(' or ')}).${instead}`,
+      );
     }
   });
   const parsed: Record<string, unknown> = {};
   const names = Object.keys(spec.operands);
   if (operands.length < names.length) {
-    const missing = names.slice(operands.length).map((name) => `${name.toUpperCase()} (${spec.operands[name]?.description})`);
+    const missing = names
+      .slice(operands.length)
+      .map((name) => `${name.toUpperCase()} (${spec.operands[name]?.description})`);
     throw new UsageError(`${command} needs ${missing.join(' and ')}.`);
   }
   if (operands.length > names.length) {
-    throw new UsageError(`${command} takes ${names.length === 0 ? 'no operand' : names.map((name) => name.toUpperCase()).join(' and ')}; ${quote(operands[names.length] ?? '')} is too much.`);
+    throw new UsageError(
+      `${command} takes ${names.length === 0 ? 'no operand' : names.map((name) => name.toUpperCase()).join(' and ')}; ${quote(operands[names.length] ?? '')} is too much.`,
+    );
   }
   for (const [i, name] of names.entries()) {
     parsed[name] = checkChoice(operands[i] ?? '', name.toUpperCase(), spec.operands[name]?.choices);
@@ -163,7 +184,9 @@ function readArguments(verb: Verb, args: readonly string[], operands: readonly s
 
 function unknownOption(command: string, written: string, { options }: CommandSpec): UsageError {
   const near = written.startsWith('--') ? nearest(written.slice(2), Object.keys(options)) : undefined;
-  return new UsageError(`${command} has no option ${quote(written).slice(1, -1)}.${near ? ` Did you mean --${near}?` : ` ${command} --help lists them.`}`);
+  return new UsageError(
+    `${command} has no option ${quote(written).slice(1, -1)}.${near ? ` Did you mean --${near}?` : ` ${command} --help lists them.`}`,
+  );
 }
 
 const NUMBERS = {
@@ -173,7 +196,8 @@ const NUMBERS = {
 
 function readValue(text: string, written: string, option: OptionSpec): string | number {
   const { type, choices, completes, min = -Infinity, max = Infinity } = option;
-  if (completes && text === '') throw new UsageError(`${written} needs the name of a ${completes}; an empty one was given.`);
+  if (completes && text === '')
+    throw new UsageError(`${written} needs the name of a ${completes}; an empty one was given.`);
   if (type !== 'number' && type !== 'integer') return checkChoice(text, written, choices);
   const value = Number(text);
   if (NUMBERS[type].pattern.test(text) && value >= min && value <= max) return value;
@@ -184,5 +208,7 @@ function readValue(text: string, written: string, option: OptionSpec): string | 
 function checkChoice(text: string, written: string, choices: readonly string[] | undefined): string {
   if (!choices || choices.includes(text)) return text;
   const near = nearest(text, choices);
-  throw new UsageError(`${written} must be one of ${choices.join(', ')}; ${quote(text)} was given.${near ? ` Did you mean ${near}?` : ''}`);
+  throw new UsageError(
+    `${written} must be one of ${choices.join(', ')}; ${quote(text)} was given.${near ? ` Did you mean ${near}?` : ''}`,
+  );
 }

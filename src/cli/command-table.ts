@@ -43,7 +43,10 @@ export interface CommandSpec {
 const MAX_SEED = Number.MAX_SAFE_INTEGER;
 
 const RECIPE = { description: 'the recipe, a YAML file', completes: 'file' } as const;
-const PACKAGE = { description: 'a folder that lcm-merge baked, or any of the same layout', completes: 'folder' } as const;
+const PACKAGE = {
+  description: 'a folder that lcm-merge baked, or any of the same layout',
+  completes: 'folder',
+} as const;
 
 /** Said here once more because help must not wait for onnxruntime to load. */
 const DEVICE_CHOICES = ['auto', 'cpu', 'webgpu', 'cuda'] as const satisfies readonly (Device | 'auto')[];
@@ -98,12 +101,19 @@ export const COMMANDS = {
     details: 'Reads the headers of the files only.',
     operands: { recipe: RECIPE },
     options: COMMON,
-    examples: ['lcm-merge plan recipes/tiny.yaml', 'lcm-merge plan recipes/tiny.yaml --json | jq .components.unet.rules'],
+    examples: [
+      'lcm-merge plan recipes/tiny.yaml',
+      'lcm-merge plan recipes/tiny.yaml --json | jq .components.unet.rules',
+    ],
   },
   bake: {
     summary: 'merge the weights and write the package, without verifying it',
     operands: { recipe: RECIPE },
-    options: { out: PACKAGE_OUT, 'dry-run': { type: 'boolean', description: 'show the plan and write nothing' }, ...COMMON },
+    options: {
+      out: PACKAGE_OUT,
+      'dry-run': { type: 'boolean', description: 'show the plan and write nothing' },
+      ...COMMON,
+    },
     examples: ['lcm-merge bake recipes/tiny.yaml', 'lcm-merge bake recipes/tiny.yaml -o out/ink --json=stream'],
   },
   run: {
@@ -116,7 +126,7 @@ export const COMMANDS = {
         type: 'string',
         short: 'o',
         placeholder: 'DIR',
-  completes: 'folder',
+        completes: 'folder',
         default: 'out/frames',
         description: 'the folder for the frames; frames of an earlier run there are replaced',
       },
@@ -127,20 +137,66 @@ export const COMMANDS = {
         otherwise: "the recipe's",
         description: 'what not to show; counts only with a guidance above 1',
       },
-      seed: { type: 'integer', placeholder: 'S', min: 0, max: MAX_SEED, otherwise: "the recipe's", description: 'means the same as in PyTorch on the CPU' },
-      steps: { type: 'integer', placeholder: 'K', min: 1, max: 1000, otherwise: "the recipe's", description: 'sampling steps' },
-      frames: { type: 'integer', placeholder: 'F', min: 1, otherwise: "the graph's", description: 'frames of the clip' },
-      width: { type: 'integer', placeholder: 'W', min: 8, otherwise: "the graph's", description: 'in pixels, a multiple of 8' },
-      height: { type: 'integer', placeholder: 'H', min: 8, otherwise: "the graph's", description: 'in pixels, a multiple of 8' },
-      guidance: { type: 'number', placeholder: 'G', min: 0, otherwise: "the recipe's", description: 'classifier-free guidance; above 1 a step costs twice as much' },
+      seed: {
+        type: 'integer',
+        placeholder: 'S',
+        min: 0,
+        max: MAX_SEED,
+        otherwise: "the recipe's",
+        description: 'means the same as in PyTorch on the CPU',
+      },
+      steps: {
+        type: 'integer',
+        placeholder: 'K',
+        min: 1,
+        max: 1000,
+        otherwise: "the recipe's",
+        description: 'sampling steps',
+      },
+      frames: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 1,
+        otherwise: "the graph's",
+        description: 'frames of the clip',
+      },
+      width: {
+        type: 'integer',
+        placeholder: 'W',
+        min: 8,
+        otherwise: "the graph's",
+        description: 'in pixels, a multiple of 8',
+      },
+      height: {
+        type: 'integer',
+        placeholder: 'H',
+        min: 8,
+        otherwise: "the graph's",
+        description: 'in pixels, a multiple of 8',
+      },
+      guidance: {
+        type: 'number',
+        placeholder: 'G',
+        min: 0,
+        otherwise: "the recipe's",
+        description: 'classifier-free guidance; above 1 a step costs twice as much',
+      },
       sampler: { type: 'string', placeholder: 'NAME', choices: ['lcm'], default: 'lcm', description: 'the sampler' },
       device: { ...DEVICE, default: 'auto' },
-      fps: { type: 'number', placeholder: 'N', min: 0.1, max: 1000, default: 8, description: 'frames per second of the animation' },
+      fps: {
+        type: 'number',
+        placeholder: 'N',
+        min: 0.1,
+        max: 1000,
+        default: 8,
+        description: 'frames per second of the animation',
+      },
       'save-latents': {
         type: 'string',
         placeholder: 'FILE',
- completes: 'file',
-        description: 'also write the final latents, tensor `latents` float32 [1, 4, frames, height/8, width/8], as safetensors',
+        completes: 'file',
+        description:
+          'also write the final latents, tensor `latents` float32 [1, 4, frames, height/8, width/8], as safetensors',
       },
       ...COMMON,
     },
@@ -154,7 +210,12 @@ export const COMMANDS = {
     details: 'Writes verification/ into the package: report.json, report.html and the clip.',
     operands: { package: PACKAGE },
     options: {
-      recipe: { type: 'string', placeholder: 'RECIPE', completes: 'file', description: 'read the source files again and recompute tensors from them' },
+      recipe: {
+        type: 'string',
+        placeholder: 'RECIPE',
+        completes: 'file',
+        description: 'read the source files again and recompute tensors from them',
+      },
       device: { ...DEVICE, otherwise: 'what the recipe said' },
       ...COMMON,
     },
@@ -164,15 +225,28 @@ export const COMMANDS = {
     summary: 'copy a package that has passed verification to its place',
     operands: { package: PACKAGE },
     options: {
-      to: { type: 'string', placeholder: 'DIR',
-  completes: 'folder', required: true, description: 'the folder that becomes the published package' },
+      to: {
+        type: 'string',
+        placeholder: 'DIR',
+        completes: 'folder',
+        required: true,
+        description: 'the folder that becomes the published package',
+      },
       ...COMMON,
     },
-    examples: ['lcm-merge publish out/tiny --to /srv/models/tiny', 'lcm-merge publish out/tiny --to /srv/models/tiny --json'],
+    examples: [
+      'lcm-merge publish out/tiny --to /srv/models/tiny',
+      'lcm-merge publish out/tiny --to /srv/models/tiny --json',
+    ],
   },
   inspect: {
     summary: 'say what a weight file, a graph or a package is',
-    operands: { file: { description: 'a safetensors or PyTorch file, a model.onnx, a package, or a folder of weight files', completes: 'file' } },
+    operands: {
+      file: {
+        description: 'a safetensors or PyTorch file, a model.onnx, a package, or a folder of weight files',
+        completes: 'file',
+      },
+    },
     options: COMMON,
     examples: ['lcm-merge inspect models/tiny/lcm.safetensors', 'lcm-merge inspect out/tiny --json'],
   },
@@ -192,7 +266,10 @@ export const COMMANDS = {
     summary: 'print the completion script of a shell',
     operands: { shell: { description: 'bash, zsh or fish', choices: ['bash', 'zsh', 'fish'] } },
     options: QUIET,
-    examples: ['source <(lcm-merge completion bash)', 'lcm-merge completion fish > ~/.config/fish/completions/lcm-merge.fish'],
+    examples: [
+      'source <(lcm-merge completion bash)',
+      'lcm-merge completion fish > ~/.config/fish/completions/lcm-merge.fish',
+    ],
   },
 } as const satisfies Record<string, CommandSpec>;
 

@@ -57,12 +57,16 @@ export function writeResult(text: string): Promise<void> {
 }
 
 export function createConsole(signal: AbortSignal, { mode, quiet, color }: OutputOptions): Console {
-  const { stdout, stderr } = process;
+  const {
+    stdout,
+    stderr,
+    env: { TERM },
+  } = process;
   const paintError = painter(stderr, color);
   const progress = createProgress({
     output: stderr,
     paint: paintError,
-    live: stderr.isTTY === true && process.env['TERM'] !== 'dumb',
+    live: stderr.isTTY === true && TERM !== 'dumb',
     quiet: quiet || mode === 'stream',
   });
   const json = (value: object) => `${JSON.stringify(value)}\n`;

@@ -70,7 +70,10 @@ export interface Failure {
 }
 
 /** Turns whatever was thrown into what is told; once `signal` is aborted, every error is a consequence of that. */
-export function failureOf(thrown: unknown, { signal, debug = false }: { signal?: AbortSignal; debug?: boolean } = {}): Failure {
+export function failureOf(
+  thrown: unknown,
+  { signal, debug = false }: { signal?: AbortSignal; debug?: boolean } = {},
+): Failure {
   const error: unknown = signal?.aborted ? signal.reason : thrown;
   if (error instanceof Interruption) {
     const unread = error.cause === 'EPIPE';
@@ -102,7 +105,7 @@ function systemFailure(error: unknown): Failure | undefined {
 function internalFailure(error: unknown, debug: boolean): Failure {
   const what = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   const message = debug
-    ? ((error instanceof Error && error.stack) || what)
+    ? (error instanceof Error && error.stack) || what
     : `${what}\nThis is a fault of lcm-merge itself. With LCM_MERGE_DEBUG=1 in the environment it says where; please report that.`;
   return { exitCode: EXIT_CODES.internal, kind: 'internal', message, place: {} };
 }

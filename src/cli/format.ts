@@ -28,7 +28,10 @@ export function count(n: number, one: string, many = `${one}s`): string {
 }
 
 /** Columns as wide as their widest cell, two spaces apart; those named in `right` are flush right. */
-export function table(rows: readonly (readonly string[])[], { right = [] }: { right?: readonly number[] } = {}): string {
+export function table(
+  rows: readonly (readonly string[])[],
+  { right = [] }: { right?: readonly number[] } = {},
+): string {
   const widths: number[] = [];
   for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length);
   return rows

@@ -60,7 +60,9 @@ function synopsis(verb: Verb): string {
 }
 
 function optionLines(options: Readonly<Record<string, OptionSpec>>): string[] {
-  return columns(Object.entries(options).map(([name, option]) => [writtenOption(name, option), describeOption(option)]));
+  return columns(
+    Object.entries(options).map(([name, option]) => [writtenOption(name, option), describeOption(option)]),
+  );
 }
 
 /** `-o, --out DIR`, `    --json[=stream]` */
@@ -90,7 +92,11 @@ type Section = readonly [title: string, lines: readonly string[]];
 function page(paint: Paint, sections: readonly Section[]): string {
   return sections
     .filter(([, lines]) => lines.length > 0)
-    .map(([title, lines]) => (title === '' ? `${lines.join('\n')}\n` : `${paint('bold', title)}\n${lines.map((line) => `${INDENT}${line}\n`).join('')}`))
+    .map(([title, lines]) =>
+      title === ''
+        ? `${lines.join('\n')}\n`
+        : `${paint('bold', title)}\n${lines.map((line) => `${INDENT}${line}\n`).join('')}`,
+    )
     .join('\n');
 }
 

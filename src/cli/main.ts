@@ -31,11 +31,12 @@ export async function run(argv: readonly string[]): Promise<number> {
   stopWhenUnwritable(controller);
   const options = outputOptions(argv);
   const output = createConsole(signal, options);
-  const release = stopOnSignals(controller, output);
+  const release = watchProcess(controller, output);
   try {
     return await answer(parseCommandLine(argv, kindOf), output, options.color);
   } catch (error) {
-    const failure = failureOf(error, { signal, debug: Boolean(process.env['LCM_MERGE_DEBUG']) });
+    const { LCM_MERGE_DEBUG } = process.env;
+    const failure = failureOf(error, { signal, debug: Boolean(LCM_MERGE_DEBUG) });
     if (!failure.silent) await output.fail(failure).catch(() => undefined); // its exit code still tells
     return failure.exitCode;
   } finally {
@@ -55,6 +56,9 @@ async function answer(request: Request, output: Console, color: boolean): Promis
       return EXIT_CODES.done;
     case 'run': {
       const outcome = await execute(request.invocation, output);
+      const { signal } = output;
+      // an interruption that comes when everything is done changes nothing; an error that nobody caught does
+      if (signal.aborted && !(signal.reason instanceof Interruption)) throw signal.reason;
       await output.finish(outcome);
       return outcome.exitCode ?? EXIT_CODES.done;
     }
@@ -67,21 +71,31 @@ function bare(color: boolean): number {
   return EXIT_CODES.usage;
 }
 
-async function execute<V extends Verb>({ verb, args }: Extract<Invocation, { verb: V }>, output: Console): Promise<Outcome> {
+async function execute<V extends Verb>(
+  { verb, args }: Extract<Invocation, { verb: V }>,
+  output: Console,
+): Promise<Outcome> {
   const command = await LOAD[verb as V]();
   return command(args as Arguments<V>, output);
 }
 
-/** The first signal asks everybody to stop and clean up; the second does not wait for them. */
-function stopOnSignals(controller: AbortController, output: Console): () => void {
+/**
+ * The first signal asks everybody to stop and clean up; the second does not wait for them. An error that nobody caught is a
+ * reason to stop, too: Node's own exit code for it would read as a failed verification.
+ */
+function watchProcess(controller: AbortController, output: Console): () => void {
   const handlers = (['SIGINT', 'SIGTERM'] as const).map((name) => [name, () => stop(name)] as const);
   const stop = (name: 'SIGINT' | 'SIGTERM') => {
     if (controller.signal.aborted) process.exit(EXIT_CODES[name]);
-    if (name === 'SIGINT' && process.stderr.isTTY) output.say('Stopping. Press Ctrl-C again to leave without cleaning up.');
+    if (name === 'SIGINT' && process.stderr.isTTY)
+      output.say('Stopping. Press Ctrl-C again to leave without cleaning up.');
     controller.abort(new Interruption(name));
   };
+  const fault = (error: Error) => controller.abort(error);
   for (const [name, handler] of handlers) process.on(name, handler);
+  process.on('uncaughtException', fault);
   return () => {
+    process.off('uncaughtException', fault);
     for (const [name, handler] of handlers) process.off(name, handler);
   };
 }

@@ -42,10 +42,17 @@ const MARKS: Readonly<Record<CheckVerdict, readonly [mark: string, style: 'green
 
 type Advance = Extract<Event, { type: 'progress' }>;
 
-export function createProgress({ output, paint, live, quiet, now = () => performance.now() }: ProgressOptions): Progress {
+export function createProgress({
+  output,
+  paint,
+  live,
+  quiet,
+  now = () => performance.now(),
+}: ProgressOptions): Progress {
   let drawn = false;
   let drawnAt = -Infinity;
-  const startedAt = new Map<StageName, number>();
+  /** Where each stage was when it first told; what came before (loading, compiling) says nothing of its pace. */
+  const first = new Map<StageName, { readonly at: number; readonly done: number }>();
 
   const end = () => {
     if (drawn) output.write(WIPE);
@@ -56,7 +63,7 @@ export function createProgress({ output, paint, live, quiet, now = () => perform
     output.write(`${text}\n`);
   };
   const draw = (text: string) => {
-    output.write(`${WIPE}${text.slice(0, (output.columns ?? DEFAULT_COLUMNS) - 1)}`);
+    output.write(`${WIPE}${text.slice(0, (output.columns || DEFAULT_COLUMNS) - 1)}`);
     drawn = true;
     drawnAt = now();
   };
@@ -69,15 +76,18 @@ export function createProgress({ output, paint, live, quiet, now = () => perform
       if (quiet) return;
       switch (event.type) {
         case 'stage-started':
-          startedAt.set(event.stage, now());
+          first.delete(event.stage);
           if (live) draw(`${event.stage}  ${sanitise(event.subject)}`);
           else line(`${event.stage}: ${sanitise(event.subject)}`);
           return;
-        case 'progress':
+        case 'progress': {
+          const since = first.get(event.stage) ?? { at: now(), done: event.done };
+          first.set(event.stage, since);
           if (live && (now() - drawnAt >= MIN_INTERVAL || event.done === event.total)) {
-            draw(statusLine(event, now() - (startedAt.get(event.stage) ?? now())));
+            draw(statusLine(event, { elapsed: now() - since.at, advanced: event.done - since.done }));
           }
           return;
+        }
         case 'check': {
           const [mark, style] = MARKS[event.verdict];
           line(`${live ? paint(style, mark) : `check ${event.verdict}:`} ${event.id}: ${sanitise(event.reason)}`);
@@ -93,17 +103,20 @@ export function createProgress({ output, paint, live, quiet, now = () => perform
 }
 
 /** `bake  ████████░░░░░░░░░░░░  41%  7.9 of 19.3 MB  38 MB/s  2 s left  conv_in.weight` */
-function statusLine({ stage, done, total, unit, detail }: Advance, elapsed: number): string {
+function statusLine(
+  { stage, done, total, unit, detail }: Advance,
+  pace: { elapsed: number; advanced: number },
+): string {
   const share = total > 0 ? Math.min(1, done / total) : 0;
   const filled = Math.round(share * BAR_WIDTH);
-  const known = done > 0 && elapsed >= MIN_RATE_TIME;
+  const rate = pace.elapsed >= MIN_RATE_TIME ? pace.advanced / pace.elapsed : 0;
   return [
     stage,
     '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled),
     `${Math.floor(share * 100)}%`.padStart(4),
     unit === 'bytes' ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`,
-    ...(known && unit === 'bytes' ? [`${formatBytes((done / elapsed) * 1000)}/s`] : []),
-    ...(known && done < total ? [`${formatDuration((elapsed / done) * (total - done))} left`] : []),
+    ...(rate > 0 && unit === 'bytes' ? [`${formatBytes(Math.round(rate * 1000))}/s`] : []),
+    ...(rate > 0 && done < total ? [`${formatDuration((total - done) / rate)} left`] : []),
     ...(detail === undefined ? [] : [sanitise(detail)]),
   ].join('  ');
 }

@@ -11,7 +11,7 @@ import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
 import { MODEL_INDEX, schedulerConfigJson } from './configs.ts';
-import { digestBytes, digestFile } from './digest.ts';
+import { digestBytes, digestInBackground } from './digest.ts';
 import { COMPONENT_EXPORTS } from './graphs.ts';
 import { type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
 import { modelCard } from './model-card.ts';
@@ -48,6 +48,7 @@ export async function* bake(plan: Plan, { into, signal }: { into: string; signal
   const total = components.reduce((sum, { layout }) => sum + layout.bytes, 0);
   let done = 0;
   await using session = await openBake(plan);
+  await using hashing = digestInBackground(plan.files.map((file) => file.path));
   for (const { component, folder, graph, layout, config } of components) {
     const external = new Map(layout.entries.map((entry) => [entry.name, entry]));
     await put(
@@ -76,9 +77,7 @@ export async function* bake(plan: Plan, { into, signal }: { into: string; signal
   await put('model_index.json', MODEL_INDEX);
   await put('README.md', modelCard(plan));
 
-  const inputs: FileDigest[] = [];
-  for (const file of plan.files) inputs.push(await digestFile(file.path, signal));
-  const lock = makeLock(plan, { inputs, outputs });
+  const lock = makeLock(plan, { inputs: await hashing.digests, outputs });
   await writeSynced(join(into, LOCK_FILE), Buffer.from(`${JSON.stringify(lock, null, 2)}\n`));
   const bytes = Object.values(outputs).reduce((sum, file) => sum + file.bytes, 0);
   yield {

@@ -45,9 +45,13 @@ export async function* writeWeights(
 ): AsyncGenerator<WeightEntry, string> {
   const hash = createHash('sha256');
   await using file = await open(path, 'wx');
+  let writing: Promise<void> = Promise.resolve();
+  // one write is under way while the next tensor is made; a failed one is met at the next append or at the end
   const append = async (bytes: Uint8Array) => {
+    await writing;
+    writing = file.appendFile(bytes);
+    writing.catch(() => undefined);
     hash.update(bytes);
-    await file.appendFile(bytes);
   };
   let end = 0;
   let index = 0;
@@ -63,6 +67,7 @@ export async function* writeWeights(
     yield entry;
   }
   if (index !== layout.entries.length) throw new RangeError(`${path} got ${index} of ${layout.entries.length} tensors.`);
+  await writing;
   await file.sync();
   return hash.digest('hex');
 }

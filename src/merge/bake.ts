@@ -3,10 +3,10 @@
  * memory at a time (and the next one's bytes, read ahead), whatever the size of the model.
  */
 import { MergeError } from '../errors.ts';
-import { fromFloat32, toFloat32 } from '../formats/dtype.ts';
+import { toFloat32 } from '../formats/dtype.ts';
 import { openTensorFile, readTensor, type TensorFile } from '../formats/tensor-file.ts';
 import { firstNonFinite } from './finite.ts';
-import { createMerger, type Merger } from './gemm.ts';
+import { createMerger, type Matrix, type Merger, type Numbers } from './gemm.ts';
 import { positionalEncoding } from './motion.ts';
 import type { Plan, PlannedTensor } from './plan.ts';
 
@@ -21,11 +21,8 @@ export interface BakeSession extends AsyncDisposable {
   tensors(requests: Iterable<TensorRequest>, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
 }
 
-/** What stands in memory before the arithmetic: sources as float32. */
-interface Operands {
-  readonly weight: Float32Array;
-  readonly products: readonly { up: Float32Array; down: Float32Array; rank: number; scale: number }[];
-}
+/** What stands in memory before the arithmetic, as it lies in the files. */
+type Operands = Pick<Matrix, 'weight' | 'products'>;
 
 /**
  * Opens the plan's files and checks the stored positional encodings.
@@ -57,30 +54,30 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
 
 async function mergeTensor(plan: Plan, merger: Merger, { tensor, transposed }: TensorRequest, operands: Operands): Promise<Uint8Array> {
   const { shape, gain } = tensor;
+  const { weight, products } = operands;
+  const { dtype } = plan.recipe.output;
+  const untouched = products.length === 0 && gain === 1 && !transposed && weight.dtype === DTYPES[dtype];
   const rows = shape[0] as number;
-  const columns = operands.weight.length / rows;
-  const products = operands.products;
-  const data =
-    products.length === 0 && !transposed
-      ? fromFloat32(gain === 1 ? operands.weight : operands.weight.map((x) => x * gain), DTYPE[plan.recipe.output.dtype])
-      : await merger.merge({ weight: operands.weight, rows, columns, gain, products, transposed });
-  const bad = firstNonFinite(data, plan.recipe.output.dtype);
+  const columns = shape.slice(1).reduce((n, dim) => n * dim, 1);
+  const data = untouched ? weight.bytes : await merger.merge({ weight, rows, columns, gain, products, transposed });
+  const bad = firstNonFinite(data, dtype);
   if (bad >= 0) throw nonFinite(plan, tensor, operands, bad);
   return data;
 }
 
-const DTYPE = { fp16: 'F16', fp32: 'F32' } as const;
+const DTYPES = { fp16: 'F16', fp32: 'F32' } as const;
 
-async function readOperands(files: readonly TensorFile[], tensor: PlannedTensor): Promise<Operands> {
-  const { source, shape, terms } = tensor;
-  const weight = source ? await readFloat32(files, source.file, source.tensor) : positionalEncoding(shape[1] as number, shape[2] as number);
+async function readOperands(files: readonly TensorFile[], { source, shape, terms }: PlannedTensor): Promise<Operands> {
+  const weight = source
+    ? await readNumbers(files, source.file, source.tensor)
+    : fromFloats(positionalEncoding(shape[1] as number, shape[2] as number));
   const products = await Promise.all(
     // a strength of 0 is accounted for in the plan and costs nothing here
     terms
       .filter((term) => term.scale !== 0)
       .map(async ({ file, up, down, rank, scale }) => ({
-        up: await readFloat32(files, file, up),
-        down: await readFloat32(files, file, down),
+        up: await readNumbers(files, file, up),
+        down: await readNumbers(files, file, down),
         rank,
         scale,
       })),
@@ -88,27 +85,33 @@ async function readOperands(files: readonly TensorFile[], tensor: PlannedTensor)
   return { weight, products };
 }
 
-export async function readFloat32(files: readonly TensorFile[], file: number, name: string): Promise<Float32Array> {
+async function readNumbers(files: readonly TensorFile[], file: number, name: string): Promise<Numbers> {
   const entry = files[file]?.tensors.get(name);
   if (!entry) throw new RangeError(`The plan names the tensor ${name} of file ${file}, which is not there.`);
-  return toFloat32(await readTensor(files[file] as TensorFile, entry), entry.dtype);
+  return { bytes: await readTensor(files[file] as TensorFile, entry), dtype: entry.dtype };
 }
+
+function fromFloats(values: Float32Array): Numbers {
+  return { bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength), dtype: 'F32' };
+}
+
+const RANGE = { fp16: 'fp16 (±65504)', fp32: 'float32 (±3.4e38)' } as const;
 
 /** Tells whether an input was already broken or the sum left fp16's range, and names the file. */
 function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Operands, element: number): MergeError {
   const file = (index: number | undefined) => plan.files[index ?? -1]?.path ?? 'the positional encoding';
-  const broken = (values: Float32Array) => values.findIndex((x) => !Number.isFinite(x));
-  const inputs = [
+  const inputs: { values: Numbers | undefined; path: string; name: string }[] = [
     { values: weight, path: file(tensor.source?.file), name: tensor.source?.tensor ?? tensor.name },
     ...tensor.terms
       .filter((term) => term.scale !== 0)
       .flatMap((term, i) => [
-        { values: products[i]?.up ?? new Float32Array(), path: file(term.file), name: term.up },
-        { values: products[i]?.down ?? new Float32Array(), path: file(term.file), name: term.down },
+        { values: products[i]?.up, path: file(term.file), name: term.up },
+        { values: products[i]?.down, path: file(term.file), name: term.down },
       ]),
   ];
-  for (const { values, path, name } of inputs) {
-    const at = broken(values);
+  for (const { values: numbers, path, name } of inputs) {
+    const values = numbers ? toFloat32(numbers.bytes, numbers.dtype) : new Float32Array();
+    const at = values.findIndex((x) => !Number.isFinite(x));
     if (at >= 0) {
       return new MergeError(`${path}: ${name} holds ${values[at]} at element ${at} of ${values.length}. The file is damaged; get a sound copy.`, {
         file: path,
@@ -117,7 +120,9 @@ function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Oper
     }
   }
   return new MergeError(
-    `The merged ${tensor.name} leaves the range of fp16 (±65504) at its element ${element}. Lower the strengths, or ask for output.dtype: fp32.`,
+    `The merged ${tensor.name} leaves the range of ${RANGE[plan.recipe.output.dtype]} at its element ${element}. Lower the strengths${
+      plan.recipe.output.dtype === 'fp16' ? ', or ask for output.dtype: fp32' : ''
+    }.`,
     { tensor: tensor.name, file: file(tensor.source?.file) },
   );
 }
@@ -128,7 +133,8 @@ const SINUSOID_TOLERANCE = 4e-3;
 async function checkPositionalEncodings(plan: Plan, files: readonly TensorFile[]): Promise<void> {
   const index = plan.files.findIndex((file) => file.role === 'motion');
   for (const name of plan.motion.stored_positional_encodings) {
-    const stored = await readFloat32(files, index, name);
+    const { bytes, dtype } = await readNumbers(files, index, name);
+    const stored = toFloat32(bytes, dtype);
     const channels = files[index]?.tensors.get(name)?.shape.at(-1) ?? 0;
     const expected = positionalEncoding(stored.length / channels, channels);
     const at = stored.findIndex((x, i) => !(Math.abs(x - (expected[i] as number)) <= SINUSOID_TOLERANCE));

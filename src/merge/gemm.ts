@@ -1,26 +1,33 @@
 /**
- * The merge's arithmetic, run by onnxruntime's CPU kernels: y = cast(transpose(g·W + Σ sᵢ·Uᵢ·Dᵢ)), summed in float32 in
- * the order of the terms and rounded once, to nearest even. One small graph with symbolic shapes serves every tensor with the
- * same number of terms; plain JavaScript would be two orders of magnitude slower.
+ * The merge's arithmetic, run by onnxruntime's CPU kernels: y = cast(transpose(g·W + Σ (sᵢ·Uᵢ)·Dᵢ)), summed in float32 in
+ * the order of the terms and rounded once, to nearest even. A small graph with symbolic shapes serves every tensor of the same
+ * make-up. Numbers go in as they lie in the files: plain JavaScript would convert and multiply two orders of magnitude slower.
  */
-import type { InferenceSession } from 'onnxruntime-node';
-import { addInput, addOutput, createGraph, rootScope, type Value } from '../onnx/graph.ts';
+import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import { type DType, toFloat32 } from '../formats/dtype.ts';
+import { addInput, addOutput, createGraph, rootScope, type Scope, type Value } from '../onnx/graph.ts';
 import * as op from '../onnx/ops.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
 
+/** A matrix as it was read. */
+export interface Numbers {
+  readonly bytes: Uint8Array;
+  readonly dtype: DType;
+}
+
 export interface Product {
-  /** float32 `[rows, rank]`. */
-  readonly up: Float32Array;
-  /** float32 `[rank, columns]`. */
-  readonly down: Float32Array;
+  /** `[rows, rank]`. */
+  readonly up: Numbers;
+  /** `[rank, columns]`. */
+  readonly down: Numbers;
   readonly rank: number;
   readonly scale: number;
 }
 
 export interface Matrix {
-  /** float32 `[rows, columns]`. */
-  readonly weight: Float32Array;
+  /** `[rows, columns]`. */
+  readonly weight: Numbers;
   readonly rows: number;
   readonly columns: number;
   readonly gain: number;
@@ -34,28 +41,51 @@ export interface Merger extends AsyncDisposable {
   merge(matrix: Matrix): Promise<Uint8Array>;
 }
 
-export async function createMerger(type: 'float16' | 'float32'): Promise<Merger> {
-  const { InferenceSession, Tensor } = await import('onnxruntime-node');
+type FloatType = 'float16' | 'float32';
+
+/** What decides a graph: its inputs' types and which of its steps are there. */
+interface MakeUp {
+  readonly weight: FloatType;
+  readonly gained: boolean;
+  readonly products: readonly (readonly [up: FloatType, down: FloatType])[];
+  readonly transposed: boolean;
+}
+
+export async function createMerger(type: FloatType): Promise<Merger> {
+  const ort = await import('onnxruntime-node');
   const sessions = new Map<string, Promise<InferenceSession>>();
-  const session = (terms: number, transposed: boolean) => {
-    const key = `${terms}${transposed ? 'T' : ''}`;
-    const known = sessions.get(key) ?? InferenceSession.create(mergeModel(terms, transposed, type), { logSeverityLevel: 3 });
+  const session = (makeUp: MakeUp) => {
+    const key = JSON.stringify(makeUp);
+    const known = sessions.get(key) ?? ort.InferenceSession.create(mergeModel(makeUp, type), { logSeverityLevel: 3, enableCpuMemArena: false });
     sessions.set(key, known);
     return known;
   };
-  const float = (data: Float32Array, dims: number[]) => new Tensor('float32', data, dims);
+  const float32 = (value: number) => new ort.Tensor('float32', Float32Array.of(value), [1]);
+  /** F16 and F32 go in as they are; the rest, which few files have, is converted first. */
+  const tensor = ({ bytes, dtype }: Numbers, dims: number[]): Tensor => {
+    if (dtype !== 'F16') return new ort.Tensor('float32', toFloat32(bytes, dtype), dims);
+    const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
+    const bits = new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 2);
+    // onnxruntime-common 1.30 turns the bits into a Float16Array where there is one, which the binding takes for empty
+    return Object.defineProperty(new ort.Tensor('float16', bits, dims), 'data', { value: bits });
+  };
   return {
     async merge({ weight, rows, columns, gain, products, transposed }) {
-      const feeds: Record<string, InstanceType<typeof Tensor>> = {
-        weight: float(weight, [rows, columns]),
-        gain: float(Float32Array.of(gain), [1]),
-      };
+      const feeds: Record<string, Tensor> = { weight: tensor(weight, [rows, columns]) };
+      if (gain !== 1) feeds['gain'] = float32(gain);
       for (const [i, { up, down, rank, scale }] of products.entries()) {
-        feeds[`up${i}`] = float(up, [rows, rank]);
-        feeds[`down${i}`] = float(down, [rank, columns]);
-        feeds[`scale${i}`] = float(Float32Array.of(scale), [1]);
+        feeds[`up${i}`] = tensor(up, [rows, rank]);
+        feeds[`down${i}`] = tensor(down, [rank, columns]);
+        feeds[`scale${i}`] = float32(scale);
       }
-      const { merged } = await (await session(products.length, transposed)).run(feeds);
+      const typeOf = (name: string) => (feeds[name] as Tensor).type as FloatType;
+      const makeUp = {
+        weight: typeOf('weight'),
+        gained: gain !== 1,
+        products: products.map((_, i) => [typeOf(`up${i}`), typeOf(`down${i}`)] as const),
+        transposed,
+      };
+      const { merged } = await (await session(makeUp)).run(feeds);
       const data = merged?.data as Uint16Array | Float32Array;
       return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     },
@@ -65,16 +95,23 @@ export async function createMerger(type: 'float16' | 'float32'): Promise<Merger>
   };
 }
 
-function mergeModel(terms: number, transposed: boolean, type: 'float16' | 'float32'): Uint8Array {
+function mergeModel({ weight, gained, products, transposed }: MakeUp, type: FloatType): Uint8Array {
   const graph = createGraph('merge');
   const s = rootScope(graph, 'float32');
-  const input = (name: string, shape: readonly (string | number)[]) => addInput(graph, name, 'float32', shape);
-  let sum: Value = op.Mul(s, input('weight', ['rows', 'columns']), input('gain', [1]));
-  for (let i = 0; i < terms; i += 1) {
-    const product = op.MatMul(s, input(`up${i}`, ['rows', `rank${i}`]), input(`down${i}`, [`rank${i}`, 'columns']));
-    sum = op.Add(s, sum, op.Mul(s, product, input(`scale${i}`, [1])));
+  let sum = addInput(graph, 'weight', weight, ['rows', 'columns']);
+  if (gained) sum = op.Mul(s, float32(s, sum), addInput(graph, 'gain', 'float32', [1]));
+  for (const [i, [up, down]] of products.entries()) {
+    const scaled = op.Mul(
+      s,
+      float32(s, addInput(graph, `up${i}`, up, ['rows', `rank${i}`])),
+      addInput(graph, `scale${i}`, 'float32', [1]),
+    );
+    sum = op.Gemm(s, scaled, float32(s, addInput(graph, `down${i}`, down, [`rank${i}`, 'columns'])), float32(s, sum));
   }
-  const laid = transposed ? op.Transpose(s, sum, [1, 0]) : sum;
-  addOutput(s, op.Cast(s, laid, { to: type }), 'merged');
+  // rounded first: the transposition then moves half the bytes
+  const rounded = op.Cast(s, sum, { to: type });
+  addOutput(s, transposed ? op.Transpose(s, rounded, [1, 0]) : rounded, 'merged');
   return serializeModel(graph, { producerVersion: VERSION });
 }
+
+const float32 = (s: Scope, value: Value) => op.Cast(s, value, { to: 'float32' });

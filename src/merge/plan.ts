@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { blockOf, blockWeight } from '../architecture/block-map.ts';
 import { type ClipTextConfig, readClipTextConfig } from '../architecture/clip-config.ts';
-import { type Component, kohyaTargets, type LoraTarget } from '../architecture/names.ts';
+import { animateDiffName, type Component, kohyaTargets, type LoraTarget } from '../architecture/names.ts';
 import { clipTextParameters, type ModelParameter, type ParameterKind, unetParameters, vaeDecoderParameters } from '../architecture/parameters.ts';
 import { readBaseSchedulerConfig, type BaseSchedulerConfig } from '../architecture/scheduler-config.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
@@ -132,9 +132,9 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   const motionParameters = parameters.unet.filter((parameter) => parameter.motion);
   const found = matchMotion(motionParameters, motionFile, layout, account);
   const { allow_unmatched, expect } = recipe.motion;
-  const motionIndex = addFile(motionFile, 'motion', account.close({ allow: allow_unmatched, candidates: layout.tensors.keys() }));
+  const motionIndex = addFile(motionFile, 'motion', account.close({ allow: allow_unmatched, candidates: motionParameters.map(({ name }) => animateDiffName(name)) }));
   for (const [name, tensor] of found) sources.set(`unet/${name}`, { file: motionIndex, tensor });
-  checkExpectation(motionFile.source.name, expect?.modules, new Set([...found.keys()].map((n) => n.split('.').slice(0, 4).join('.'))).size);
+  checkExpectation(motionFile.source.name, expect?.modules, new Set([...found.keys()].map((name) => name.replace(/(?<=\.motion_modules\.\d+)\..*$/, ''))).size);
 
   const planned = (component: Component) =>
     parameters[component].map(({ name, kind, shape, motion }): PlannedTensor => {
@@ -216,8 +216,12 @@ async function planAdapter(
   ]);
   const account = openAccount(path, file.tensors.keys());
   const terms: { target: LoraTarget; term: Term }[] = [];
+  const seen = new Map<ModelParameter, string>();
   for (const { adapter, module } of modules(file, targets)) {
     const { component, parameter } = module.target;
+    const twin = seen.get(parameter);
+    if (twin) throw new MergeError(`${path} changes ${parameter.name} twice, as ${twin} and as ${module.prefix}. Remove one of them.`, { file: path });
+    seen.set(parameter, module.prefix);
     const strength = source.strength[component] * blockWeight(source.blocks, blockOf(component, parameter.name));
     const scalar = (entry: TensorEntry) => readScalar(file, entry);
     terms.push({ target: module.target, term: await adapter.term(module, { file: index, strength, convention: source.scale, scalar }) });

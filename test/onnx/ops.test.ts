@@ -27,6 +27,7 @@ const CALLS: Record<
   Gelu: (s, x, a) => op.Gelu(s, x[0] as Value, a),
   Cast: (s, x, a) => op.Cast(s, x[0] as Value, a),
   MatMul: (s, x) => op.MatMul(s, x[0] as Value, x[1] as Value),
+  Gemm: (s, x) => op.Gemm(s, x[0] as Value, x[1] as Value, x[2] as Value),
   Conv: (s, x, a) => op.Conv(s, x[0] as Value, x[1] as Value, x[2] as Value, a),
   InstanceNormalization: (s, x, a) => op.InstanceNormalization(s, x[0] as Value, x[1] as Value, x[2] as Value, a),
   LayerNormalization: (s, x, a) => op.LayerNormalization(s, x[0] as Value, x[1] as Value, x[2] as Value, a),
@@ -193,6 +194,13 @@ describe('what does not fit', () => {
       /MatMul: shapes \[2\] and \[3\] do not broadcast at axis 0/,
       (s, v) => op.MatMul(s, v([2, 3, 4]), v([3, 4, 5])),
     ],
+    ['Gemm', /Gemm in here: \[2,3\] × \[4,5\] \+ \[5\] do not fit/, (s, v) => op.Gemm(s, v([2, 3]), v([4, 5]), v([5]))],
+    [
+      'Gemm, sum',
+      /Gemm: shapes \[4\] and \[2,5\] do not broadcast/,
+      (s, v) => op.Gemm(s, v([2, 3]), v([3, 5]), v([4])),
+    ],
+    ['Gemm, larger sum', /\+ \[3,2,5\] do not fit/, (s, v) => op.Gemm(s, v([2, 3]), v([3, 5]), v([3, 2, 5]))],
     [
       'Conv',
       /Conv in here: input has 3 channels, weight \[8,4,3,3\] wants 4/,

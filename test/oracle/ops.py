@@ -86,6 +86,9 @@ def layers():
     a, b = random(2, 3, 4, 5), random(2, 3, 5, 2)
     case("MatMul", [a, b], a @ b)
     case("MatMul", [a, b[0, 0]], a @ b[0, 0])
+    a, b, c = random(3, 4), random(4, 5), random(3, 5)
+    case("Gemm", [a, b, c], torch.addmm(c, a, b))
+    case("Gemm", [a, b, c[0]], torch.addmm(c[0], a, b))
 
 
 if __name__ == "__main__":

@@ -20,7 +20,8 @@ const PATIENCE = 30_000;
 /** How to get a device that does not work. */
 const REMEDIES: Readonly<Record<Device, string>> = {
   cpu: 'Its library comes with onnxruntime-node: install again with `npm ci`.',
-  webgpu: 'It needs a graphics driver: Vulkan on Linux (libvulkan1 and the driver of the card), Metal or Direct3D 12 elsewhere.',
+  webgpu:
+    'It needs a graphics driver: Vulkan on Linux (libvulkan1 and the driver of the card), Metal or Direct3D 12 elsewhere.',
   cuda: 'Its libraries are not in the npm package: on Linux x64 run `node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install=cuda12`, and install CUDA 12 and cuDNN 9.',
 };
 
@@ -54,15 +55,27 @@ async function tryDevice({ device, bundled }: DeviceInfo, model: string, signal:
   try {
     await using host = startHost(AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]));
     const session = await host.load(model, device);
-    const { outputs } = await session.run({ x: { type: 'float32', dims: [2], data: Float32Array.of(1, 2) } });
-    const sum = outputs['y']?.data.join();
+    const {
+      outputs: { y },
+    } = await session.run({ x: { type: 'float32', dims: [2], data: Float32Array.of(1, 2) } });
+    const sum = y?.data.join();
     if (sum !== '2,3') throw new Error(`1 + 1 and 2 + 1 gave ${sum} instead of 2,3`);
     return { device, bundled, works: true, milliseconds: performance.now() - started };
   } catch (error) {
     signal.throwIfAborted();
     const timedOut = error instanceof DOMException && error.name === 'TimeoutError';
-    const reason = timedOut ? `no answer within ${formatDuration(PATIENCE)}` : error instanceof Error ? error.message : String(error);
-    return { device, bundled, works: false, reason: reason.replaceAll(`${model} `, ''), remedy: REMEDIES[device] };
+    const reason = timedOut
+      ? `no answer within ${formatDuration(PATIENCE)}`
+      : error instanceof Error
+        ? error.message
+        : String(error);
+    return {
+      device,
+      bundled,
+      works: false,
+      reason: reason.replaceAll(model, 'the graph').trim(),
+      remedy: REMEDIES[device],
+    };
   }
 }
 
@@ -111,7 +124,9 @@ function render({ tool, node, onnxruntime, sharp, platform, cpu, memory, devices
   ];
   const lines = devices.flatMap((trial) =>
     trial.works
-      ? [`${paint('green', '✓')} ${trial.device}: computes (${formatDuration(trial.milliseconds)} from start to answer)`]
+      ? [
+          `${paint('green', '✓')} ${trial.device}: computes (${formatDuration(trial.milliseconds)} from start to answer)`,
+        ]
       : [`${paint('red', '✗')} ${trial.device}: ${sanitise(trial.reason)}`, `    ${trial.remedy}`],
   );
   return [table(facts), '', paint('bold', 'Devices'), ...lines].join('\n');

@@ -1,11 +1,12 @@
 /** The whole job: plan, bake, verify, and publish if the recipe says so. What stood at the output stays until the new package has passed. */
+
+import { resolve } from 'node:path';
 import { bake } from '../../export/package.ts';
 import { openStaging } from '../../export/staging.ts';
 import { publish } from '../../publish/folder.ts';
 import { resolveDevice } from '../../runtime/device.ts';
 import { verify } from '../../verify/gate.ts';
 import type { Command } from '../context.ts';
-import { resolve } from 'node:path';
 import { defaultOut } from './bake.ts';
 import { describePlan } from './plan.ts';
 import { planRecipe } from './plan-recipe.ts';
@@ -27,5 +28,5 @@ export const make: Command<'make'> = async (args, { signal, follow, paint }) => 
   const { text, value } = verdictOutcome(report, folder);
   if (!recipe.publish) return { text, value };
   const { to } = await follow(publish(folder, { to: recipe.publish.to, signal }));
-  return { text: to, value: { ...value, published: to } };
+  return { text, value: { ...value, published: to } };
 };

@@ -27,7 +27,10 @@ function summarise(plan: Plan) {
   const { rules } = makeLock(plan, { inputs: [], outputs: {} });
   const components = COMPONENT_EXPORTS.map(({ component, folder, graph }) => {
     const { bytes } = layOutWeights(graph(plan));
-    return [component, { file: `${folder}/model.onnx_data`, bytes, tensors: plan.tensors[component].length, rules: rules[component] }] as const;
+    return [
+      component,
+      { file: `${folder}/model.onnx_data`, bytes, tensors: plan.tensors[component].length, rules: rules[component] },
+    ] as const;
   });
   return {
     name: recipe.name,
@@ -41,9 +44,20 @@ function summarise(plan: Plan) {
   };
 }
 
-function describeSource(recipe: Recipe, { role, path, container, bytes, accounting, modules, ranks, alphas }: PlannedFile) {
+function describeSource(
+  recipe: Recipe,
+  { role, path, container, bytes, accounting, modules, ranks, alphas }: PlannedFile,
+) {
   const strength = strengthOf(recipe, role);
-  return { role, file: path, container, bytes, ...accounting, ...(modules && { modules, ranks, alphas }), ...(strength && { strength }) };
+  return {
+    role,
+    file: path,
+    container,
+    bytes,
+    ...accounting,
+    ...(modules && { modules, ranks, alphas }),
+    ...(strength && { strength }),
+  };
 }
 
 /** The strength that the recipe gives a source, by the name it has in equation 2. */
@@ -63,20 +77,30 @@ function render(plan: Summary, paint: Paint): string {
     `${frames} frames of ${width}×${height}, ${dtype}, ${shapes} shapes; ${plan.sampler.kind}, ${plan.sampler.steps} steps, guidance ${plan.sampler.guidance}`,
     '',
     heading('Sources'),
-    table([['role', 'file', 'container', 'size', 'tensors', 'applied'], ...plan.sources.map(sourceRow)], { right: [3, 4, 5] }),
+    table([['role', 'file', 'container', 'size', 'tensors', 'applied'], ...plan.sources.map(sourceRow)], {
+      right: [3, 4, 5],
+    }),
     '',
     heading('LoRAs and motion'),
-    table([['role', 'modules', 'rank', 'alpha', 'strength'], ...plan.sources.filter(({ strength }) => strength).map(adapterRow)]),
+    table([
+      ['role', 'modules', 'rank', 'alpha', 'strength'],
+      ...plan.sources.filter(({ strength }) => strength).map(adapterRow),
+    ]),
     '',
     ...plan.sources.flatMap(leftAside),
     heading('Tensors by rule'),
     table(
-      components.flatMap(([component, { rules }]) => Object.entries(rules).map(([rule, n]) => [component, String(n), rule])),
+      components.flatMap(([component, { rules }]) =>
+        Object.entries(rules).map(([rule, n]) => [component, String(n), rule]),
+      ),
       { right: [1] },
     ),
     '',
     heading('Weights to write'),
-    table([...components.map(([, { file, bytes }]) => [file, formatBytes(bytes)]), ['in all', formatBytes(plan.bytes)]], { right: [1] }),
+    table(
+      [...components.map(([, { file, bytes }]) => [file, formatBytes(bytes)]), ['in all', formatBytes(plan.bytes)]],
+      { right: [1] },
+    ),
     ...plan.warnings.flatMap((warning) => ['', `${paint('yellow', 'warning:')} ${sanitise(warning)}`]),
   ].join('\n');
 }
@@ -102,7 +126,8 @@ function adapterRow({ role, modules, ranks, alphas, strength }: Source): string[
 
 function leftAside({ role, ignored, allowed_unmatched }: Source): string[] {
   const rules = Object.entries(ignored).map(([rule, n]) => `${role}: ${n} ignored (${rule})`);
-  const allowed = allowed_unmatched.length === 0 ? [] : [`${role}: ${allowed_unmatched.length} unmatched, as the recipe allows`];
+  const allowed =
+    allowed_unmatched.length === 0 ? [] : [`${role}: ${allowed_unmatched.length} unmatched, as the recipe allows`];
   const lines = [...rules, ...allowed];
   return lines.length === 0 ? [] : [...lines, ''];
 }

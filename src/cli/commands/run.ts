@@ -47,7 +47,8 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
 /** `file` relative to `folder`, or undefined when it lies elsewhere. */
 function pathInside(folder: string, file: string): string | undefined {
   const path = relative(folder, file);
-  if (path === '') throw new UsageError(`--save-latents and --out are both ${file}; one is a file, the other a folder.`);
+  if (path === '')
+    throw new UsageError(`--save-latents and --out are both ${file}; one is a file, the other a folder.`);
   return isAbsolute(path) || path.split(sep)[0] === '..' ? undefined : path;
 }
 

@@ -1,10 +1,11 @@
 /** `verify`: the gate's verdict on a package. */
+
+import { resolve } from 'node:path';
 import { verify } from '../../verify/gate.ts';
 import type { Report } from '../../verify/report.ts';
 import type { Command, Outcome } from '../context.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { planRecipe } from './plan-recipe.ts';
-import { resolve } from 'node:path';
 
 export const verifyCommand: Command<'verify'> = async ({ package: folder, recipe, device }, { signal, follow }) => {
   const plan = recipe === undefined ? undefined : await follow(planRecipe(recipe, signal));

@@ -10,6 +10,16 @@ export function MatMul(s: Scope, a: Value, b: Value): Value {
   return emit(s, 'MatMul', [a, b], {}, a.type, [...batch, ...a.shape.slice(-2, -1), n]);
 }
 
+/** `a·b + c` for matrices, c being added to in place of a separate pass over the result. */
+export function Gemm(s: Scope, a: Value, b: Value, c: Value): Value {
+  const [m, k] = a.shape as [Dim, Dim];
+  const [inner, n] = b.shape as [Dim, Dim];
+  if (a.shape.length !== 2 || b.shape.length !== 2 || k !== inner || broadcast('Gemm', c.shape, [m, n]).join() !== `${m},${n}`) {
+    throw new RangeError(`Gemm in ${s.path}: [${a.shape}] × [${b.shape}] + [${c.shape}] do not fit.`);
+  }
+  return emit(s, 'Gemm', [a, b, c], {}, a.type, [m, n]);
+}
+
 /**
  * 2-D convolution of `[N, C, H, W]` with an OIHW weight. Kernels here are 1×1 without padding or 3×3 with `pads` 1,
  * stride 1 or 2, which is all that SD1.5 has.

@@ -1,0 +1,49 @@
+/**
+ * The whole job as one stage: bake, verify, and publish if the recipe says so. What stood at the output stays there until the
+ * new package has passed; one that has not passed is kept beside it as `<out>.failed`.
+ */
+import { resolve } from 'node:path';
+import type { Stage } from '../events.ts';
+import { bake } from '../export/package.ts';
+import { openStaging } from '../export/staging.ts';
+import type { Plan } from '../merge/plan.ts';
+import { type Device, resolveDevice } from '../runtime/device.ts';
+import { verify } from '../verify/gate.ts';
+import type { Report } from '../verify/report.ts';
+import { publish } from './folder.ts';
+
+export interface MakeOptions {
+  /** The folder that becomes the package. */
+  readonly out: string;
+  /** Default: what the recipe says. */
+  readonly device?: Device | 'auto' | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface MadePackage {
+  /** Absolute; ends in `.failed` when the gate did not let it pass. */
+  readonly folder: string;
+  readonly report: Report;
+  /** Where it was published to, if it was. */
+  readonly published?: string;
+}
+
+/**
+ * Makes the package that `plan` describes. An abort or an error leaves nothing behind.
+ * @throws UnavailableError, before anything is written, when the device is not there; UsageError when something that is no
+ * package stands at `out`; what bake, verify and publish throw.
+ */
+export async function* makePackage(plan: Plan, { out, device, signal }: MakeOptions): Stage<MadePackage> {
+  const { recipe } = plan;
+  const runsOn = resolveDevice(device ?? recipe.verify.device);
+  const target = resolve(out);
+  await using staging = await openStaging(target);
+  yield* bake(plan, { into: staging.path, signal });
+  const report = yield* verify(staging.path, { plan, device: runsOn, signal });
+  signal?.throwIfAborted();
+  if (report.verdict !== 'passed') return { folder: await staging.commit(`${target}.failed`), report };
+  const folder = await staging.commit();
+  if (!recipe.publish) return { folder, report };
+  const { to } = yield* publish(folder, { to: recipe.publish.to, signal });
+  return { folder, report, published: to };
+}

@@ -1,0 +1,22 @@
+/** The clip that verification has left in a package, as frames. It was written lossless: these are the frames that were judged. */
+import { join } from 'node:path';
+import sharp from 'sharp';
+import type { Frames } from '../runtime/frames.ts';
+import { PREVIEW_FPS, VERIFICATION_FOLDER } from '../verify/report.ts';
+
+/** The frames of the package in `folder`. @throws what sharp says when there is no clip or it is damaged. */
+export async function readClip(folder: string): Promise<Frames> {
+  const image = sharp(join(folder, VERIFICATION_FOLDER, 'frames.webp'), { animated: true });
+  const { delay = [] } = await image.metadata();
+  const { data, info } = await image.removeAlpha().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
+  const height = info.pageHeight ?? info.height;
+  const bytes = info.width * height * info.channels;
+  const pages = Array.from({ length: info.height / height }, (_, i) => data.subarray(i * bytes, (i + 1) * bytes));
+  // a frame that equals the one before has become a longer delay of that one
+  const frames = pages.flatMap((page, i) => Array<Uint8Array>(framesIn(delay[i])).fill(page));
+  return { width: info.width, height, count: frames.length, data: Buffer.concat(frames) };
+}
+
+function framesIn(delay: number | undefined): number {
+  return delay === undefined ? 1 : Math.max(1, Math.round((delay * PREVIEW_FPS) / 1000));
+}

@@ -1,0 +1,104 @@
+/**
+ * A job as its events tell it: stages with their progress, checks, a log. Pure; times are milliseconds on any clock that only
+ * grows, and come with the events.
+ */
+import type { CheckVerdict, Event, StageName } from '../events.ts';
+import type { Mark } from './marks.ts';
+
+export type JobStatus = 'running' | 'stopping' | 'passed' | 'refused' | 'failed' | 'stopped';
+
+export interface Progress {
+  readonly done: number;
+  readonly total: number;
+  readonly unit: 'bytes' | 'steps' | 'frames' | 'checks';
+  readonly detail?: string | undefined;
+  readonly at: number;
+}
+
+export interface StageRow {
+  readonly stage: StageName;
+  readonly startedAt: number;
+  readonly subject: string;
+  readonly progress?: Progress;
+  readonly finished?: { readonly milliseconds: number; readonly summary: string };
+}
+
+export interface CheckRow {
+  readonly id: string;
+  readonly verdict: CheckVerdict;
+  readonly reason: string;
+  readonly seconds: number;
+}
+
+export interface LogLine {
+  readonly mark: Mark;
+  readonly text: string;
+}
+
+export interface Job {
+  readonly recipe: string;
+  readonly status: JobStatus;
+  readonly startedAt: number;
+  /** Time of the last that was heard of it, or of its end. */
+  readonly at: number;
+  readonly stages: readonly StageRow[];
+  readonly checks: readonly CheckRow[];
+  readonly log: readonly LogLine[];
+  /** The package, once there is one; also one that did not pass. */
+  readonly folder?: string;
+}
+
+/** A log that somebody scrolls in; a job says a few dozen things. */
+const MAX_LOG = 500;
+
+export function startJob(recipe: string, at: number): Job {
+  return { recipe, status: 'running', startedAt: at, at, stages: [], checks: [], log: [] };
+}
+
+export function isBusy(job: Job | undefined): job is Job {
+  return job?.status === 'running' || job?.status === 'stopping';
+}
+
+/** The stage that works at the moment: the last one that was begun and has not ended. */
+export function currentStage({ stages }: Job): StageRow | undefined {
+  return stages.findLast(({ finished }) => !finished);
+}
+
+export function hear(before: Job, event: Event, at: number): Job {
+  const job = { ...before, at };
+  switch (event.type) {
+    case 'stage-started':
+      return { ...job, stages: [...job.stages, { stage: event.stage, startedAt: at, subject: event.subject }] };
+    case 'progress': {
+      const { done, total, unit, detail } = event;
+      return updateStage(job, event.stage, { progress: { done, total, unit, detail, at } });
+    }
+    case 'stage-finished': {
+      const { milliseconds, summary } = event;
+      return updateStage(job, event.stage, { finished: { milliseconds, summary } });
+    }
+    case 'warning':
+      return say(job, { mark: 'warning', text: event.message });
+    case 'check': {
+      const { id, verdict, reason, seconds } = event;
+      return { ...job, checks: [...job.checks, { id, verdict, reason, seconds }] };
+    }
+    case 'latents':
+      return job;
+  }
+}
+
+/** The end of a job, with what there is to say about it. */
+export function endJob(before: Job, status: JobStatus, at: number, lines: readonly LogLine[], folder?: string): Job {
+  const job = lines.reduce(say, before);
+  return { ...job, status, at, ...(folder !== undefined && { folder }) };
+}
+
+function updateStage(job: Job, stage: StageName, change: Partial<StageRow>): Job {
+  const index = job.stages.findLastIndex((row) => row.stage === stage);
+  return { ...job, stages: job.stages.map((row, i) => (i === index ? { ...row, ...change } : row)) };
+}
+
+function say(job: Job, line: LogLine): Job {
+  return { ...job, log: [...job.log, line].slice(-MAX_LOG) };
+}

@@ -1,0 +1,39 @@
+/** How text looks on this terminal, and the one component through which text reaches it: nothing from a file can be obeyed. */
+import { Text, type TextProps } from 'ink';
+import { createContext, use } from 'react';
+import { type Paint, painter, type Style, sanitise } from '../cli/terminal.ts';
+import { MARKS, type Mark } from './marks.ts';
+
+export interface Theme {
+  readonly paint: Paint;
+  /** Bits per colour of the terminal: 1 for none, as with NO_COLOR. */
+  readonly depth: number;
+}
+
+/** Without colours: what a terminal that is not asked gets. */
+export const ThemeContext = createContext<Theme>({ paint: (_, text) => text, depth: 1 });
+
+/** What the terminal and the environment (NO_COLOR, FORCE_COLOR, TERM) say together. */
+export function themeOf(stdout: NodeJS.WritableStream & { getColorDepth?(): number }): Theme {
+  const depth = stdout.getColorDepth?.() ?? 1;
+  return { paint: painter(stdout, depth > 1), depth };
+}
+
+export interface WordsProps {
+  readonly children: string;
+  readonly style?: Style | undefined;
+  readonly wrap?: NonNullable<TextProps['wrap']>;
+}
+
+export function Words({ children, style, wrap = 'wrap' }: WordsProps) {
+  const { paint } = use(ThemeContext);
+  const text = sanitise(children);
+  return <Text wrap={wrap}>{style === undefined ? text : paint(style, text)}</Text>;
+}
+
+/** A line of text that may go on below, behind its sign. */
+export function Marked({ mark, children, style }: { readonly mark: Mark; readonly children: string; readonly style?: Style }) {
+  const { paint } = use(ThemeContext);
+  const [sign, colour] = MARKS[mark];
+  return <Hanging first={<Text>{paint(colour, sign)} </Text>} rest={<Words style={style}>{children}</Words>} />;
+}

@@ -1,0 +1,194 @@
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { readSchedulerConfig } from '../../src/architecture/lcm-config.ts';
+import { drain, type Event } from '../../src/events.ts';
+import { modelCard } from '../../src/export/model-card.ts';
+import { bake } from '../../src/export/package.ts';
+import { plan } from '../../src/merge/plan.ts';
+import { readModelInfo } from '../../src/onnx/model-info.ts';
+import { loraModule, writeFamily, writeTensors } from '../helpers/family.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+import { type Baked, bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
+
+describe('the package of models/tiny', () => {
+  let tiny: Baked;
+  const json = async (file: string) => JSON.parse(await readFile(join(tiny.folder, file), 'utf8'));
+
+  beforeAll(async () => {
+    tiny = await bakeAndCheck(tinyRecipe({ sampler: { steps: 6, original_steps: 100 } }), await temporaryFolder());
+  });
+
+  it('has the layout that diffusers, optimum and transformers.js know', async () => {
+    const files = (await readdir(tiny.folder, { recursive: true, withFileTypes: true })).filter((entry) =>
+      entry.isFile(),
+    );
+    const names = files.map((entry) => join(entry.parentPath, entry.name).slice(tiny.folder.length + 1));
+    const model = (folder: string) =>
+      ['config.json', 'model.onnx', 'model.onnx_data'].map((file) => `${folder}/${file}`);
+    expect(names.sort()).toEqual(
+      [
+        'README.md',
+        'lcm-merge.lock.json',
+        'model_index.json',
+        'scheduler/scheduler_config.json',
+        ...['unet', 'text_encoder', 'vae_decoder'].flatMap(model),
+        ...['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json'].map(
+          (file) => `tokenizer/${file}`,
+        ),
+      ].sort(),
+    );
+    expect(await json('model_index.json')).toMatchObject({
+      _class_name: 'AnimateDiffPipeline',
+      vae_decoder: ['diffusers', 'OnnxRuntimeModel'],
+    });
+    expect(await json('vae_decoder/config.json')).toMatchObject({ scaling_factor: 0.87699 });
+  });
+
+  it('has a scheduler with the noise of the base and the schedule of the recipe', async () => {
+    const file = 'scheduler/scheduler_config.json';
+    expect(readSchedulerConfig(await json(file), file)).toEqual({
+      num_train_timesteps: 1000,
+      beta_start: 0.00085,
+      beta_end: 0.012,
+      beta_schedule: 'linear',
+      original_inference_steps: 100,
+      prediction_type: 'epsilon',
+      timestep_scaling: 10,
+    });
+  });
+
+  it('has graphs of opset 20, IR 10 and the default domain only', async () => {
+    for (const component of ['unet', 'text_encoder', 'vae_decoder']) {
+      const info = await readModelInfo(join(tiny.folder, component, 'model.onnx'));
+      expect(info).toMatchObject({ irVersion: 10, opsets: { '': 20 } });
+      expect(Object.keys(info.opsets)).toEqual(['']);
+      expect(Object.keys(info.operators).filter((name) => name.includes(':'))).toEqual([]);
+    }
+  });
+
+  it('has a lock that says what went in, by which rule, and nothing of the machine', async () => {
+    const { lock } = tiny;
+    expect(lock.strengths).toEqual({ alpha: [0.8], beta: 1, gamma: 1 });
+    expect(lock.inputs.map(({ role, file }) => [role, file])).toEqual([
+      ['base.unet', 'base/unet/diffusion_pytorch_model.safetensors'],
+      ['base.text_encoder', 'base/text_encoder/model.safetensors'],
+      ['base.vae_decoder', 'base/vae/diffusion_pytorch_model.safetensors'],
+      ['personalized[0]', 'ink.safetensors'],
+      ['lcm', 'lcm.safetensors'],
+      ['motion', 'animatelcm.ckpt'],
+    ]);
+    expect(lock.rules).toEqual({
+      unet: {
+        'base.unet': 408,
+        'base.unet + lora of lcm': 86,
+        'base.unet + lora of personalized[0] + lora of lcm': 192,
+        motion: 546,
+        'positional-encoding': 21,
+      },
+      text_encoder: { 'base.text_encoder': 24, 'base.text_encoder + lora of personalized[0]': 12 },
+      vae_decoder: { 'base.vae_decoder': 110 },
+    });
+    const text = await readFile(join(tiny.folder, 'lcm-merge.lock.json'), 'utf8');
+    for (const trace of [process.cwd(), dirname(process.cwd()), tmpdir(), homedir()])
+      expect(text).not.toContain(`${trace}/`);
+    expect(text).not.toMatch(/"(\/|[A-Z]:\\)/);
+    expect(text).not.toMatch(/\d{4}-\d{2}-\d{2}|\d{2}:\d{2}:\d{2}|\b1[6-9]\d{8,11}\b(?=[,\n])/);
+  });
+});
+
+describe('baking', () => {
+  const KEY = 'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q';
+  const family = async () => {
+    const made = await writeFamily({ mid: false, positions: 24 });
+    await writeTensors(join(made.folder, 'style.safetensors'), loraModule(KEY, [8, 8], { alpha: 1 }));
+    return made;
+  };
+  const changes = {
+    personalized: [{ lora: 'style.safetensors', alpha: 1, allow_unmatched: ['x*'] }],
+    publish: { to: 'out' },
+  };
+
+  it('gives the same bytes wherever the inputs lie', async () => {
+    const packages = await Promise.all(
+      [await family(), await family()].map(async (made) => {
+        const into = await temporaryFolder();
+        await bakeAndCheck(made.recipe(changes), into);
+        return into;
+      }),
+    );
+    const [a, b] = packages as [string, string];
+    const names = (await readdir(a, { recursive: true, withFileTypes: true }))
+      .filter((e) => e.isFile())
+      .map((e) => join(e.parentPath, e.name).slice(a.length + 1));
+    expect(names.length).toBeGreaterThan(10);
+    for (const name of names)
+      expect((await readFile(join(a, name))).equals(await readFile(join(b, name))), name).toBe(true);
+  });
+
+  it('tells of every byte of weights on the way', async () => {
+    const events: Event[] = [];
+    const into = await temporaryFolder();
+    const planned = await plan((await family()).recipe(changes));
+    const { bytes } = await drain(bake(planned, { into }), (event) => events.push(event));
+    expect(events[0]).toEqual({ type: 'stage-started', stage: 'bake', subject: 'small' });
+    expect(events.at(-1)).toMatchObject({ type: 'stage-finished', stage: 'bake' });
+    const progress = events.filter((event) => event.type === 'progress');
+    expect(progress).toHaveLength(Object.values(planned.tensors).flat().length);
+    for (const [i, event] of progress.entries()) expect(event.done).toBeGreaterThan(progress[i - 1]?.done ?? 0);
+    const last = progress.at(-1) as (typeof progress)[number];
+    // what is missing to the whole file is the padding between tensors
+    expect(last.done).toBeGreaterThan(last.total * 0.5);
+    expect(last.done).toBeLessThanOrEqual(last.total);
+    expect(last.total).toBeLessThan(bytes);
+  });
+
+  it('stops in the middle when it is told to', async () => {
+    const controller = new AbortController();
+    const baking = bake(await plan((await family()).recipe(changes)), {
+      into: await temporaryFolder(),
+      signal: controller.signal,
+    });
+    const run = drain(baking, (event) => event.type === 'progress' && event.done > 1000 && controller.abort());
+    await expect(run).rejects.toThrow(/aborted/);
+  });
+
+  it('does not write into a folder that has files of these names', async () => {
+    const into = await temporaryFolder();
+    await mkdir(join(into, 'unet'));
+    await writeFile(join(into, 'unet', 'model.onnx'), 'mine');
+    await expect(drain(bake(await plan((await family()).recipe(changes)), { into }))).rejects.toThrow(/EEXIST/);
+    expect(await readFile(join(into, 'unet', 'model.onnx'), 'utf8')).toBe('mine');
+  });
+
+  it('works without the tokenizer’s optional files', async () => {
+    const made = await family();
+    await rm(join(made.folder, 'base', 'tokenizer', 'special_tokens_map.json'));
+    const { lock } = await bakeAndCheck(made.recipe(changes), await temporaryFolder());
+    expect(Object.keys(lock.outputs).filter((file) => file.startsWith('tokenizer/'))).toEqual([
+      'tokenizer/merges.txt',
+      'tokenizer/tokenizer_config.json',
+      'tokenizer/vocab.json',
+    ]);
+  });
+});
+
+describe('the model card', () => {
+  it('names parts and strengths, and quotes the prompt for a shell', async () => {
+    const card = modelCard(
+      await plan(
+        tinyRecipe({
+          verify: { prompt: 'a "red" circle for $5 `now` \\o/', seed: 7 },
+          motion: { gamma: 0.5, norm: 'pooled' },
+        }),
+      ),
+    );
+    expect(card).toContain('| personalized | ink.safetensors | α = 0.8 (text encoder 0.8), alpha/rank |');
+    expect(card).toContain('| motion | animatelcm.ckpt | γ = 0.5 (residual), GroupNorm pooled |');
+    expect(card).toContain('16 frames of 64×64 in 4 LCM steps, fp16');
+    expect(card).toContain('--prompt "a \\"red\\" circle for \\$5 \\`now\\` \\\\o/" --seed 7');
+    expect(card).not.toContain(process.cwd());
+    expect(card.startsWith('---\nlibrary_name: onnx\n')).toBe(true);
+  });
+});

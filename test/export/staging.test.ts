@@ -1,0 +1,109 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { UsageError } from '../../src/errors.ts';
+import { LOCK_FILE } from '../../src/export/lock.ts';
+import { openStaging } from '../../src/export/staging.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+
+/** A folder that counts as a package of ours. */
+async function writePackage(path: string, content: string): Promise<void> {
+  await mkdir(path, { recursive: true });
+  await writeFile(join(path, LOCK_FILE), content);
+}
+
+describe('openStaging', () => {
+  it('shows the folder only when it is committed', async () => {
+    const parent = await temporaryFolder();
+    const out = join(parent, 'out');
+    await using staging = await openStaging(out);
+    await writeFile(join(staging.path, LOCK_FILE), 'new');
+    expect(await readdir(parent)).not.toContain('out');
+    expect(await staging.commit()).toBe(out);
+    expect(await readdir(parent)).toEqual(['out']);
+    expect(await readFile(join(out, LOCK_FILE), 'utf8')).toBe('new');
+  });
+
+  it('leaves nothing behind without a commit, not even the folders it made', async () => {
+    const parent = await temporaryFolder();
+    await mkdir(join(parent, 'kept'));
+    {
+      await using staging = await openStaging(join(parent, 'kept', 'a', 'b', 'out'));
+      await writeFile(join(staging.path, 'half'), '');
+    }
+    expect(await readdir(parent)).toEqual(['kept']);
+    expect(await readdir(join(parent, 'kept'))).toEqual([]);
+  });
+
+  it('leaves a folder that it made when something else has been put there', async () => {
+    const parent = await temporaryFolder();
+    {
+      await using staging = await openStaging(join(parent, 'a', 'b', 'out'));
+      await writeFile(join(staging.path, 'half'), '');
+      await writeFile(join(parent, 'a', 'note'), 'mine');
+    }
+    expect(await readdir(join(parent, 'a'))).toEqual(['note']);
+  });
+
+  it('keeps the folder after a commit', async () => {
+    const out = join(await temporaryFolder(), 'a', 'out');
+    {
+      await using staging = await openStaging(out);
+      await writeFile(join(staging.path, 'file'), '');
+      await staging.commit();
+    }
+    expect(await readdir(out)).toEqual(['file']);
+  });
+
+  it('replaces a package, an empty folder, and what an earlier run left half done', async () => {
+    const parent = await temporaryFolder();
+    await writePackage(join(parent, 'package'), 'old');
+    await mkdir(join(parent, 'empty'));
+    await mkdir(join(parent, 'package.partial'));
+    await writeFile(join(parent, 'package.partial', 'half'), '');
+    for (const name of ['package', 'empty']) {
+      await using staging = await openStaging(join(parent, name));
+      expect(await readdir(staging.path)).toEqual([]);
+      await writeFile(join(staging.path, LOCK_FILE), 'new');
+      if (name === 'package') expect(await readFile(join(parent, name, LOCK_FILE), 'utf8')).toBe('old');
+      await staging.commit();
+      expect(await readFile(join(parent, name, LOCK_FILE), 'utf8')).toBe('new');
+    }
+    expect((await readdir(parent)).sort()).toEqual(['empty', 'package']);
+  });
+
+  it('moves the folder elsewhere when it is told to', async () => {
+    const parent = await temporaryFolder();
+    await using staging = await openStaging(join(parent, 'out'));
+    await writeFile(join(staging.path, 'file'), '');
+    expect(await staging.commit(join(parent, 'failed'))).toBe(join(parent, 'failed'));
+    expect(await readdir(parent)).toEqual(['failed']);
+  });
+
+  it('refuses what is no package, before and at the commit, and touches nothing', async () => {
+    const parent = await temporaryFolder();
+    await mkdir(join(parent, 'photos'));
+    await writeFile(join(parent, 'photos', 'cat.png'), 'cat');
+    const opening = openStaging(join(parent, 'photos'));
+    await expect(opening).rejects.toThrow(UsageError);
+    await expect(opening).rejects.toThrow(
+      /photos is not empty and not a package of lcm-merge \(it has no lcm-merge\.lock\.json\)/,
+    );
+    expect(await readdir(parent)).toEqual(['photos']);
+
+    await using staging = await openStaging(join(parent, 'out'));
+    await mkdir(join(parent, 'out'));
+    await writeFile(join(parent, 'out', 'came-later'), '');
+    await expect(staging.commit()).rejects.toThrow(UsageError);
+    expect(await readdir(join(parent, 'out'))).toEqual(['came-later']);
+  });
+
+  it('refuses a file, and a path through a file', async () => {
+    const parent = await temporaryFolder();
+    await writeFile(join(parent, 'file'), 'mine');
+    for (const out of [join(parent, 'file'), join(parent, 'file', 'out')]) {
+      await expect(openStaging(out)).rejects.toThrow(/cannot be a folder \(ENOTDIR\)/);
+    }
+    expect(await readFile(join(parent, 'file'), 'utf8')).toBe('mine');
+  });
+});

@@ -1,0 +1,46 @@
+import { describe, expect, it } from 'vitest';
+import { MergeError } from '../../src/errors.ts';
+import { openAccount } from '../../src/merge/account.ts';
+
+describe('openAccount', () => {
+  it('puts every tensor in exactly one bucket', () => {
+    const account = openAccount('file', ['a', 'b', 'c', 'd', 'extra.1', 'extra.2']);
+    account.apply('a');
+    account.apply('a'); // a tensor is counted once, and by the first that takes it
+    account.ignore('vae-encoder', 'a');
+    account.ignore('position-ids', 'b');
+    account.apply('b');
+    account.ignore('vae-encoder', 'c');
+    account.ignore('vae-encoder', 'd');
+    account.apply('elsewhere');
+    expect(account.close({ allow: ['extra.*'] })).toEqual({
+      tensors: 6,
+      applied: 1,
+      ignored: { 'position-ids': 1, 'vae-encoder': 2 },
+      allowed_unmatched: ['extra.1', 'extra.2'],
+    });
+  });
+
+  it('refuses what is left, with its reason, the nearest name, or neither', () => {
+    const account = openAccount('style.safetensors', ['down_blocks.0.wieght', 'x.dora_scale', 'zzz']);
+    const close = () =>
+      account.close({
+        candidates: ['down_blocks.0.weight', 'up_blocks.0.weight'],
+        explain: (tensor) => (tensor.endsWith('dora_scale') ? 'DoRA' : undefined),
+      });
+    expect(close).toThrow(MergeError);
+    expect(close).toThrow(/^style\.safetensors: 3 of 3 tensors fit nothing in this model:\n/);
+    expect(close).toThrow('down_blocks.0.wieght (did you mean down_blocks.0.weight?)');
+    expect(close).toThrow('x.dora_scale (DoRA)');
+    expect(close).toThrow('zzz (no such parameter)');
+    expect(close).toThrow('allow_unmatched');
+  });
+
+  it('lists the first dozen and counts the others', () => {
+    const names = Array.from({ length: 40 }, (_, i) => `tensor.${String(i).padStart(2, '0')}`);
+    const close = () => openAccount('file', names.toReversed()).close({ allow: ['tensor.3?'] });
+    expect(close).toThrow(/30 of 40 tensors/);
+    expect(close).toThrow(/tensor\.00[\s\S]*tensor\.11[\s\S]*… and 18 more/);
+    expect(close).not.toThrow(/tensor\.12/);
+  });
+});

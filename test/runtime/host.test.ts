@@ -1,0 +1,156 @@
+import { execFileSync } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import { RuntimeFailure } from '../../src/errors.ts';
+import {
+  addInput,
+  addOutput,
+  createGraph,
+  type Graph,
+  rootScope,
+  type Scope,
+  type Value,
+} from '../../src/onnx/graph.ts';
+import * as op from '../../src/onnx/ops.ts';
+import { serializeModel } from '../../src/onnx/proto.ts';
+import { type HostTensor, startHost } from '../../src/runtime/host.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+
+/** Process ids of this process's children that run the host's entry. */
+function children(): number[] {
+  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' }).split('\n');
+  return lines.flatMap((line) => {
+    const [, pid, parent] = /^\s*(\d+)\s+(\d+)\s.*host-main\.[tj]s/.exec(line) ?? [];
+    return Number(parent) === process.pid ? [Number(pid)] : [];
+  });
+}
+
+afterEach(() => {
+  expect(children()).toEqual([]);
+});
+
+async function modelFile(make: (s: Scope, graph: Graph) => Value): Promise<string> {
+  const graph = createGraph('host');
+  const s = rootScope(graph, 'float32');
+  addOutput(s, make(s, graph), 'y');
+  const path = join(await temporaryFolder(), 'model.onnx');
+  await writeFile(path, serializeModel(graph, { producerVersion: 'test' }));
+  return path;
+}
+
+/** y = 2·x for x `[n]`. */
+const doubling = () => modelFile((s, graph) => add(s, addInput(graph, 'x', 'float32', ['n'])));
+const add = (s: Scope, x: Value) => op.Add(s, x, x);
+
+/** Products of 1500² matrices, one after another: some 20 seconds of work that a feed of a few MB starts. */
+const endless = () =>
+  modelFile((s, graph) => {
+    const x = addInput(graph, 'x', 'float32', [1500, 1500]);
+    return Array.from({ length: 400 }).reduce<Value>((y) => op.MatMul(s, y, x), x);
+  });
+const matrix: HostTensor = { type: 'float32', dims: [1500, 1500], data: new Float32Array(1500 * 1500) };
+
+const floats = (...values: number[]): HostTensor => ({
+  type: 'float32',
+  dims: [values.length],
+  data: Float32Array.from(values),
+});
+
+describe('startHost', () => {
+  it('runs graphs in a process of its own and says how long it took', async () => {
+    await using host = startHost();
+    await using session = await host.load(await doubling(), 'cpu');
+    expect(children()).toHaveLength(1);
+    const { outputs, milliseconds } = await session.run({ x: floats(1, -2.5, 1e30) });
+    expect(outputs).toEqual({ y: { type: 'float32', dims: [3], data: Float32Array.of(2, -5, 2e30) } });
+    expect(milliseconds).toBeGreaterThan(0);
+    expect(await host.peakBytes()).toBeGreaterThan(1e7);
+  });
+
+  it('keeps sessions apart, answers in any order, and forgets what is released', async () => {
+    const square = await modelFile((s, graph) => {
+      const x = addInput(graph, 'x', 'float32', ['n']);
+      return op.Mul(s, x, x);
+    });
+    await using host = startHost();
+    const [twice, squared] = await Promise.all([host.load(await doubling(), 'cpu'), host.load(square, 'cpu')]);
+    const replies = await Promise.all(
+      [1, 2, 3].flatMap((x) => [twice.run({ x: floats(x) }), squared.run({ x: floats(x) })]),
+    );
+    expect(replies.map(({ outputs }) => outputs['y']?.data[0])).toEqual([2, 1, 4, 4, 6, 9]);
+    await twice[Symbol.asyncDispose]();
+    await expect(twice.run({ x: floats(1) })).rejects.toThrow(RuntimeFailure);
+    expect((await squared.run({ x: floats(5) })).outputs['y']?.data[0]).toBe(25);
+  });
+
+  it('passes int64 through', async () => {
+    const path = await modelFile((s, graph) => op.Cast(s, addInput(graph, 'x', 'int64', []), { to: 'float32' }));
+    await using host = startHost();
+    await using session = await host.load(path, 'cpu');
+    const { outputs } = await session.run({ x: { type: 'int64', dims: [], data: BigInt64Array.of(999n) } });
+    expect(outputs['y']).toEqual({ type: 'float32', dims: [], data: Float32Array.of(999) });
+  });
+
+  it('names model and device when a model does not load, and lives on', async () => {
+    const broken = join(await temporaryFolder(), 'model.onnx');
+    await writeFile(broken, 'no protobuf');
+    await using host = startHost();
+    for (const path of [broken, `${broken}.missing`]) {
+      const loading = host.load(path, 'cpu');
+      await expect(loading).rejects.toThrow(RuntimeFailure);
+      await expect(loading).rejects.toThrow(`${path} does not load on cpu: `);
+    }
+    await using session = await host.load(await doubling(), 'cpu');
+    expect((await session.run({ x: floats(4) })).outputs['y']?.data[0]).toBe(8);
+  });
+
+  it('reports feeds that the graph does not take, and lives on', async () => {
+    await using host = startHost();
+    await using session = await host.load(await doubling(), 'cpu');
+    await expect(session.run({})).rejects.toThrow(/'x'|\bx\b/);
+    await expect(session.run({ x: { type: 'float32', dims: [1, 1], data: Float32Array.of(1) } })).rejects.toThrow(
+      RuntimeFailure,
+    );
+    expect((await session.run({ x: floats(4) })).outputs['y']?.data[0]).toBe(8);
+  });
+
+  it('is gone at once when it is aborted in the middle of a run', async () => {
+    const controller = new AbortController();
+    await using host = startHost(controller.signal);
+    const session = await host.load(await endless(), 'cpu');
+    const running = session.run({ x: matrix });
+    const aborted = new Promise<number>((resolve) => {
+      setTimeout(() => {
+        controller.abort(new Error('enough'));
+        resolve(performance.now());
+      }, 300);
+    });
+    await expect(running).rejects.toThrow('enough');
+    expect(performance.now() - (await aborted)).toBeLessThan(1000);
+    await expect(session.run({ x: matrix })).rejects.toThrow('enough');
+    await session[Symbol.asyncDispose]();
+  });
+
+  it('says so when the process is ended from outside, in the middle of a run', async () => {
+    await using host = startHost();
+    const session = await host.load(await endless(), 'cpu');
+    const running = session.run({ x: matrix });
+    setTimeout(() => process.kill(children()[0] as number, 'SIGKILL'), 300);
+    await expect(running).rejects.toThrow(RuntimeFailure);
+    await expect(running).rejects.toThrow(/The inference process was ended by SIGKILL, most likely for want of memory/);
+    await expect(host.load(await doubling(), 'cpu')).rejects.toThrow(/ended by SIGKILL/);
+    await session[Symbol.asyncDispose]();
+  });
+
+  it('does not start when it is already aborted', () => {
+    expect(() => startHost(AbortSignal.abort(new Error('never mind')))).toThrow('never mind');
+  });
+
+  it('takes no more calls once it is closed', async () => {
+    const host = startHost();
+    await host[Symbol.asyncDispose]();
+    await expect(host.peakBytes()).rejects.toThrow(/has been closed/);
+    await host[Symbol.asyncDispose]();
+  });
+});
