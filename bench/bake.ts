@@ -14,7 +14,7 @@ import { parseArgs } from 'node:util';
 import { plan } from '../src/merge/plan.ts';
 import { loadRecipe } from '../src/recipe/load.ts';
 import type { Part, Repetition } from './bake-once.ts';
-import { describeMachine, formatHeader, formatRow, ratios, summarize, takeTurns } from './measure.ts';
+import { describeMachine, formatHeader, formatRatio, formatRow, summarize, takeTurns } from './measure.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -95,5 +95,5 @@ for (const [i, { name }] of contenders.entries()) {
   const summary = summarize(times[i] as number[]);
   console.log(formatRow(name, summary, i < 2 ? `${rate(written, summary.median)} written` : ''));
 }
-console.log(formatRow('bake : copy + fsync', ratios(bake, copied)));
+console.log(formatRatio('bake : copy + fsync', bake, copied));
 console.log(`peak memory of the baking process ${(Math.max(...peaks) / 2 ** 20).toFixed(0)} MiB`);

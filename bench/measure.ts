@@ -40,14 +40,19 @@ export function summarize(values: readonly number[]): Summary {
   return { median: (at(Math.floor(middle)) + at(Math.ceil(middle))) / 2, min: at(0), max: at(sorted.length - 1) };
 }
 
-/** Ratios round by round: what loaded one contender in a round most likely loaded the other too. */
-export function ratios(times: readonly number[], reference: readonly number[]): Summary {
-  return summarize(times.map((milliseconds, i) => milliseconds / (reference[i] as number)));
-}
-
 export function formatRow(name: string, { median, min, max }: Summary, rest = ''): string {
   const columns = [median, min, max].map((value) => value.toFixed(value < 10 ? 2 : 0).padStart(9)).join('');
   return `${name.padEnd(26)}${columns}   ${rest}`.trimEnd();
+}
+
+/**
+ * A row of ratios round by round (what loaded one contender in a round most likely loaded the other too), and the ratio of
+ * the two minima, which says most on a loaded machine.
+ */
+export function formatRatio(name: string, times: readonly number[], reference: readonly number[]): string {
+  const rounds = summarize(times.map((milliseconds, i) => milliseconds / (reference[i] as number)));
+  const minima = summarize(times).min / summarize(reference).min;
+  return formatRow(name, rounds, `of the minima ${minima.toFixed(2)}`);
 }
 
 export function formatHeader(unit: string): string {

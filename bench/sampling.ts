@@ -19,7 +19,15 @@ import { startHost } from '../src/runtime/host.ts';
 import { createGenerator } from '../src/runtime/noise.ts';
 import { openPackage } from '../src/runtime/package-folder.ts';
 import { createLcmScheduler } from '../src/runtime/schedulers/lcm.ts';
-import { type Contender, describeMachine, formatHeader, formatRow, ratios, summarize, takeTurns } from './measure.ts';
+import {
+  type Contender,
+  describeMachine,
+  formatHeader,
+  formatRatio,
+  formatRow,
+  summarize,
+  takeTurns,
+} from './measure.ts';
 
 /** Someone who samples the recipe's clip again and again. */
 interface Sampler extends Contender, AsyncDisposable {
@@ -68,7 +76,7 @@ async function openOurs(dtype: 'fp16' | 'fp32'): Promise<Sampler> {
     ...states,
     data: createGenerator(STATES_SEED).randn(count(states.dims)),
   } as const;
-  let latents = new Float32Array();
+  let latents: Float32Array = new Float32Array();
   const opened = stack.move();
   return {
     name: `lcm-merge ${dtype}`,
@@ -163,6 +171,6 @@ for (const [i, sampler] of samplers.entries()) {
 if (diffusers) {
   const theirs = times.at(-1) as number[];
   for (const [i, { name }] of ours.entries()) {
-    console.log(formatRow(`${name} : diffusers`, ratios(times[i] as number[], theirs)));
+    console.log(formatRatio(`${name} : diffusers`, times[i] as number[], theirs));
   }
 }

@@ -1,7 +1,7 @@
-"""The diffusers side of bench/sampling.ts: the same merged UNet and the same LCM steps in PyTorch, float32, without gradients.
+"""The diffusers side of bench/sampling.ts: the same merged UNet and LCM steps in PyTorch, float32, no gradients.
 
-Reads a line, answers with a line of JSON. At start: versions, threads, the machine's matrix rate and the UNet's work. `run`: samples once, milliseconds.
-`latents`: those of the last run.
+Reads a line, answers with a line of JSON. At start: versions, threads, the machine's matrix rate and the UNet's work.
+`run`: samples once, milliseconds. `latents`: those of the last run.
 
     node bench/sampling.ts --python python        # starts it
 
@@ -41,17 +41,17 @@ def matrix_rate():
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())
     options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(os.cpu_count())
     torch.set_grad_enabled(False)
 
     reference = MergeReference.load(options.recipe)
     output, steps = reference.recipe["output"], reference.recipe["sampler"]["steps"]
-    model = unet_motion_model(reference, reference.rounded("unet", torch.float16), output["frames"])
+    model = unet_motion_model(reference, reference.rounded("unet", torch.float32), output["frames"])
     shape = (1, 4, output["frames"], output["height"] // 8, output["width"] // 8)
     # standard normal numbers of a seed, which lcm-merge draws alike
-    states = torch.randn(1, TOKENS, reference.configs["unet"]["cross_attention_dim"], generator=torch.Generator().manual_seed(1))
+    width = reference.configs["unet"]["cross_attention_dim"]
+    states = torch.randn(1, TOKENS, width, generator=torch.Generator().manual_seed(1))
 
     def sample():
         generator, scheduler = torch.Generator().manual_seed(0), lcm_scheduler(reference)
@@ -65,8 +65,14 @@ def main():
     # plain products and sums, because the counter does not know every fused attention kernel
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         noise_prediction(model, torch.zeros(shape), torch.tensor(499), states)
-    versions = {"torch": torch.__version__, "diffusers": diffusers.__version__, "threads": torch.get_num_threads()}
-    print(json.dumps(versions | {"matrix_rate": matrix_rate(), "flops_per_step": counter.get_total_flops()}), flush=True)
+    about = {
+        "torch": torch.__version__,
+        "diffusers": diffusers.__version__,
+        "threads": torch.get_num_threads(),
+        "matrix_rate": matrix_rate(),
+        "flops_per_step": counter.get_total_flops(),
+    }
+    print(json.dumps(about), flush=True)
 
     latents = None
     for line in sys.stdin:

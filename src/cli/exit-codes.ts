@@ -93,12 +93,15 @@ export function failureOf(
 
 const NOT_THERE: readonly unknown[] = ['ENOENT', 'ENOTDIR'];
 
+/** What is done to inputs; when an output has no place, that is another matter. */
+const READING: readonly unknown[] = ['open', 'stat', 'lstat', 'access', 'scandir', 'read'];
+
 /** What node:fs throws when it was not expected to: disk full, permissions, a file that went away. */
 function systemFailure(error: unknown): Failure | undefined {
   if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return undefined;
   const path = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
   const { message } = ioError(String(error.syscall), path ?? 'An open file', error);
-  const kind = NOT_THERE.includes(error.code) ? 'input-missing' : 'io';
+  const kind = NOT_THERE.includes(error.code) && READING.includes(error.syscall) ? 'input-missing' : 'io';
   return { exitCode: EXIT_CODES[BY_KIND[kind]], kind, message, place: path === undefined ? {} : { file: path } };
 }
 

@@ -47,7 +47,7 @@ export async function run(argv: readonly string[]): Promise<number> {
 async function answer(request: Request, output: Console, color: boolean): Promise<number> {
   switch (request.kind) {
     case 'bare':
-      return bare(color);
+      return bare(color, output.signal);
     case 'version':
       await writeResult(`${VERSION}\n`);
       return EXIT_CODES.done;
@@ -66,7 +66,10 @@ async function answer(request: Request, output: Console, color: boolean): Promis
 }
 
 /** `lcm-merge` and nothing else: the place where a terminal is offered the terminal UI. */
-function bare(color: boolean): number {
+async function bare(color: boolean, signal: AbortSignal): Promise<number> {
+  if (process.stdin.isTTY && process.stdout.isTTY && process.env['TERM'] !== 'dumb') {
+    return (await import('../tui/main.tsx')).openTui({ signal });
+  }
   process.stderr.write(help(undefined, painter(process.stderr, color)));
   return EXIT_CODES.usage;
 }

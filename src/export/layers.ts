@@ -30,15 +30,16 @@ export function layerNorm(s: Scope, x: Value, epsilon = 1e-5): Value {
  * Group normalisation of `[N, C, …]` as InstanceNormalization over groups: GroupNormalization has a kernel on no device
  * and unfolds to some 25 nodes, this is five, with float32 statistics where the device has them (reference: onnx.md §2).
  */
-export function groupNorm(s: Scope, x: Value, groups: number, epsilon: number): Value {
+export function groupNorm(s: Scope, x: Value, groups: number, epsilon: number, activation?: (s: Scope, x: Value) => Value): Value {
   const channels = x.shape[1] as number;
-  const grouped = op.Reshape(s, x, [x.shape[0] as Dim, groups, restOf(x.shape, groups)]);
+  const grouped = op.Reshape(s, op.Cast(s, x, { to: 'float32' }), [x.shape[0] as Dim, groups, restOf(x.shape, groups)]);
   const unit = (value: number, name: string) =>
-    floatConstant(s.graph, s.type, Array<number>(groups).fill(value), [groups], name);
+    floatConstant(s.graph, 'float32', Array<number>(groups).fill(value), [groups], name);
   const normalised = op.InstanceNormalization(s, grouped, unit(1, 'ones'), unit(0, 'zeros'), { epsilon });
   const perChannel = (leaf: string) =>
-    op.Reshape(s, parameter(s, leaf, [channels]), [channels, ...x.shape.slice(2).map(() => 1)]);
-  return op.Add(s, op.Mul(s, op.Reshape(s, normalised, x.shape), perChannel('weight')), perChannel('bias'));
+    op.Cast(s, op.Reshape(s, parameter(s, leaf, [channels]), [channels, ...x.shape.slice(2).map(() => 1)]), { to: 'float32' });
+  const affine = op.Add(s, op.Mul(s, op.Reshape(s, normalised, x.shape), perChannel('weight')), perChannel('bias'));
+  return op.Cast(s, activation ? activation(s, affine) : affine, { to: s.type });
 }
 
 /** Elements per group after axis 0, symbolic if one of them is. */
@@ -95,9 +96,9 @@ export function resnet(
   out: number,
   { groups, epsilon, temb }: { groups: number; epsilon: number; temb?: Value },
 ): Value {
-  let h = conv2d(s.in('conv1'), silu(s, groupNorm(s.in('norm1'), x, groups, epsilon)), out, 3);
+  let h = conv2d(s.in('conv1'), groupNorm(s.in('norm1'), x, groups, epsilon, silu), out, 3);
   if (temb) h = op.Add(s, h, op.Reshape(s, linear(s.in('time_emb_proj'), temb, out), [1, out, 1, 1]));
-  h = conv2d(s.in('conv2'), silu(s, groupNorm(s.in('norm2'), h, groups, epsilon)), out, 3);
+  h = conv2d(s.in('conv2'), groupNorm(s.in('norm2'), h, groups, epsilon, silu), out, 3);
   return op.Add(s, x.shape[1] === out ? x : conv2d(s.in('conv_shortcut'), x, out, 1), h);
 }
 

@@ -101,7 +101,7 @@ export function unetMotionGraph(structure: UNetStructure, options: UNetGraphOpti
     }
   }
 
-  x = silu(s, groupNorm(s.in('conv_norm_out'), x, config.norm_num_groups, config.norm_eps));
+  x = groupNorm(s.in('conv_norm_out'), x, config.norm_num_groups, config.norm_eps, silu);
   x = conv2d(s.in('conv_out'), x, config.out_channels, 3);
   const unfolded = op.Reshape(s, x, [batch, frames, config.out_channels, height, width]);
   addOutput(s, op.Cast(s, op.Transpose(s, unfolded, [0, 2, 1, 3, 4]), { to: 'float32' }), 'out_sample');

@@ -37,7 +37,7 @@ export function vaeDecoderGraph(
       x = upsample(block, x, { height: times(h, 2), width: times(w, 2) });
     }
   }
-  x = silu(s, groupNorm(s.in('conv_norm_out'), x, config.norm_num_groups, EPSILON));
+  x = groupNorm(s.in('conv_norm_out'), x, config.norm_num_groups, EPSILON, silu);
   x = conv2d(s.in('conv_out'), x, config.out_channels, 3);
   addOutput(s, op.Cast(s, x, { to: 'float32' }), 'sample');
   return graph;

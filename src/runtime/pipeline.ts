@@ -68,6 +68,7 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const steps = options.steps ?? pkg.lock?.recipe.sampler.steps ?? DEFAULTS.steps;
   const guidance = options.guidance ?? pkg.lock?.recipe.sampler.guidance ?? 1;
   const scheduler = createLcmScheduler(pkg.scheduler, steps);
+  const generator = createGenerator(options.seed ?? 0);
   yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
 
   await using host = startHost(options.signal);
@@ -76,7 +77,6 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const states = await encodePrompts(pkg, textEncoder, prompts);
   let load_ms = performance.now() - started;
 
-  const generator = createGenerator(options.seed ?? 0);
   const count = shape.reduce<number>((n, dim) => n * dim, 1);
   let latents = generator.randn(count);
   if (scheduler.initNoiseSigma !== 1) latents = latents.map((x) => x * scheduler.initNoiseSigma);

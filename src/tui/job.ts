@@ -43,7 +43,8 @@ export interface Job {
   readonly at: number;
   readonly stages: readonly StageRow[];
   readonly checks: readonly CheckRow[];
-  readonly log: readonly LogLine[];
+  /** Each with its number. */
+  readonly log: readonly (LogLine & { readonly n: number })[];
   /** The package, once there is one; also one that did not pass. */
   readonly folder?: string;
 }
@@ -100,5 +101,5 @@ function updateStage(job: Job, stage: StageName, change: Partial<StageRow>): Job
 }
 
 function say(job: Job, line: LogLine): Job {
-  return { ...job, log: [...job.log, line].slice(-MAX_LOG) };
+  return { ...job, log: [...job.log, { ...line, n: (job.log.at(-1)?.n ?? 0) + 1 }].slice(-MAX_LOG) };
 }

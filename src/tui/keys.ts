@@ -41,11 +41,23 @@ const EVERYWHERE: readonly KeyContext[] = [...PANES, 'help', 'confirm'];
 export const KEYS: readonly Binding[] = [
   { keys: ['return'], in: ['recipes'], does: 'open', hint: 'plan', help: 'plan the recipe' },
   { keys: ['b'], in: ['recipes'], does: 'make', hint: 'bake and verify', help: 'bake and verify the recipe' },
-  { keys: ['return', 'b'], in: ['plan'], does: 'make', hint: 'bake and verify', help: 'bake and verify what is planned' },
+  {
+    keys: ['return', 'b'],
+    in: ['plan'],
+    does: 'make',
+    hint: 'bake and verify',
+    help: 'bake and verify what is planned',
+  },
   { keys: [' '], in: ['frames'], does: 'play', hint: 'play or pause', help: 'play or pause' },
   { keys: ['[', ','], in: ['frames'], does: 'earlier-frame', hint: 'back', help: 'one frame back' },
   { keys: [']', '.'], in: ['frames'], does: 'later-frame', hint: 'on', help: 'one frame on' },
-  { keys: ['escape'], in: ['job'], does: 'back', hint: 'stop or leave', help: 'stop the job that runs, or back to the recipes' },
+  {
+    keys: ['escape'],
+    in: ['job'],
+    does: 'back',
+    hint: 'stop or leave',
+    help: 'stop the job that runs, or back to the recipes',
+  },
   { keys: ['escape'], in: ['plan', 'frames', 'gate'], does: 'back', hint: 'recipes', help: 'back to the recipes' },
   { keys: ['up', 'k'], in: PANES, does: 'up', help: 'one line up' },
   { keys: ['down', 'j'], in: PANES, does: 'down', help: 'one line down' },
@@ -55,14 +67,27 @@ export const KEYS: readonly Binding[] = [
   { keys: ['end', 'G'], in: PANES, does: 'last', help: 'to the last line' },
   { keys: ['tab'], in: PANES, does: 'next-pane', hint: 'next', help: 'next pane' },
   { keys: ['shift+tab'], in: PANES, does: 'previous-pane', help: 'previous pane' },
-  ...PANES.map((pane, i): Binding => ({ keys: [String(i + 1)], in: PANES, does: `go-${pane}`, help: `to the ${pane}` })),
+  ...PANES.map(
+    (pane, i): Binding => ({ keys: [String(i + 1)], in: PANES, does: `go-${pane}`, help: `to the ${pane}` }),
+  ),
   { keys: ['?'], in: PANES, does: 'help', hint: 'help', help: 'this help' },
   { keys: ['q'], in: PANES, does: 'quit', hint: 'quit', help: 'quit; asks while a job runs' },
-  { keys: ['ctrl+c'], in: EVERYWHERE, does: 'interrupt', help: 'stop the job that runs; once more, or without one, leave' },
+  {
+    keys: ['ctrl+c'],
+    in: EVERYWHERE,
+    does: 'interrupt',
+    help: 'stop the job that runs; once more, or without one, leave',
+  },
   { keys: ['escape', '?', 'q', 'return'], in: ['help'], does: 'close', hint: 'close', help: 'close the help' },
   { keys: ['up', 'k'], in: ['help'], does: 'up', help: 'one line up' },
   { keys: ['down', 'j'], in: ['help'], does: 'down', hint: 'more', help: 'one line down' },
-  { keys: ['y', 'return'], in: ['confirm'], does: 'leave', hint: 'stop the job and quit', help: 'stop the job and quit' },
+  {
+    keys: ['y', 'return'],
+    in: ['confirm'],
+    does: 'leave',
+    hint: 'stop the job and quit',
+    help: 'stop the job and quit',
+  },
   { keys: ['n', 'escape', 'q'], in: ['confirm'], does: 'close', hint: 'stay', help: 'stay' },
 ];
 
@@ -78,11 +103,16 @@ export function footer(context: KeyContext): readonly (readonly [keys: string, h
 }
 
 /** All keys of the panes by where they work. */
-export function helpSections(): readonly { readonly place: PaneName | 'everywhere'; readonly rows: readonly (readonly [keys: string, help: string])[] }[] {
+export function helpSections(): readonly {
+  readonly place: PaneName | 'everywhere';
+  readonly rows: readonly (readonly [keys: string, help: string])[];
+}[] {
   return ([...PANES, 'everywhere'] as const)
     .map((place) => ({
       place,
-      rows: KEYS.filter((binding) => isOf(place, binding)).map(({ keys, help }) => [keys.map(label).join(' '), help] as const),
+      rows: KEYS.filter((binding) => isOf(place, binding)).map(
+        ({ keys, help }) => [keys.map(label).join(' '), help] as const,
+      ),
     }))
     .filter(({ rows }) => rows.length > 0);
 }

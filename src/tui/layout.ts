@@ -33,7 +33,8 @@ const AROUND = 2;
 export function arrange(columns: number, rows: number): Arrangement {
   if (columns < SMALLEST.columns || rows < SMALLEST.rows) return { kind: 'too-small' };
   const height = rows - AROUND;
-  if (columns < COLUMNS_FROM.columns || rows < COLUMNS_FROM.rows) return { kind: 'tabs', box: { width: columns, height } };
+  if (columns < COLUMNS_FROM.columns || rows < COLUMNS_FROM.rows)
+    return { kind: 'tabs', box: { width: columns, height } };
   const left = Math.round(columns * 0.55);
   const recipes = Math.max(5, Math.round(height * 0.15));
   const job = Math.max(9, Math.round(height * 0.35));

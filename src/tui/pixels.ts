@@ -20,8 +20,11 @@ const MAX_COLUMNS = 96;
 const MAX_ROWS = 48;
 
 /** The largest size in pixels, an even number of rows, in which a picture fits the cells; never larger than it is. */
-export function fit({ width, height }: Size, cells: { readonly columns: number; readonly rows: number }): Size {
-  const room = { width: Math.max(1, Math.min(MAX_COLUMNS, cells.columns)), height: 2 * Math.max(1, Math.min(MAX_ROWS, cells.rows)) };
+export function sizeIn({ width, height }: Size, cells: { readonly columns: number; readonly rows: number }): Size {
+  const room = {
+    width: Math.max(1, Math.min(MAX_COLUMNS, cells.columns)),
+    height: 2 * Math.max(1, Math.min(MAX_ROWS, cells.rows)),
+  };
   const scale = Math.min(1, room.width / width, room.height / height);
   return { width: Math.max(1, Math.round(width * scale)), height: 2 * Math.max(1, Math.round((height * scale) / 2)) };
 }
@@ -114,7 +117,10 @@ function xtermColour(rgb: Rgb): string {
   const mean = (rgb[0] + rgb[1] + rgb[2]) / 3;
   const step = Math.min(23, Math.max(0, Math.round((mean - 8) / 10)));
   const grey = 8 + 10 * step;
-  const index = distance(rgb, [grey, grey, grey]) < distance(rgb, cube) ? 232 + step : 16 + 36 * levels[0] + 6 * levels[1] + levels[2];
+  const index =
+    distance(rgb, [grey, grey, grey]) < distance(rgb, cube)
+      ? 232 + step
+      : 16 + 36 * levels[0] + 6 * levels[1] + levels[2];
   return `5;${index}`;
 }
 

@@ -182,7 +182,9 @@ function obey(state: State, command: Command, at: number): State {
     case 'make':
       return make(state, at);
     case 'play':
-      return state.clip?.status === 'ready' ? { ...state, clip: { ...state.clip, playing: !state.clip.playing } } : state;
+      return state.clip?.status === 'ready'
+        ? { ...state, clip: { ...state.clip, playing: !state.clip.playing } }
+        : state;
     case 'earlier-frame':
       return turn(state, -1, false);
     case 'later-frame':
@@ -220,12 +222,19 @@ function reading({ scroll }: State, recipe: string): Pick<State, 'plan' | 'scrol
   return { plan: { recipe, status: 'reading' }, scroll: { ...scroll, plan: 0 } };
 }
 
-/** Where a plan is looked at, that recipe; elsewhere the selected one. One job at a time. */
+/** Whose plan or job is looked at, that recipe; else the selected one. One job at a time. */
 function make(state: State, at: number): State {
-  const recipe = state.pane === 'plan' ? state.plan?.recipe : state.recipes?.[state.selected];
+  const shown = state.pane === 'plan' ? state.plan : state.pane === 'job' ? state.job : undefined;
+  const recipe = state.pane === 'recipes' ? state.recipes?.[state.selected] : shown?.recipe;
   if (recipe === undefined || isBusy(state.job)) return state;
   const { job, ...scroll } = state.scroll;
-  return { ...state, pane: 'job', ...reading({ ...state, scroll }, recipe), job: startJob(recipe, at), clip: undefined };
+  return {
+    ...state,
+    pane: 'job',
+    ...reading({ ...state, scroll }, recipe),
+    job: startJob(recipe, at),
+    clip: undefined,
+  };
 }
 
 function stop(state: State): State {

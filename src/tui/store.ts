@@ -28,14 +28,16 @@ export function createStore(services: Services, now: () => number = () => perfor
   let notice: NodeJS.Timeout | undefined;
   let stopJob = new AbortController();
 
+  const tellAll = () => {
+    notice = undefined;
+    for (const listener of listeners) listener();
+  };
+
   const dispatch = (action: Action) => {
     const before = state;
     state = reduce(before, action);
     if (state === before) return;
-    notice ??= setTimeout(() => {
-      notice = undefined;
-      for (const listener of listeners) listener();
-    }, NOTICE_AFTER);
+    if (notice === undefined) notice = setTimeout(tellAll, NOTICE_AFTER);
     act(before, state);
   };
 

@@ -1,5 +1,5 @@
 /** How text looks on this terminal, and the one component through which text reaches it: nothing from a file can be obeyed. */
-import { Text, type TextProps } from 'ink';
+import { Box, Text, type TextProps } from 'ink';
 import { createContext, use } from 'react';
 import { type Paint, painter, type Style, sanitise } from '../cli/terminal.ts';
 import { MARKS, type Mark } from './marks.ts';
@@ -31,9 +31,23 @@ export function Words({ children, style, wrap = 'wrap' }: WordsProps) {
   return <Text wrap={wrap}>{style === undefined ? text : paint(style, text)}</Text>;
 }
 
-/** A line of text that may go on below, behind its sign. */
-export function Marked({ mark, children, style }: { readonly mark: Mark; readonly children: string; readonly style?: Style }) {
-  const { paint } = use(ThemeContext);
+/** A text behind its sign; what does not fit on one line goes on below itself. */
+export function Marked({
+  mark,
+  children,
+  style,
+}: {
+  readonly mark: Mark;
+  readonly children: string;
+  readonly style?: Style;
+}) {
   const [sign, colour] = MARKS[mark];
-  return <Hanging first={<Text>{paint(colour, sign)} </Text>} rest={<Words style={style}>{children}</Words>} />;
+  return (
+    <Box>
+      <Box width={2} flexShrink={0}>
+        <Words style={colour}>{sign}</Words>
+      </Box>
+      <Words style={style}>{children}</Words>
+    </Box>
+  );
 }

@@ -30,7 +30,7 @@ describe('bash', () => {
       'bash',
       [
         '-c',
-        'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lcm_merge; printf "%s\\n" "${COMPREPLY[@]}"',
+        `source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _lcm_merge; printf '%s\\n' "\${COMPREPLY[@]}"`,
         'bash',
         file,
         ...words,

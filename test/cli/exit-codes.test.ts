@@ -54,6 +54,7 @@ describe('failureOf', () => {
   it('takes what Node throws for a missing file for a missing input', async () => {
     const error = await readFile('/nowhere/at/all').catch((thrown: unknown) => thrown);
     expect(failureOf(error)).toMatchObject({ exitCode: 66, kind: 'input-missing', place: { file: '/nowhere/at/all' } });
+    expect(failureOf(system('ENOTDIR', { syscall: 'mkdir' }))).toMatchObject({ exitCode: 74 });
     expect(await open(import.meta.dirname, 'w').catch((thrown: unknown) => failureOf(thrown).exitCode)).toBe(74);
   });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { SPECS, VERBS } from '../../src/cli/command-table.ts';
+import { COMMANDS, SPECS, VERBS } from '../../src/cli/command-table.ts';
 import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
 import { help } from '../../src/cli/help.ts';
 import { DEVICES } from '../../src/runtime/device.ts';
@@ -23,7 +23,7 @@ describe('the command table', () => {
   });
 
   it('offers every device', () => {
-    expect(SPECS.run.options['device']?.choices).toEqual(['auto', ...DEVICES]);
+    expect(COMMANDS.run.options.device.choices).toEqual(['auto', ...DEVICES]);
   });
 
   it('has defaults that are among the choices and within the limits', () => {

@@ -2,10 +2,11 @@ import { describe, expect, it } from 'vitest';
 import { bytesSource } from '../../src/formats/byte-source.ts';
 import { openTensorFile, readTensorFile } from '../../src/formats/tensor-file.ts';
 import { recognise } from '../../src/merge/recognise.ts';
+import { safetensors } from '../formats/build.ts';
 
 const tiny = async (name: string) => {
   await using file = await openTensorFile(`models/tiny/${name}`);
-  return recognise(file);
+  return await recognise(file);
 };
 
 describe('recognise, on the tiny family', () => {
@@ -70,14 +71,8 @@ function file(shapes: Readonly<Record<string, readonly number[]>>, metadata?: Re
     end += 2 * shape.reduce((n, dim) => n * dim, 1);
     return [name, { dtype: 'F16', shape, data_offsets: [begin, end] }] as const;
   });
-  const header = Buffer.from(
-    JSON.stringify({ ...(metadata && { __metadata__: metadata }), ...Object.fromEntries(entries) }),
-  );
-  const length = Buffer.alloc(8);
-  length.writeBigUInt64LE(BigInt(header.length));
-  return readTensorFile(
-    bytesSource('made.safetensors', new Uint8Array(Buffer.concat([length, header, Buffer.alloc(end)]))),
-  );
+  const header = { ...(metadata && { __metadata__: metadata }), ...Object.fromEntries(entries) };
+  return readTensorFile(bytesSource('made.safetensors', safetensors(header, end)));
 }
 
 const ATTENTION = 'down_blocks.0.attentions.0.transformer_blocks.0.attn1';

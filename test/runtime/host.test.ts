@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import { RuntimeFailure } from '../../src/errors.ts';
 import {
   addInput,
@@ -14,19 +15,19 @@ import {
 } from '../../src/onnx/graph.ts';
 import * as op from '../../src/onnx/ops.ts';
 import { serializeModel } from '../../src/onnx/proto.ts';
-import { type HostTensor, startHost } from '../../src/runtime/host.ts';
+import { type HostTensor, type RunReply, startHost } from '../../src/runtime/host.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
-/** Process ids of this process's children that run the host's entry. */
-function children(): number[] {
-  const lines = execFileSync('ps', ['-A', '-o', 'pid=,ppid=,args='], { encoding: 'utf8' }).split('\n');
-  return lines.flatMap((line) => {
-    const [, pid, parent] = /^\s*(\d+)\s+(\d+)\s.*host-main\.[tj]s/.exec(line) ?? [];
-    return Number(parent) === process.pid ? [Number(pid)] : [];
-  });
-}
+const started: ChildProcess[] = [];
+const remember = (message: unknown) => started.push((message as { process: ChildProcess }).process);
+subscribe('child_process', remember);
+afterAll(() => unsubscribe('child_process', remember));
+
+/** Children of this process that have not ended. */
+const children = () => started.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null);
 
 afterEach(() => {
+  expect(started.length).toBeGreaterThan(0);
   expect(children()).toEqual([]);
 });
 
@@ -56,6 +57,7 @@ const floats = (...values: number[]): HostTensor => ({
   dims: [values.length],
   data: Float32Array.from(values),
 });
+const first = ({ outputs: { y } }: RunReply) => y?.data[0];
 
 describe('startHost', () => {
   it('runs graphs in a process of its own and says how long it took', async () => {
@@ -78,10 +80,10 @@ describe('startHost', () => {
     const replies = await Promise.all(
       [1, 2, 3].flatMap((x) => [twice.run({ x: floats(x) }), squared.run({ x: floats(x) })]),
     );
-    expect(replies.map(({ outputs }) => outputs['y']?.data[0])).toEqual([2, 1, 4, 4, 6, 9]);
+    expect(replies.map(first)).toEqual([2, 1, 4, 4, 6, 9]);
     await twice[Symbol.asyncDispose]();
     await expect(twice.run({ x: floats(1) })).rejects.toThrow(RuntimeFailure);
-    expect((await squared.run({ x: floats(5) })).outputs['y']?.data[0]).toBe(25);
+    expect(first(await squared.run({ x: floats(5) }))).toBe(25);
   });
 
   it('passes int64 through', async () => {
@@ -89,7 +91,7 @@ describe('startHost', () => {
     await using host = startHost();
     await using session = await host.load(path, 'cpu');
     const { outputs } = await session.run({ x: { type: 'int64', dims: [], data: BigInt64Array.of(999n) } });
-    expect(outputs['y']).toEqual({ type: 'float32', dims: [], data: Float32Array.of(999) });
+    expect(outputs).toEqual({ y: { type: 'float32', dims: [], data: Float32Array.of(999) } });
   });
 
   it('names model and device when a model does not load, and lives on', async () => {
@@ -102,7 +104,7 @@ describe('startHost', () => {
       await expect(loading).rejects.toThrow(`${path} does not load on cpu: `);
     }
     await using session = await host.load(await doubling(), 'cpu');
-    expect((await session.run({ x: floats(4) })).outputs['y']?.data[0]).toBe(8);
+    expect(first(await session.run({ x: floats(4) }))).toBe(8);
   });
 
   it('reports feeds that the graph does not take, and lives on', async () => {
@@ -112,7 +114,7 @@ describe('startHost', () => {
     await expect(session.run({ x: { type: 'float32', dims: [1, 1], data: Float32Array.of(1) } })).rejects.toThrow(
       RuntimeFailure,
     );
-    expect((await session.run({ x: floats(4) })).outputs['y']?.data[0]).toBe(8);
+    expect(first(await session.run({ x: floats(4) }))).toBe(8);
   });
 
   it('is gone at once when it is aborted in the middle of a run', async () => {
@@ -136,7 +138,7 @@ describe('startHost', () => {
     await using host = startHost();
     const session = await host.load(await endless(), 'cpu');
     const running = session.run({ x: matrix });
-    setTimeout(() => process.kill(children()[0] as number, 'SIGKILL'), 300);
+    setTimeout(() => process.kill(children()[0]?.pid as number, 'SIGKILL'), 300);
     await expect(running).rejects.toThrow(RuntimeFailure);
     await expect(running).rejects.toThrow(/The inference process was ended by SIGKILL, most likely for want of memory/);
     await expect(host.load(await doubling(), 'cpu')).rejects.toThrow(/ended by SIGKILL/);
