@@ -14,7 +14,15 @@ import { parseArgs } from 'node:util';
 import { plan } from '../src/merge/plan.ts';
 import { loadRecipe } from '../src/recipe/load.ts';
 import type { Part, Repetition } from './bake-once.ts';
-import { describeMachine, formatHeader, formatRatio, formatRow, summarize, takeTurns } from './measure.ts';
+import {
+  describeLoad,
+  describeMachine,
+  formatHeader,
+  formatRatio,
+  formatRow,
+  summarize,
+  takeTurns,
+} from './measure.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -80,7 +88,7 @@ const contenders = [
   { name: 'plan, read', run: () => runPart('read') },
   { name: 'plan, read, merge', run: () => runPart('merge') },
 ];
-const before = describeMachine();
+const loadBefore = describeLoad();
 const times = await takeTurns(contenders, Number(values.runs));
 await rm(copy, { recursive: true });
 
@@ -89,7 +97,7 @@ const rate = (bytes: number, milliseconds: number) => `${((bytes / milliseconds)
 console.log(
   `${recipe}: ${(totalBytes(inputs) / 1e6).toFixed(0)} MB in, ${(written / 1e6).toFixed(0)} MB out, page cache warm, ${values.runs} rounds`,
 );
-console.log(`${before}; load ${describeMachine().split('load ')[1]} at the end`);
+console.log(`${describeMachine()}, load ${loadBefore} before and ${describeLoad()} after`);
 console.log(formatHeader('milliseconds'));
 for (const [i, { name }] of contenders.entries()) {
   const summary = summarize(times[i] as number[]);

@@ -60,6 +60,10 @@ export function formatHeader(unit: string): string {
 }
 
 export function describeMachine(): string {
-  const load = loadavg()[0] as number;
-  return `Node ${process.versions.node}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB RAM, load ${load.toFixed(1)} at ${new Date().toISOString().slice(11, 16)} UTC`;
+  return `Node ${process.versions.node}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB RAM`;
+}
+
+/** Average of runnable tasks over the last minute; above the number of cores, the figures are of a crowded machine. */
+export function describeLoad(): string {
+  return (loadavg()[0] as number).toFixed(1);
 }

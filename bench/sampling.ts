@@ -21,6 +21,7 @@ import { openPackage } from '../src/runtime/package-folder.ts';
 import { createLcmScheduler } from '../src/runtime/schedulers/lcm.ts';
 import {
   type Contender,
+  describeLoad,
   describeMachine,
   formatHeader,
   formatRatio,
@@ -141,11 +142,11 @@ await using stack = new AsyncDisposableStack();
 const diffusers = values.python === undefined ? undefined : stack.use(await openDiffusers(values.python));
 const ours = [stack.use(await openOurs('fp16')), stack.use(await openOurs('fp32'))];
 const samplers: Sampler[] = diffusers ? [...ours, diffusers] : ours;
-const before = describeMachine();
+const loadBefore = describeLoad();
 const times = await takeTurns(samplers, Number(values.runs));
 
 console.log(`${recipePath}: ${steps} steps of ${frames} frames, ${width}×${height}, ${values.runs} rounds`);
-console.log(`${before}; load ${describeMachine().split('load ')[1]} at the end`);
+console.log(`${describeMachine()}, load ${loadBefore} before and ${describeLoad()} after`);
 if (diffusers) {
   const { torch, threads, matrix_rate, flops_per_step } = diffusers.about;
   const limit = ((steps * flops_per_step) / matrix_rate) * 1000;

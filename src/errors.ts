@@ -105,9 +105,14 @@ export class PublishError extends LcmMergeError {
   }
 }
 
+/** `reason` says what is not to be had, `remedy` how to get it; the message is both. */
 export class UnavailableError extends LcmMergeError {
   override readonly name = 'UnavailableError' as const;
-  constructor(message: string) {
-    super('unavailable', message);
+  readonly reason: string;
+  readonly remedy: string;
+  constructor(reason: string, remedy: string) {
+    super('unavailable', `${reason} ${remedy}`);
+    this.reason = reason;
+    this.remedy = remedy;
   }
 }

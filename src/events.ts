@@ -35,7 +35,12 @@ export type Event =
       readonly reason: string;
       readonly seconds: number;
     }
-  | { readonly type: 'stage-finished'; readonly stage: StageName; readonly milliseconds: number; readonly summary: string };
+  | {
+      readonly type: 'stage-finished';
+      readonly stage: StageName;
+      readonly milliseconds: number;
+      readonly summary: string;
+    };
 
 /** What every stage is: it yields events and returns its result. */
 export type Stage<Result> = AsyncGenerator<Event, Result, void>;

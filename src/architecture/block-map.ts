@@ -21,7 +21,8 @@ export function blockOf(component: Component, name: string): string | undefined 
   if (!place) return undefined;
   const [, way, block, kind, layer] = place as unknown as [string, 'down' | 'up', string, string, string];
   const [i, j] = [Number(block), Number(layer)];
-  if (way === 'down') return kind === 'downsamplers' ? `IN${two(DOWN_STRIDE * (i + 1))}` : `IN${two(DOWN_STRIDE * i + j + 1)}`;
+  if (way === 'down')
+    return kind === 'downsamplers' ? `IN${two(DOWN_STRIDE * (i + 1))}` : `IN${two(DOWN_STRIDE * i + j + 1)}`;
   return kind === 'upsamplers' ? `OUT${two(UP_LAYERS * i + 2)}` : `OUT${two(UP_LAYERS * i + j)}`;
 }
 

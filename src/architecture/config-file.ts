@@ -7,7 +7,11 @@ import { FormatError, InputMissingError } from '../errors.ts';
 const MAX_CONFIG_BYTES = 1 << 20;
 
 /** A width, a count: SD1.5's largest is 49408; beyond a million a config could make us build tables without end. */
-export const positive = z.number().int().positive().max(1 << 20);
+export const positive = z
+  .number()
+  .int()
+  .positive()
+  .max(1 << 20);
 /** Layers of a kind: SD1.5 has 2 or 12. */
 export const layerCount = z.number().int().positive().max(64);
 
@@ -24,7 +28,8 @@ export async function readConfig<Schema extends z.ZodType, Result>(
     throw new FormatError(`${file}: ${reason}.`, { file });
   };
   const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') throw new InputMissingError(`${file} is missing; a diffusers folder has one.`, { file });
+    if (error.code === 'ENOENT')
+      throw new InputMissingError(`${file} is missing; a diffusers folder has one.`, { file });
     throw new FormatError(`${file} cannot be read: ${error.message}.`, { file }, { cause: error });
   });
   if (bytes.length > MAX_CONFIG_BYTES) refuse(`the file has ${bytes.length} bytes; a config.json has a few thousand`);

@@ -70,7 +70,11 @@ export function unetParameters(structure: UNetStructure, positions: number): Mod
     ...transformerBlock(`${path}.transformer_blocks.0`, c, config.cross_attention_dim),
     ...projection(`${path}.proj_out`, c),
   ];
-  const block = (path: string, { resnets, channels, attention: cross, motion, resample }: UNetBlock, sampler: string) => {
+  const block = (
+    path: string,
+    { resnets, channels, attention: cross, motion, resample }: UNetBlock,
+    sampler: string,
+  ) => {
     const layers = path === 'mid_block' ? 1 : resnets.length;
     const each = (count: number, wanted: boolean, leaves: (i: number) => Leaf[]) =>
       wanted ? Array.from({ length: count }, (_, i) => leaves(i)).flat() : [];
@@ -129,7 +133,12 @@ export function vaeDecoderParameters(config: VaeConfig): ModelParameter[] {
   const top = widths[0] as number;
   const up = widths.flatMap((width, i) => [
     ...Array.from({ length: config.layers_per_block + 1 }, (_, j) =>
-      resnet(`decoder.up_blocks.${i}.resnets.${j}`, j === 0 ? (widths[Math.max(i - 1, 0)] as number) : width, width, undefined),
+      resnet(
+        `decoder.up_blocks.${i}.resnets.${j}`,
+        j === 0 ? (widths[Math.max(i - 1, 0)] as number) : width,
+        width,
+        undefined,
+      ),
     ).flat(),
     ...(i < widths.length - 1 ? conv(`decoder.up_blocks.${i}.upsamplers.0.conv`, width, width, 3) : []),
   ]);

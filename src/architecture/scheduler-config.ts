@@ -21,12 +21,21 @@ const schema = z.looseObject({
 
 /** @throws FormatError when the base predicts v or was trained with zero terminal SNR: LCM LoRAs and AnimateLCM are made for ε. */
 export async function readBaseSchedulerConfig(file: string): Promise<BaseSchedulerConfig> {
-  if (!(await access(file).then(() => true, () => false))) return SD15;
+  if (
+    !(await access(file).then(
+      () => true,
+      () => false,
+    ))
+  )
+    return SD15;
   return readConfig(file, schema, (raw, refuse) => {
     if (raw.prediction_type !== 'epsilon') {
-      refuse(`prediction_type is ${raw.prediction_type}; LCM LoRAs and AnimateLCM are made for bases that predict epsilon`);
+      refuse(
+        `prediction_type is ${raw.prediction_type}; LCM LoRAs and AnimateLCM are made for bases that predict epsilon`,
+      );
     }
-    if (raw.rescale_betas_zero_snr) refuse('rescale_betas_zero_snr is true; LCM LoRAs and AnimateLCM are made for bases without it');
+    if (raw.rescale_betas_zero_snr)
+      refuse('rescale_betas_zero_snr is true; LCM LoRAs and AnimateLCM are made for bases without it');
     return { beta_start: raw.beta_start, beta_end: raw.beta_end, num_train_timesteps: raw.num_train_timesteps };
   });
 }

@@ -17,7 +17,9 @@ const bpe = z.looseObject({
   }),
 });
 
-const vocabulary = z.record(z.string(), z.number().int().nonnegative()).refine((v) => Object.keys(v).length > 0, 'it is empty');
+const vocabulary = z
+  .record(z.string(), z.number().int().nonnegative())
+  .refine((v) => Object.keys(v).length > 0, 'it is empty');
 
 /**
  * File name → content of the tokenizer in `folder`, whose ids must be rows of a table of `rows` embeddings.
@@ -41,7 +43,10 @@ export async function readTokenizerFiles(folder: string, rows: number): Promise<
   const vocab = check(vocabulary, parse(utf8.decode(files.get('vocab.json')), path), path);
   const highest = Object.values(vocab).reduce((a, b) => Math.max(a, b), 0);
   if (highest >= rows) {
-    throw new FormatError(`${path} has ids up to ${highest}, the text encoder has embeddings for ${rows}: they do not belong together.`, { file: path });
+    throw new FormatError(
+      `${path} has ids up to ${highest}, the text encoder has embeddings for ${rows}: they do not belong together.`,
+      { file: path },
+    );
   }
   return files;
 }
@@ -52,7 +57,10 @@ async function splitTokenizerJson(folder: string): Promise<[string, Uint8Array][
   const path = join(folder, 'tokenizer.json');
   const json = await readFile(path, 'utf8').catch(() => undefined);
   if (json === undefined) {
-    throw new InputMissingError(`${folder} holds no CLIP tokenizer: it has neither vocab.json and merges.txt nor tokenizer.json.`, { file: folder });
+    throw new InputMissingError(
+      `${folder} holds no CLIP tokenizer: it has neither vocab.json and merges.txt nor tokenizer.json.`,
+      { file: folder },
+    );
   }
   const { model } = check(bpe, parse(json, path), path);
   const lines = model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')));
@@ -66,13 +74,19 @@ function check<Schema extends z.ZodType>(schema: Schema, json: unknown, file: st
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new FormatError(`${file} is no CLIP vocabulary: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}.`, { file });
+  throw new FormatError(`${file} is no CLIP vocabulary: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}.`, {
+    file,
+  });
 }
 
 function parse(json: string, file: string): unknown {
   try {
     return JSON.parse(json);
   } catch (error) {
-    throw new FormatError(`${file} is not valid JSON: ${error instanceof Error ? error.message : error}.`, { file }, { cause: error });
+    throw new FormatError(
+      `${file} is not valid JSON: ${error instanceof Error ? error.message : error}.`,
+      { file },
+      { cause: error },
+    );
   }
 }

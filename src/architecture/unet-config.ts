@@ -79,24 +79,33 @@ export async function readUNetConfig(file: string): Promise<UNetConfig> {
       const value = raw[field];
       if (value === undefined || allowed.some((a) => a === value)) continue;
       if (value === null && !allowed.includes(null)) continue;
-      refuse(`${field} is ${JSON.stringify(value)}; SD1.5's structure has ${allowed.map((a) => JSON.stringify(a)).join(' or ')}`);
+      refuse(
+        `${field} is ${JSON.stringify(value)}; SD1.5's structure has ${allowed.map((a) => JSON.stringify(a)).join(' or ')}`,
+      );
     }
     const widths = raw.block_out_channels;
-    const cross = raw.down_block_types.map((type) => DOWN_TYPES[type] ?? refuse(`down block type ${type} is not supported`));
+    const cross = raw.down_block_types.map(
+      (type) => DOWN_TYPES[type] ?? refuse(`down block type ${type} is not supported`),
+    );
     const up = raw.up_block_types.map((type) => UP_TYPES[type] ?? refuse(`up block type ${type} is not supported`));
     if (cross.length !== widths.length || up.length !== widths.length) {
-      refuse(`block_out_channels has ${widths.length} entries, down_block_types ${cross.length}, up_block_types ${up.length}`);
+      refuse(
+        `block_out_channels has ${widths.length} entries, down_block_types ${cross.length}, up_block_types ${up.length}`,
+      );
     }
     if (up.toReversed().some((value, i) => value !== cross[i])) refuse('up_block_types do not mirror down_block_types');
     const given = raw.num_attention_heads ?? raw.attention_head_dim ?? 8;
     const heads = typeof given === 'number' ? widths.map(() => given) : given;
     if (heads.length !== widths.length) refuse(`${heads.length} head counts are given for ${widths.length} blocks`);
     for (const [i, width] of widths.entries()) {
-      if (width % raw.norm_num_groups !== 0) refuse(`width ${width} is not a multiple of norm_num_groups ${raw.norm_num_groups}`);
-      if (width % (heads[i] as number) !== 0) refuse(`width ${width} is not a multiple of its ${heads[i]} attention heads`);
+      if (width % raw.norm_num_groups !== 0)
+        refuse(`width ${width} is not a multiple of norm_num_groups ${raw.norm_num_groups}`);
+      if (width % (heads[i] as number) !== 0)
+        refuse(`width ${width} is not a multiple of its ${heads[i]} attention heads`);
     }
     if (raw.in_channels === 9) refuse('in_channels is 9: this is an inpainting model, whose UNet takes a mask as well');
-    if (raw.in_channels !== 4 || raw.out_channels !== 4) refuse(`in_channels ${raw.in_channels} and out_channels ${raw.out_channels} should be 4`);
+    if (raw.in_channels !== 4 || raw.out_channels !== 4)
+      refuse(`in_channels ${raw.in_channels} and out_channels ${raw.out_channels} should be 4`);
     return {
       in_channels: raw.in_channels,
       out_channels: raw.out_channels,

@@ -39,7 +39,8 @@ export async function readVaeConfig(file: string): Promise<VaeConfig> {
     const strange = raw.up_block_types?.find((type) => type !== 'UpDecoderBlock2D');
     if (strange) refuse(`up block type ${strange} is not supported`);
     for (const width of raw.block_out_channels) {
-      if (width % raw.norm_num_groups !== 0) refuse(`width ${width} is not a multiple of norm_num_groups ${raw.norm_num_groups}`);
+      if (width % raw.norm_num_groups !== 0)
+        refuse(`width ${width} is not a multiple of norm_num_groups ${raw.norm_num_groups}`);
     }
     return raw;
   });

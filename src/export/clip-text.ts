@@ -42,7 +42,9 @@ export function clipTextGraph(
 }
 
 function causalMask(s: Scope, length: number): Value {
-  const mask = Float32Array.from({ length: length * length }, (_, i) => (i % length > Math.floor(i / length) ? MASKED : 0));
+  const mask = Float32Array.from({ length: length * length }, (_, i) =>
+    i % length > Math.floor(i / length) ? MASKED : 0,
+  );
   return floatConstant(s.graph, s.type, mask, [length, length], 'causal_mask');
 }
 

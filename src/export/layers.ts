@@ -30,14 +30,22 @@ export function layerNorm(s: Scope, x: Value, epsilon = 1e-5): Value {
  * Group normalisation of `[N, C, …]` as InstanceNormalization over groups: GroupNormalization has a kernel on no device
  * and unfolds to some 25 nodes, this is five, with float32 statistics where the device has them (reference: onnx.md §2).
  */
-export function groupNorm(s: Scope, x: Value, groups: number, epsilon: number, activation?: (s: Scope, x: Value) => Value): Value {
+export function groupNorm(
+  s: Scope,
+  x: Value,
+  groups: number,
+  epsilon: number,
+  activation?: (s: Scope, x: Value) => Value,
+): Value {
   const channels = x.shape[1] as number;
   const grouped = op.Reshape(s, op.Cast(s, x, { to: 'float32' }), [x.shape[0] as Dim, groups, restOf(x.shape, groups)]);
   const unit = (value: number, name: string) =>
     floatConstant(s.graph, 'float32', Array<number>(groups).fill(value), [groups], name);
   const normalised = op.InstanceNormalization(s, grouped, unit(1, 'ones'), unit(0, 'zeros'), { epsilon });
   const perChannel = (leaf: string) =>
-    op.Cast(s, op.Reshape(s, parameter(s, leaf, [channels]), [channels, ...x.shape.slice(2).map(() => 1)]), { to: 'float32' });
+    op.Cast(s, op.Reshape(s, parameter(s, leaf, [channels]), [channels, ...x.shape.slice(2).map(() => 1)]), {
+      to: 'float32',
+    });
   const affine = op.Add(s, op.Mul(s, op.Reshape(s, normalised, x.shape), perChannel('weight')), perChannel('bias'));
   return op.Cast(s, activation ? activation(s, affine) : affine, { to: s.type });
 }

@@ -66,7 +66,11 @@ export function makeLock(
       ...(ranks && { ranks }),
       ...(alphas && { alphas }),
     })),
-    rules: { unet: countRules(plan, 'unet'), text_encoder: countRules(plan, 'text_encoder'), vae_decoder: countRules(plan, 'vae_decoder') },
+    rules: {
+      unet: countRules(plan, 'unet'),
+      text_encoder: countRules(plan, 'text_encoder'),
+      vae_decoder: countRules(plan, 'vae_decoder'),
+    },
     motion: { mid: plan.motion.mid, positions: plan.motion.positions },
     outputs: Object.fromEntries(Object.entries(digests.outputs).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
@@ -83,10 +87,21 @@ function countRules(plan: Plan, component: Component): Record<string, number> {
   return counts;
 }
 
-function withoutPaths({ file: _file, text: _text, publish: _publish, base, personalized, lcm, motion, ...rest }: Recipe): Lock['recipe'] {
+function withoutPaths({
+  file: _file,
+  text: _text,
+  publish: _publish,
+  base,
+  personalized,
+  lcm,
+  motion,
+  ...rest
+}: Recipe): Lock['recipe'] {
   return {
     ...rest,
-    base: Object.fromEntries(Object.entries(base).map(([key, path]) => [key, basename(path)])) as unknown as Recipe['base'],
+    base: Object.fromEntries(
+      Object.entries(base).map(([key, path]) => [key, basename(path)]),
+    ) as unknown as Recipe['base'],
     personalized: personalized.map((source) => ({ ...source, lora: basename(source.lora) })),
     ...(lcm && { lcm: { ...lcm, lora: basename(lcm.lora) } }),
     motion: { ...motion, module: basename(motion.module) },

@@ -8,9 +8,17 @@ export function modelCard(plan: Plan): string {
   const { output, sampler, verify } = recipe;
   const rows = [
     ['base', basename(recipe.base.model), 'w₀'],
-    ...recipe.personalized.map((p) => ['personalized', basename(p.lora), `α = ${p.alpha} (text encoder ${p.text_encoder}), ${p.scale}`]),
+    ...recipe.personalized.map((p) => [
+      'personalized',
+      basename(p.lora),
+      `α = ${p.alpha} (text encoder ${p.text_encoder}), ${p.scale}`,
+    ]),
     ...(recipe.lcm ? [['image LCM', basename(recipe.lcm.lora), `β = ${recipe.lcm.beta}, ${recipe.lcm.scale}`]] : []),
-    ['motion', basename(recipe.motion.module), `γ = ${recipe.motion.gamma} (${recipe.motion.mode}), GroupNorm ${recipe.motion.norm}`],
+    [
+      'motion',
+      basename(recipe.motion.module),
+      `γ = ${recipe.motion.gamma} (${recipe.motion.mode}), GroupNorm ${recipe.motion.norm}`,
+    ],
   ];
   return `---
 library_name: onnx

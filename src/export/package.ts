@@ -30,13 +30,18 @@ const WEIGHTS_NAME = 'model.onnx_data';
  * Writes the package that `plan` describes into the empty folder `into`.
  * @throws MergeError for a value that is not finite or out of range; what the file system says when it is full.
  */
-export async function* bake(plan: Plan, { into, signal }: { into: string; signal?: AbortSignal | undefined }): Stage<BakedPackage> {
+export async function* bake(
+  plan: Plan,
+  { into, signal }: { into: string; signal?: AbortSignal | undefined },
+): Stage<BakedPackage> {
   const started = performance.now();
   yield { type: 'stage-started', stage: 'bake', subject: plan.recipe.name };
   const outputs: Record<string, FileDigest> = {};
   const put = async (file: string, content: Uint8Array | string | object) => {
     const data =
-      content instanceof Uint8Array ? content : Buffer.from(typeof content === 'string' ? content : `${JSON.stringify(content, null, 2)}\n`);
+      content instanceof Uint8Array
+        ? content
+        : Buffer.from(typeof content === 'string' ? content : `${JSON.stringify(content, null, 2)}\n`);
     await writeSynced(join(into, file), data);
     outputs[file] = digestBytes(data);
   };
@@ -53,13 +58,20 @@ export async function* bake(plan: Plan, { into, signal }: { into: string; signal
     const external = new Map(layout.entries.map((entry) => [entry.name, entry]));
     await put(
       `${folder}/model.onnx`,
-      serializeModel(graph, { location: WEIGHTS_NAME, external, metadata: graphMetadata(plan), producerVersion: VERSION }),
+      serializeModel(graph, {
+        location: WEIGHTS_NAME,
+        external,
+        metadata: graphMetadata(plan),
+        producerVersion: VERSION,
+      }),
     );
     const byName = new Map(plan.tensors[component].map((tensor) => [tensor.name, tensor]));
-    const requests = layout.entries.map((entry): TensorRequest => ({
-      tensor: byName.get(entry.name) as PlannedTensor,
-      transposed: entry.layout === 'transposed',
-    }));
+    const requests = layout.entries.map(
+      (entry): TensorRequest => ({
+        tensor: byName.get(entry.name) as PlannedTensor,
+        transposed: entry.layout === 'transposed',
+      }),
+    );
     const file = `${folder}/${WEIGHTS_NAME}`;
     const writing = writeWeights(join(into, file), layout, session.tensors(requests, signal));
     let step = await writing.next();
@@ -72,7 +84,11 @@ export async function* bake(plan: Plan, { into, signal }: { into: string; signal
     await put(`${folder}/config.json`, typeof made === 'string' ? new Uint8Array(await readFile(made)) : made);
   }
 
-  for (const [name, data] of await readTokenizerFiles(join(plan.config_folder, 'tokenizer'), plan.text_encoder.vocab_size)) await put(`tokenizer/${name}`, data);
+  for (const [name, data] of await readTokenizerFiles(
+    join(plan.config_folder, 'tokenizer'),
+    plan.text_encoder.vocab_size,
+  ))
+    await put(`tokenizer/${name}`, data);
   await put('scheduler/scheduler_config.json', schedulerConfigJson(plan));
   await put('model_index.json', MODEL_INDEX);
   await put('README.md', modelCard(plan));

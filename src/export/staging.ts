@@ -1,8 +1,8 @@
 /**
  * A folder comes into being whole or not at all: it is made under a `.partial` name beside its place and moved there when it is
- * complete. What stood there before is replaced only if it is a package too, and only at that moment.
+ * complete. What stood there before is replaced only if it is of the same sort, and only at that moment.
  */
-import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { access, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import { LOCK_FILE } from './lock.ts';
@@ -14,13 +14,21 @@ export interface Staging extends AsyncDisposable {
   commit(to?: string): Promise<string>;
 }
 
+/** Says why a folder with these names in it must not be replaced, as the end of a sentence; undefined when it may. */
+export type Objection = (names: readonly string[]) => string | undefined;
+
+const isNoPackage: Objection = (names) =>
+  names.length > 0 && !names.some((name) => name === LOCK_FILE)
+    ? `is not empty and not a package of lcm-merge (it has no ${LOCK_FILE})`
+    : undefined;
+
 /**
  * Prepares `out`. Disposal without commit leaves nothing behind, not even the parents that were made.
- * @throws UsageError when something that is no package stands in the way.
+ * @throws UsageError when something stands in the way that `objection` does not let go.
  */
-export async function openStaging(out: string): Promise<Staging> {
+export async function openStaging(out: string, objection: Objection = isNoPackage): Promise<Staging> {
   const target = resolve(out);
-  await refuseForeign(target);
+  await assertReplaceable(target, objection);
   const firstMade = await mkdir(dirname(target), { recursive: true });
   const path = join(dirname(target), `${basename(target)}.partial`);
   await rm(path, { recursive: true, force: true });
@@ -29,10 +37,13 @@ export async function openStaging(out: string): Promise<Staging> {
   return {
     path,
     async commit(to = target) {
-      await refuseForeign(to);
+      await assertReplaceable(to, objection);
       const old = `${to}.replaced`;
       await rm(old, { recursive: true, force: true });
-      const had = await exists(to);
+      const had = await access(to).then(
+        () => true,
+        () => false,
+      );
       if (had) await rename(to, old);
       await rename(path, to);
       committed = true;
@@ -47,26 +58,24 @@ export async function openStaging(out: string): Promise<Staging> {
   };
 }
 
-/** A folder may be replaced when it is empty or carries our lock. */
-async function refuseForeign(target: string): Promise<void> {
+/** @throws UsageError when a folder stands at `target` that must not be replaced, or something that is no folder. */
+export async function assertReplaceable(target: string, objection: Objection = isNoPackage): Promise<void> {
   const names = await readdir(target).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
     throw new UsageError(`The output ${target} cannot be a folder (${error.code}). Choose another with --out.`);
   });
-  if (names.length > 0 && !names.some((name) => name === LOCK_FILE)) {
-    throw new UsageError(
-      `The output folder ${target} is not empty and not a package of lcm-merge (it has no ${LOCK_FILE}). Nothing was written; choose another with --out.`,
-    );
-  }
+  const reason = objection(names);
+  if (reason)
+    throw new UsageError(`The output folder ${target} ${reason}. Nothing was written; choose another with --out.`);
 }
 
-async function exists(path: string): Promise<boolean> {
-  return access(path).then(() => true, () => false);
-}
-
+/** Removes the empty folders from `path` up to, and without, `until`. */
 async function removeEmptyParents(from: string, until: string): Promise<void> {
-  for (let path = from; path !== until && path !== dirname(path); path = dirname(path)) {
-    if ((await readdir(path)).length > 0) return;
-    await rm(path, { recursive: true });
+  for (let path = from; path !== until; path = dirname(path)) {
+    const removed = await rmdir(path).then(
+      () => true,
+      () => false,
+    ); // somebody else has put something there
+    if (!removed) return;
   }
 }

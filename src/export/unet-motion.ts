@@ -18,7 +18,18 @@ import {
   type Value,
 } from '../onnx/graph.ts';
 import * as op from '../onnx/ops.ts';
-import { attention, conv2d, groupNorm, layerNorm, linear, resnet, silu, toImage, toTokens, upsample } from './layers.ts';
+import {
+  attention,
+  conv2d,
+  groupNorm,
+  layerNorm,
+  linear,
+  resnet,
+  silu,
+  toImage,
+  toTokens,
+  upsample,
+} from './layers.ts';
 
 export interface UNetGraphOptions {
   readonly type: 'float16' | 'float32';

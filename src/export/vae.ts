@@ -1,6 +1,16 @@
 /** AutoencoderKL's decoder as an ONNX graph. Source: diffusers models/autoencoders/vae.py (Decoder). */
 import type { VaeConfig } from '../architecture/vae-config.ts';
-import { addInput, addOutput, createGraph, type Dim, type Graph, rootScope, type Scope, times, type Value } from '../onnx/graph.ts';
+import {
+  addInput,
+  addOutput,
+  createGraph,
+  type Dim,
+  type Graph,
+  rootScope,
+  type Scope,
+  times,
+  type Value,
+} from '../onnx/graph.ts';
 import * as op from '../onnx/ops.ts';
 import { attention, conv2d, groupNorm, resnet, silu, toImage, toTokens, upsample } from './layers.ts';
 
@@ -22,7 +32,9 @@ export function vaeDecoderGraph(
   const widths = config.block_out_channels.toReversed();
   const top = widths[0] as number;
 
-  let x = op.Cast(root, addInput(graph, 'latent_sample', 'float32', [images, config.latent_channels, height, width]), { to: type });
+  let x = op.Cast(root, addInput(graph, 'latent_sample', 'float32', [images, config.latent_channels, height, width]), {
+    to: type,
+  });
   if (config.use_post_quant_conv) x = conv2d(root.in('post_quant_conv'), x, config.latent_channels, 1);
   x = conv2d(s.in('conv_in'), x, top, 3);
   const mid = s.in('mid_block');

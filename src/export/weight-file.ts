@@ -58,7 +58,9 @@ export async function* writeWeights(
   for await (const data of tensors) {
     const entry = layout.entries[index];
     if (!entry || data.byteLength !== entry.length) {
-      throw new RangeError(`Tensor ${index} (${entry?.name}) has ${data.byteLength} bytes; its place in ${path} has ${entry?.length}.`);
+      throw new RangeError(
+        `Tensor ${index} (${entry?.name}) has ${data.byteLength} bytes; its place in ${path} has ${entry?.length}.`,
+      );
     }
     if (entry.offset > end) await append(new Uint8Array(entry.offset - end));
     await append(data);
@@ -66,7 +68,8 @@ export async function* writeWeights(
     index += 1;
     yield entry;
   }
-  if (index !== layout.entries.length) throw new RangeError(`${path} got ${index} of ${layout.entries.length} tensors.`);
+  if (index !== layout.entries.length)
+    throw new RangeError(`${path} got ${index} of ${layout.entries.length} tensors.`);
   await writing;
   await file.sync();
   return hash.digest('hex');

@@ -31,7 +31,11 @@ export interface Account {
   ignore(rule: IgnoreRule, tensor: string): void;
   has(tensor: string): boolean;
   /** @throws MergeError listing every unmatched tensor that no glob of `allow` covers. */
-  close(options: { allow?: readonly string[]; candidates?: Iterable<string>; explain?: (tensor: string) => string | undefined }): Accounting;
+  close(options: {
+    allow?: readonly string[];
+    candidates?: Iterable<string>;
+    explain?: (tensor: string) => string | undefined;
+  }): Accounting;
 }
 
 /** So many names are listed in an error; the rest is a number. */

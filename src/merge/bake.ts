@@ -52,7 +52,12 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
   };
 }
 
-async function mergeTensor(plan: Plan, merger: Merger, { tensor, transposed }: TensorRequest, operands: Operands): Promise<Uint8Array> {
+async function mergeTensor(
+  plan: Plan,
+  merger: Merger,
+  { tensor, transposed }: TensorRequest,
+  operands: Operands,
+): Promise<Uint8Array> {
   const { shape, gain } = tensor;
   const { weight, products } = operands;
   const { dtype } = plan.recipe.output;
@@ -113,10 +118,13 @@ function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Oper
     const values = numbers ? toFloat32(numbers.bytes, numbers.dtype) : new Float32Array();
     const at = values.findIndex((x) => !Number.isFinite(x));
     if (at >= 0) {
-      return new MergeError(`${path}: ${name} holds ${values[at]} at element ${at} of ${values.length}. The file is damaged; get a sound copy.`, {
-        file: path,
-        tensor: name,
-      });
+      return new MergeError(
+        `${path}: ${name} holds ${values[at]} at element ${at} of ${values.length}. The file is damaged; get a sound copy.`,
+        {
+          file: path,
+          tensor: name,
+        },
+      );
     }
   }
   return new MergeError(

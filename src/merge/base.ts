@@ -9,9 +9,16 @@ import type { Recipe } from '../recipe/schema.ts';
 import type { Account, IgnoreRule } from './account.ts';
 
 /** Folder of each component and the weight files looked for in it, best first (diffusers utils/constants.py). */
-const COMPONENTS: Record<Component, { readonly folder: string; readonly override?: 'vae' | 'text_encoder'; readonly files: readonly string[] }> = {
+const COMPONENTS: Record<
+  Component,
+  { readonly folder: string; readonly override?: 'vae' | 'text_encoder'; readonly files: readonly string[] }
+> = {
   unet: { folder: 'unet', files: variants('diffusion_pytorch_model') },
-  text_encoder: { folder: 'text_encoder', override: 'text_encoder', files: [...variants('model'), 'pytorch_model.bin', 'pytorch_model.fp16.bin'] },
+  text_encoder: {
+    folder: 'text_encoder',
+    override: 'text_encoder',
+    files: [...variants('model'), 'pytorch_model.bin', 'pytorch_model.fp16.bin'],
+  },
   vae_decoder: { folder: 'vae', override: 'vae', files: variants('diffusion_pytorch_model') },
 };
 
@@ -51,7 +58,13 @@ async function weightFile(base: Recipe['base'], component: Component): Promise<s
   const at = own ?? join(base.model, folder);
   for (const file of files) {
     const path = join(at, file);
-    if (await access(path).then(() => true, () => false)) return path;
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
   }
   throw new InputMissingError(`${at} holds no weights: none of ${files.join(', ')} is there.`, { file: at });
 }
@@ -78,14 +91,20 @@ export function matchBase(
   for (const { name, shape, kind } of parameters) {
     const tensor = baseNames(component, name).find((candidate) => file.tensors.has(candidate));
     if (tensor === undefined) {
-      throw new MergeError(`${path} lacks ${name} [${shape}], which config.json beside it calls for.`, { file: path, tensor: name });
+      throw new MergeError(`${path} lacks ${name} [${shape}], which config.json beside it calls for.`, {
+        file: path,
+        tensor: name,
+      });
     }
     const entry = file.tensors.get(tensor);
     if (!entry || !sameMatrix(entry.shape, shape, kind === 'linear' || kind === 'conv')) {
-      throw new MergeError(`${path}: ${tensor} has the shape [${entry?.shape}]; config.json beside it calls for [${shape}].`, {
-        file: path,
-        tensor,
-      });
+      throw new MergeError(
+        `${path}: ${tensor} has the shape [${entry?.shape}]; config.json beside it calls for [${shape}].`,
+        {
+          file: path,
+          tensor,
+        },
+      );
     }
     found.set(name, tensor);
     account.apply(tensor);

@@ -7,7 +7,8 @@ const BLOCK = 1 << 14;
 export function firstNonFinite(data: Uint8Array, dtype: 'fp16' | 'fp32'): number {
   const words = new Uint32Array(data.buffer, data.byteOffset, data.byteLength >> 2);
   // adding the lowest exponent bit carries into the sign's place exactly where all exponent bits are set
-  const [exponent, lowest, carry] = dtype === 'fp16' ? [0x7c007c00, 0x04000400, 0x80008000] : [0x7f800000, 0x00800000, 0x80000000];
+  const [exponent, lowest, carry] =
+    dtype === 'fp16' ? [0x7c007c00, 0x04000400, 0x80008000] : [0x7f800000, 0x00800000, 0x80000000];
   for (let start = 0; start < words.length; start += BLOCK) {
     const end = Math.min(start + BLOCK, words.length);
     let seen = 0;

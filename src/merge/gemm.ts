@@ -56,7 +56,9 @@ export async function createMerger(type: FloatType): Promise<Merger> {
   const sessions = new Map<string, Promise<InferenceSession>>();
   const session = (makeUp: MakeUp) => {
     const key = JSON.stringify(makeUp);
-    const known = sessions.get(key) ?? ort.InferenceSession.create(mergeModel(makeUp, type), { logSeverityLevel: 3, enableCpuMemArena: false });
+    const known =
+      sessions.get(key) ??
+      ort.InferenceSession.create(mergeModel(makeUp, type), { logSeverityLevel: 3, enableCpuMemArena: false });
     sessions.set(key, known);
     return known;
   };

@@ -6,8 +6,14 @@ import { join } from 'node:path';
 import { blockOf, blockWeight } from '../architecture/block-map.ts';
 import { type ClipTextConfig, readClipTextConfig } from '../architecture/clip-config.ts';
 import { animateDiffName, type Component, kohyaTargets, type LoraTarget } from '../architecture/names.ts';
-import { clipTextParameters, type ModelParameter, type ParameterKind, unetParameters, vaeDecoderParameters } from '../architecture/parameters.ts';
-import { readBaseSchedulerConfig, type BaseSchedulerConfig } from '../architecture/scheduler-config.ts';
+import {
+  clipTextParameters,
+  type ModelParameter,
+  type ParameterKind,
+  unetParameters,
+  vaeDecoderParameters,
+} from '../architecture/parameters.ts';
+import { type BaseSchedulerConfig, readBaseSchedulerConfig } from '../architecture/scheduler-config.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import { readUNetConfig } from '../architecture/unet-config.ts';
 import { type UNetStructure, unetStructure } from '../architecture/unet-structure.ts';
@@ -104,7 +110,14 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   const files: PlannedFile[] = [];
   const sources = new Map<string, PlannedTensor['source']>();
   const addFile = (file: TensorFile, role: Role, accounting: Accounting, modules: Partial<PlannedFile> = {}) =>
-    files.push({ role, path: file.source.name, container: file.kind, bytes: file.source.size, accounting, ...modules }) - 1;
+    files.push({
+      role,
+      path: file.source.name,
+      container: file.kind,
+      bytes: file.source.size,
+      accounting,
+      ...modules,
+    }) - 1;
 
   for (const component of Object.keys(parameters) as Component[]) {
     const file = await openFile(base.weights[component]);
@@ -126,20 +139,32 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     addFile(file, adapter.role, planned.accounting, planned.summary);
     warnings.push(...planned.warnings);
   }
-  if (!recipe.lcm) warnings.push('The recipe has no lcm LoRA: with a base that is no LCM itself, few steps give noisy frames.');
+  if (!recipe.lcm)
+    warnings.push('The recipe has no lcm LoRA: with a base that is no LCM itself, few steps give noisy frames.');
 
   const account = openAccount(motionFile.source.name, motionFile.tensors.keys());
   const motionParameters = parameters.unet.filter((parameter) => parameter.motion);
   const found = matchMotion(motionParameters, motionFile, layout, account);
   const { allow_unmatched, expect } = recipe.motion;
-  const motionIndex = addFile(motionFile, 'motion', account.close({ allow: allow_unmatched, candidates: motionParameters.map(({ name }) => animateDiffName(name)) }));
+  const motionIndex = addFile(
+    motionFile,
+    'motion',
+    account.close({ allow: allow_unmatched, candidates: motionParameters.map(({ name }) => animateDiffName(name)) }),
+  );
   for (const [name, tensor] of found) sources.set(`unet/${name}`, { file: motionIndex, tensor });
-  checkExpectation(motionFile.source.name, expect?.modules, new Set([...found.keys()].map((name) => name.replace(/(?<=\.motion_modules\.\d+)\..*$/, ''))).size);
+  checkExpectation(
+    motionFile.source.name,
+    expect?.modules,
+    new Set([...found.keys()].map((name) => name.replace(/(?<=\.motion_modules\.\d+)\..*$/, ''))).size,
+  );
 
   const planned = (component: Component) =>
     parameters[component].map(({ name, kind, shape, motion }): PlannedTensor => {
       const block = blockWeight(motion ? recipe.motion.blocks : {}, blockOf(component, name));
-      const gain = motion && kind !== 'positional-encoding' ? motionGain({ ...recipe.motion, gamma: recipe.motion.gamma * block }, name) : 1;
+      const gain =
+        motion && kind !== 'positional-encoding'
+          ? motionGain({ ...recipe.motion, gamma: recipe.motion.gamma * block }, name)
+          : 1;
       const source = sources.get(`${component}/${name}`) ?? null;
       return { name, component, kind, shape, source, gain, terms: terms.get(`${component}/${name}`) ?? [] };
     });
@@ -151,7 +176,11 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     text_encoder: clip,
     vae,
     scheduler: await readBaseSchedulerConfig(join(base.config, 'scheduler', 'scheduler_config.json')),
-    motion: { mid: layout.mid, positions: layout.positions, stored_positional_encodings: storedPositionalEncodings(motionFile) },
+    motion: {
+      mid: layout.mid,
+      positions: layout.positions,
+      stored_positional_encodings: storedPositionalEncodings(motionFile),
+    },
     config_folder: base.config,
     warnings,
   };
@@ -168,7 +197,10 @@ function checkFrames(recipe: Recipe, { positions }: MotionLayout): void {
 
 function checkExpectation(path: string, expected: number | undefined, found: number): void {
   if (expected !== undefined && expected !== found) {
-    throw new MergeError(`${path}: the recipe expects ${expected} modules, ${found} were matched. Nothing was merged.`, { file: path });
+    throw new MergeError(
+      `${path}: the recipe expects ${expected} modules, ${found} were matched. Nothing was merged.`,
+      { file: path },
+    );
   }
 }
 
@@ -200,7 +232,10 @@ function adapterSources(recipe: Recipe): AdapterSource[] {
   if (!recipe.lcm) return personalized;
   const { lora, beta, scale, blocks, allow_unmatched, expect } = recipe.lcm;
   const strength = { unet: beta, text_encoder: beta };
-  return [...personalized, { role: 'lcm', path: lora, strength, scale, blocks, allow_unmatched, modules: expect?.modules }];
+  return [
+    ...personalized,
+    { role: 'lcm', path: lora, strength, scale, blocks, allow_unmatched, modules: expect?.modules },
+  ];
 }
 
 async function planAdapter(
@@ -220,11 +255,18 @@ async function planAdapter(
   for (const { adapter, module } of modules(file, targets)) {
     const { component, parameter } = module.target;
     const twin = seen.get(parameter);
-    if (twin) throw new MergeError(`${path} changes ${parameter.name} twice, as ${twin} and as ${module.prefix}. Remove one of them.`, { file: path });
+    if (twin)
+      throw new MergeError(
+        `${path} changes ${parameter.name} twice, as ${twin} and as ${module.prefix}. Remove one of them.`,
+        { file: path },
+      );
     seen.set(parameter, module.prefix);
     const strength = source.strength[component] * blockWeight(source.blocks, blockOf(component, parameter.name));
     const scalar = (entry: TensorEntry) => readScalar(file, entry);
-    terms.push({ target: module.target, term: await adapter.term(module, { file: index, strength, convention: source.scale, scalar }) });
+    terms.push({
+      target: module.target,
+      term: await adapter.term(module, { file: index, strength, convention: source.scale, scalar }),
+    });
     for (const entry of module.parts.values()) account.apply(entry.name);
   }
   const accounting = closeAdapter(account, source, targets, terms.length);
@@ -238,12 +280,17 @@ async function planAdapter(
       ranks: distinct(terms.map(({ term }) => term.rank)),
       alphas: distinct(terms.map(({ term }) => term.alpha)),
     },
-    warnings: terms.every(({ term }) => term.scale === 0) ? [`${source.role} (${path}) has strength 0 everywhere: it changes nothing.`] : [],
+    warnings: terms.every(({ term }) => term.scale === 0)
+      ? [`${source.role} (${path}) has strength 0 everywhere: it changes nothing.`]
+      : [],
   };
 }
 
 /** Groups a file's tensors into modules by their suffixes; a module whose parts make no adapter kind is left unmatched. */
-function* modules(file: TensorFile, targets: ReadonlyMap<string, LoraTarget>): Generator<{ adapter: Adapter; module: AdapterModule }> {
+function* modules(
+  file: TensorFile,
+  targets: ReadonlyMap<string, LoraTarget>,
+): Generator<{ adapter: Adapter; module: AdapterModule }> {
   const byPrefix = new Map<string, Map<string, TensorEntry>>();
   for (const entry of file.tensors.values()) {
     const dot = entry.name.indexOf('.');
@@ -256,27 +303,41 @@ function* modules(file: TensorFile, targets: ReadonlyMap<string, LoraTarget>): G
     const target = targets.get(prefix) as LoraTarget;
     const adapter = ADAPTERS.find(
       ({ required, optional }) =>
-        required.every((part) => parts.has(part)) && [...parts.keys()].every((part) => required.includes(part) || optional.includes(part)),
+        required.every((part) => parts.has(part)) &&
+        [...parts.keys()].every((part) => required.includes(part) || optional.includes(part)),
     );
     if (adapter) yield { adapter, module: { prefix, parts, target, path: file.source.name } };
   }
 }
 
-function closeAdapter(account: Account, source: AdapterSource, targets: ReadonlyMap<string, LoraTarget>, matched: number): Accounting {
+function closeAdapter(
+  account: Account,
+  source: AdapterSource,
+  targets: ReadonlyMap<string, LoraTarget>,
+  matched: number,
+): Accounting {
   const { path } = source;
   const explain = (tensor: string) => {
     const dot = tensor.indexOf('.');
-    const kind = REFUSED_KINDS[tensor.slice(dot + 1)] ?? Object.entries(REFUSED_KINDS).find(([suffix]) => tensor.endsWith(`.${suffix}`))?.[1];
+    const kind =
+      REFUSED_KINDS[tensor.slice(dot + 1)] ??
+      Object.entries(REFUSED_KINDS).find(([suffix]) => tensor.endsWith(`.${suffix}`))?.[1];
     if (kind) return `${kind}, which this version does not merge`;
     if (tensor.startsWith('bundle_emb.')) return 'an embedded textual inversion, which is no part of the weights';
-    return targets.has(tensor.slice(0, dot)) ? 'its module is incomplete: lora_down and lora_up belong together' : undefined;
+    return targets.has(tensor.slice(0, dot))
+      ? 'its module is incomplete: lora_down and lora_up belong together'
+      : undefined;
   };
   const suffixed = (function* () {
-    for (const key of targets.keys()) for (const suffix of ['lora_down.weight', 'lora_up.weight', 'alpha']) yield `${key}.${suffix}`;
+    for (const key of targets.keys())
+      for (const suffix of ['lora_down.weight', 'lora_up.weight', 'alpha']) yield `${key}.${suffix}`;
   })();
   const accounting = account.close({ allow: source.allow_unmatched, candidates: suffixed, explain });
   if (matched === 0) {
-    throw new MergeError(`${path} changes nothing: none of its ${accounting.tensors} tensors belongs to a LoRA module of this model.`, { file: path });
+    throw new MergeError(
+      `${path} changes nothing: none of its ${accounting.tensors} tensors belongs to a LoRA module of this model.`,
+      { file: path },
+    );
   }
   return accounting;
 }
@@ -286,10 +347,13 @@ async function readScalar(file: TensorFile, entry: TensorEntry): Promise<number>
   const values = entry.byteLength <= 8 ? toFloat64(await readTensor(file, entry), entry.dtype) : [];
   const [value] = values;
   if (values.length !== 1 || value === undefined || !Number.isFinite(value)) {
-    throw new MergeError(`${file.source.name}: ${entry.name} should be one finite number; it is [${entry.shape}] with the value ${value}.`, {
-      file: file.source.name,
-      tensor: entry.name,
-    });
+    throw new MergeError(
+      `${file.source.name}: ${entry.name} should be one finite number; it is [${entry.shape}] with the value ${value}.`,
+      {
+        file: file.source.name,
+        tensor: entry.name,
+      },
+    );
   }
   return value;
 }

@@ -68,7 +68,13 @@ function describe(model: InstanceType<typeof onnx.ModelProto>): ModelInfo {
         shape: (tensor.dims ?? []).map(Number),
         ...(location === undefined
           ? {}
-          : { external: { location, offset: Number(entries.get('offset') ?? 0), length: Number(entries.get('length') ?? 0) } }),
+          : {
+              external: {
+                location,
+                offset: Number(entries.get('offset') ?? 0),
+                length: Number(entries.get('length') ?? 0),
+              },
+            }),
       };
     }),
     metadata: Object.fromEntries((model.metadataProps ?? []).map((p) => [p.key ?? '', p.value ?? ''])),
@@ -80,7 +86,9 @@ interface ValueInfoLike {
   readonly type?: {
     readonly tensorType?: {
       readonly elemType?: number | null;
-      readonly shape?: { readonly dim?: readonly { readonly dimValue?: unknown; readonly dimParam?: string | null }[] | null } | null;
+      readonly shape?: {
+        readonly dim?: readonly { readonly dimValue?: unknown; readonly dimParam?: string | null }[] | null;
+      } | null;
     } | null;
   } | null;
 }

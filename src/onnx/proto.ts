@@ -61,7 +61,8 @@ export function serializeModel(
         })),
         ...[...graph.parameters.values()].map((parameter) => {
           const place = options.external?.get(parameter.name);
-          if (!place) throw new RangeError(`No place in the weight file was given for the parameter ${parameter.name}.`);
+          if (!place)
+            throw new RangeError(`No place in the weight file was given for the parameter ${parameter.name}.`);
           return {
             name: parameter.name,
             dataType: DATA_TYPE[parameter.type],

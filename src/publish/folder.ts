@@ -19,12 +19,17 @@ export interface Published {
 /**
  * @throws PublishError when the package has no passed report for exactly these bytes; there is no way around it.
  */
-export async function* publish(folder: string, { to, signal }: { to: string; signal?: AbortSignal | undefined }): Stage<Published> {
+export async function* publish(
+  folder: string,
+  { to, signal }: { to: string; signal?: AbortSignal | undefined },
+): Stage<Published> {
   const started = performance.now();
   yield { type: 'stage-started', stage: 'publish', subject: to };
   const report = await readReport(folder);
   if (report.verdict !== 'passed') {
-    throw new PublishError(`${folder} is not published: its verification's verdict is ${report.verdict}. See ${join(folder, VERIFICATION_FOLDER, 'report.json')}.`);
+    throw new PublishError(
+      `${folder} is not published: its verification's verdict is ${report.verdict}. See ${join(folder, VERIFICATION_FOLDER, 'report.json')}.`,
+    );
   }
   await refuseOtherBytes(folder, report, signal);
   await using staging = await openStaging(to);
@@ -33,7 +38,12 @@ export async function* publish(folder: string, { to, signal }: { to: string; sig
   const files = await refuseOtherBytes(staging.path, report, signal);
   const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
   const published = { to: await staging.commit(), files: Object.keys(files).length, bytes };
-  yield { type: 'stage-finished', stage: 'publish', milliseconds: performance.now() - started, summary: `${published.files} files in ${published.to}` };
+  yield {
+    type: 'stage-finished',
+    stage: 'publish',
+    milliseconds: performance.now() - started,
+    summary: `${published.files} files in ${published.to}`,
+  };
   return published;
 }
 
@@ -42,7 +52,9 @@ async function readReport(folder: string): Promise<Report> {
   try {
     return JSON.parse(await readFile(path, 'utf8')) as Report;
   } catch (error) {
-    throw new PublishError(`${folder} is not published: it has no readable ${path} (${error instanceof Error ? error.message : error}). Run lcm-merge verify first.`);
+    throw new PublishError(
+      `${folder} is not published: it has no readable ${path} (${error instanceof Error ? error.message : error}). Run lcm-merge verify first.`,
+    );
   }
 }
 
@@ -51,7 +63,9 @@ async function refuseOtherBytes(folder: string, report: Report, signal: AbortSig
   const names = new Set([...Object.keys(files), ...Object.keys(report.package ?? {})]);
   const different = [...names].filter((name) => files[name]?.sha256 !== report.package?.[name]);
   if (different.length > 0) {
-    throw new PublishError(`${folder} is not published: its report is about other bytes (${different.slice(0, 5).join(', ')}). Verify it again.`);
+    throw new PublishError(
+      `${folder} is not published: its report is about other bytes (${different.slice(0, 5).join(', ')}). Verify it again.`,
+    );
   }
   return files;
 }

@@ -16,7 +16,10 @@ export interface DeviceInfo {
 
 export function listDevices(): DeviceInfo[] {
   const backends = new Map(listSupportedBackends().map(({ name, bundled }) => [name, bundled]));
-  return DEVICES.filter((device) => backends.has(device)).map((device) => ({ device, bundled: backends.get(device) ?? false }));
+  return DEVICES.filter((device) => backends.has(device)).map((device) => ({
+    device,
+    bundled: backends.get(device) ?? false,
+  }));
 }
 
 /**
@@ -29,7 +32,8 @@ export function resolveDevice(wanted: Device | 'auto'): Device {
   if (wanted === 'auto') return known.some(({ device, bundled }) => device === 'cuda' && bundled) ? 'cuda' : 'cpu';
   if (!known.some(({ device }) => device === wanted)) {
     throw new UnavailableError(
-      `The device ${wanted} is not in onnxruntime-node on ${process.platform}-${process.arch}; it has ${known.map((d) => d.device).join(', ')}.`,
+      `The device ${wanted} is not in onnxruntime-node on ${process.platform}-${process.arch}.`,
+      `It has ${known.map((d) => d.device).join(', ')}.`,
     );
   }
   return wanted;

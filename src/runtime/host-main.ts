@@ -10,12 +10,17 @@ const LOG_SEVERITY_ERROR = 3;
 
 const answers = {
   async load({ model, device }: Extract<HostRequest, { op: 'load' }>) {
-    const session = await InferenceSession.create(model, {
+    const options = {
       executionProviders: [device],
       graphOptimizationLevel: 'all',
       logSeverityLevel: LOG_SEVERITY_ERROR,
-    }).catch((error: unknown) => {
-      throw new Error(`${model} does not load on ${device}: ${message(error)}`);
+    } as const;
+    const loading =
+      typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options);
+    const session = await loading.catch((error: unknown) => {
+      throw new Error(
+        `${typeof model === 'string' ? model : 'The graph'} does not load on ${device}: ${message(error)}`,
+      );
     });
     sessions.set(nextSession, session);
     nextSession += 1;
@@ -26,14 +31,19 @@ const answers = {
     const tensors = Object.fromEntries(
       Object.entries(feeds).map(([name, { type, data, dims }]) => [
         name,
-        type === 'int64' ? new Tensor('int64', data as BigInt64Array, dims) : new Tensor('float32', data as Float32Array, dims),
+        type === 'int64'
+          ? new Tensor('int64', data as BigInt64Array, dims)
+          : new Tensor('float32', data as Float32Array, dims),
       ]),
     );
     const started = performance.now();
     const results = await session.run(tensors);
     const milliseconds = performance.now() - started;
     const outputs = Object.fromEntries(
-      Object.entries(results).map(([name, tensor]) => [name, { type: tensor.type, dims: tensor.dims, data: tensor.data } as HostTensor]),
+      Object.entries(results).map(([name, tensor]) => [
+        name,
+        { type: tensor.type, dims: tensor.dims, data: tensor.data } as HostTensor,
+      ]),
     );
     return { outputs, milliseconds };
   },

@@ -15,7 +15,7 @@ export interface HostTensor {
 }
 
 export type HostRequest =
-  | { readonly op: 'load'; readonly model: string; readonly device: Device }
+  | { readonly op: 'load'; readonly model: string | Uint8Array; readonly device: Device }
   | { readonly op: 'run'; readonly session: number; readonly feeds: Readonly<Record<string, HostTensor>> }
   | { readonly op: 'release'; readonly session: number }
   | { readonly op: 'memory' };
@@ -31,8 +31,8 @@ export interface HostedSession extends AsyncDisposable {
 }
 
 export interface InferenceHost extends AsyncDisposable {
-  /** Loads a model.onnx and its data. @throws RuntimeFailure naming model and device. */
-  load(model: string, device: Device): Promise<HostedSession>;
+  /** Loads a model.onnx and its data, or a model without data from its bytes. @throws RuntimeFailure naming model and device. */
+  load(model: string | Uint8Array, device: Device): Promise<HostedSession>;
   /** The most memory the process has had resident, in bytes. */
   peakBytes(): Promise<number>;
 }
@@ -68,9 +68,13 @@ export function startHost(signal?: AbortSignal): InferenceHost {
     for (const { reject } of pending.values()) reject(ended);
     pending.clear();
   };
-  child.on('error', (error) => end(new RuntimeFailure(`The inference process could not be started: ${error.message}.`)));
+  child.on('error', (error) =>
+    end(new RuntimeFailure(`The inference process could not be started: ${error.message}.`)),
+  );
   child.on('exit', (code, killed) => {
-    const how = killed ? `was ended by ${killed}${killed === 'SIGKILL' ? ', most likely for want of memory' : ''}` : `exited with code ${code}`;
+    const how = killed
+      ? `was ended by ${killed}${killed === 'SIGKILL' ? ', most likely for want of memory' : ''}`
+      : `exited with code ${code}`;
     end(new RuntimeFailure(`The inference process ${how}.${complaint ? ` It said: ${complaint.trim()}` : ''}`));
   });
   const abort = () => {
@@ -86,7 +90,8 @@ export function startHost(signal?: AbortSignal): InferenceHost {
     return new Promise<Value>((resolve, reject) => {
       pending.set(id, { resolve: resolve as (value: unknown) => void, reject });
       child.send({ id, request }, (error) => {
-        if (error && pending.delete(id)) reject(ended ?? new RuntimeFailure(`The inference process does not listen: ${error.message}.`));
+        if (error && pending.delete(id))
+          reject(ended ?? new RuntimeFailure(`The inference process does not listen: ${error.message}.`));
       });
     });
   };

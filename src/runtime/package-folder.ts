@@ -2,15 +2,15 @@
  * A package as the runtime sees it: any folder of the layout, also one that this tool did not bake. What the graph fixes is
  * read off the graph; scheduler, tokenizer and VAE scale come from the configs beside it.
  */
-import { access, readFile, stat } from 'node:fs/promises';
+import { access, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
 import { type LcmConfig, readSchedulerConfig } from '../architecture/lcm-config.ts';
 import { readVaeConfig } from '../architecture/vae-config.ts';
 import { FormatError, InputMissingError } from '../errors.ts';
 import { LOCK_FILE, type Lock } from '../export/lock.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
-import { z } from 'zod';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 
 /** A length that the graph fixes, or undefined where it leaves it open. */
@@ -34,7 +34,12 @@ const unetSchema = z.looseObject({ motion_max_seq_length: z.number().int().posit
 
 /** @throws InputMissingError when a part is not there, FormatError when it is not what the layout says. */
 export async function openPackage(folder: string): Promise<VideoPackage> {
-  if (!(await stat(folder).then((s) => s.isDirectory(), () => false))) {
+  if (
+    !(await stat(folder).then(
+      (s) => s.isDirectory(),
+      () => false,
+    ))
+  ) {
     throw new InputMissingError(`The package ${folder} is not there, or is no folder.`, { file: folder });
   }
   const models = {
@@ -43,7 +48,8 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
     vae_decoder: join(folder, 'vae_decoder', 'model.onnx'),
   };
   for (const path of Object.values(models)) {
-    if (!(await exists(path))) throw new InputMissingError(`${path} is missing: ${folder} is not a whole package.`, { file: path });
+    if (!(await exists(path)))
+      throw new InputMissingError(`${path} is missing: ${folder} is not a whole package.`, { file: path });
   }
   const info = await readModelInfo(models.unet);
   const sample = info.inputs.find((input) => input.name === 'sample');
@@ -69,17 +75,48 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
   };
 }
 
+/** The parts of a lock that are relied upon; it is our own file, but anybody may have edited it. */
+const lockSchema = z.looseObject({
+  lock_version: z.literal(1),
+  name: z.string(),
+  recipe: z.looseObject({
+    personalized: z.array(z.looseObject({})),
+    sampler: z.looseObject({ steps: z.number().int().positive(), guidance: z.number() }),
+    output: z.looseObject({ frames: z.number(), width: z.number(), height: z.number() }),
+    verify: z.looseObject({
+      prompt: z.string(),
+      negative: z.string(),
+      seed: z.number(),
+      device: z.string(),
+      budgets: z.looseObject({}),
+    }),
+  }),
+  inputs: z.array(
+    z.looseObject({
+      role: z.string(),
+      file: z.string(),
+      sha256: z.string(),
+      accounting: z.looseObject({
+        tensors: z.number(),
+        applied: z.number(),
+        ignored: z.record(z.string(), z.number()),
+        allowed_unmatched: z.array(z.string()),
+      }),
+    }),
+  ),
+  outputs: z.record(z.string(), z.looseObject({ sha256: z.string(), bytes: z.number() })),
+});
+
 /** The package's lock, or undefined when it has none. @throws FormatError when it cannot be read. */
 export async function readLock(folder: string): Promise<Lock | undefined> {
   const path = join(folder, LOCK_FILE);
   if (!(await exists(path))) return undefined;
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as Lock;
-  } catch (error) {
-    throw new FormatError(`${path} is not valid JSON: ${error instanceof Error ? error.message : error}.`, { file: path });
-  }
+  return readConfig(path, lockSchema, (raw) => raw as unknown as Lock);
 }
 
 async function exists(path: string): Promise<boolean> {
-  return access(path).then(() => true, () => false);
+  return access(path).then(
+    () => true,
+    () => false,
+  );
 }

@@ -10,6 +10,7 @@ import { type Frames, framesFromDecoder } from './frames.ts';
 import { type HostedSession, type HostTensor, startHost } from './host.ts';
 import { createGenerator } from './noise.ts';
 import type { VideoPackage } from './package-folder.ts';
+import { probeDevice } from './probe.ts';
 import { createLcmScheduler } from './schedulers/lcm.ts';
 
 export interface SampleOptions {
@@ -59,7 +60,8 @@ const DEFAULTS = { steps: 4, frames: 16, side: 512 };
 
 /**
  * Samples one clip.
- * @throws UsageError when the graph cannot do what is asked, RuntimeFailure when the device cannot.
+ * @throws UsageError when the graph cannot do what is asked, UnavailableError when the device does not work, RuntimeFailure
+ * when it fails on the way.
  */
 export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<Video> {
   const started = performance.now();
@@ -72,7 +74,11 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
 
   await using host = startHost(options.signal);
-  const [textEncoder, unet] = [await host.load(pkg.models.text_encoder, device), await host.load(pkg.models.unet, device)];
+  const textEncoder = await host.load(pkg.models.text_encoder, device).catch(async (error: unknown) => {
+    await probeDevice(device, options.signal); // is it the graph, or the device?
+    throw error;
+  });
+  const unet = await host.load(pkg.models.unet, device);
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
   let load_ms = performance.now() - started;
@@ -104,7 +110,12 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const milliseconds = performance.now() - started;
   const [, , frameCount, h, w] = shape;
   const frames = framesFromDecoder(decoded, [frameCount, 3, h * VAE_SCALE, w * VAE_SCALE]);
-  yield { type: 'stage-finished', stage: 'run', milliseconds, summary: `${frameCount} frames in ${Math.round(denoise_ms)} ms on ${device}` };
+  yield {
+    type: 'stage-finished',
+    stage: 'run',
+    milliseconds,
+    summary: `${frameCount} frames in ${Math.round(denoise_ms)} ms on ${device}`,
+  };
   return {
     latents,
     shape,
@@ -120,8 +131,15 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
 function latentShape(pkg: VideoPackage, options: SampleOptions): readonly [1, 4, number, number, number] {
   const { graph, lock, folder, max_frames } = pkg;
   const output = lock?.recipe.output;
-  const choose = (what: string, fixed: number | undefined, asked: number | undefined, fallback: number, unit: number) => {
-    if (asked !== undefined && asked % unit !== 0) throw new UsageError(`The ${what} ${asked} is no multiple of ${unit}.`);
+  const choose = (
+    what: string,
+    fixed: number | undefined,
+    asked: number | undefined,
+    fallback: number,
+    unit: number,
+  ) => {
+    if (asked !== undefined && asked % unit !== 0)
+      throw new UsageError(`The ${what} ${asked} is no multiple of ${unit}.`);
     if (fixed !== undefined && asked !== undefined && asked !== fixed * unit) {
       throw new UsageError(
         `${folder} is made for a ${what} of ${fixed * unit}; ${asked} was asked for. Bake with output.shapes: dynamic to choose at run time.`,
@@ -131,7 +149,9 @@ function latentShape(pkg: VideoPackage, options: SampleOptions): readonly [1, 4,
   };
   const frames = choose('frame count', graph.frames, options.frames, output?.frames ?? DEFAULTS.frames, 1);
   if (max_frames !== undefined && frames > max_frames) {
-    throw new UsageError(`${frames} frames were asked for; the motion module of ${folder} has positional encodings for ${max_frames}.`);
+    throw new UsageError(
+      `${frames} frames were asked for; the motion module of ${folder} has positional encodings for ${max_frames}.`,
+    );
   }
   return [
     1,
@@ -147,7 +167,14 @@ async function encodePrompts(pkg: VideoPackage, session: HostedSession, prompts:
   const { tokenizer } = pkg;
   const rows = prompts.map((prompt) => ({ input_ids: tokenizer.encodePadded(prompt) }));
   const { outputs } = await runRows(session, pkg.graph.batch, rows, (batch) => ({
-    input_ids: { type: 'int64', dims: [batch.length, tokenizer.maxLength], data: joined(BigInt64Array, batch.map((row) => row.input_ids)) },
+    input_ids: {
+      type: 'int64',
+      dims: [batch.length, tokenizer.maxLength],
+      data: joined(
+        BigInt64Array,
+        batch.map((row) => row.input_ids),
+      ),
+    },
   }));
   return outputs('last_hidden_state');
 }
@@ -167,12 +194,22 @@ interface Denoising {
 /** The noise prediction under each of the text states. */
 async function predictNoise(pkg: VideoPackage, unet: HostedSession, { latents, shape, timestep, states }: Denoising) {
   const answer = await runRows(unet, pkg.graph.batch, states, (batch) => ({
-    sample: { type: 'float32', dims: [batch.length, ...shape.slice(1)], data: joined(Float32Array, batch.map(() => latents)) },
+    sample: {
+      type: 'float32',
+      dims: [batch.length, ...shape.slice(1)],
+      data: joined(
+        Float32Array,
+        batch.map(() => latents),
+      ),
+    },
     timestep: { type: 'int64', dims: [], data: BigInt64Array.of(BigInt(timestep)) },
     encoder_hidden_states: {
       type: 'float32',
       dims: [batch.length, ...(batch[0] as Tensor).dims],
-      data: joined(Float32Array, batch.map((state) => state.data)),
+      data: joined(
+        Float32Array,
+        batch.map((state) => state.data),
+      ),
     },
   }));
   return { noise: answer.outputs('out_sample').map((tensor) => tensor.data), milliseconds: answer.milliseconds };
@@ -198,7 +235,10 @@ async function runRows<Row>(
     milliseconds += reply.milliseconds;
     for (const [name, { dims, data }] of Object.entries(reply.outputs)) {
       const length = data.length / step;
-      const parts = wanted.map((_, i) => ({ dims: dims.slice(1), data: (data as Float32Array).slice(i * length, (i + 1) * length) }));
+      const parts = wanted.map((_, i) => ({
+        dims: dims.slice(1),
+        data: (data as Float32Array).slice(i * length, (i + 1) * length),
+      }));
       results[name] = [...(results[name] ?? []), ...parts];
     }
   }
@@ -214,7 +254,12 @@ function guide([first, conditional]: readonly Float32Array[], guidance: number):
 }
 
 /** Latents `[1, 4, F, h, w]` → pixels `[F, 3, 8h, 8w]`, a few frames at a time. */
-async function decode(pkg: VideoPackage, decoder: HostedSession, latents: Float32Array, shape: readonly number[]): Promise<Float32Array> {
+async function decode(
+  pkg: VideoPackage,
+  decoder: HostedSession,
+  latents: Float32Array,
+  shape: readonly number[],
+): Promise<Float32Array> {
   const [, channels, frames, h, w] = shape as [number, number, number, number, number];
   const area = h * w;
   const pixels = area * VAE_SCALE * VAE_SCALE;
@@ -243,7 +288,10 @@ function rangeOf(values: Float32Array): Video['decoded'] {
   return { min, max, finite };
 }
 
-function joined<Data extends Float32Array | BigInt64Array>(type: new (length: number) => Data, parts: readonly Data[]): Data {
+function joined<Data extends Float32Array | BigInt64Array>(
+  type: new (length: number) => Data,
+  parts: readonly Data[],
+): Data {
   if (parts.length === 1) return parts[0] as Data;
   const all = new type(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;

@@ -81,7 +81,9 @@ function Tabs({ state, narrow }: { readonly state: State; readonly narrow: boole
         const words = [`${here ? '▸' : ' '}${i + 1}`, narrow && !here ? '' : TITLES[pane], badgeOf(pane, state)];
         return (
           <Box key={pane} flexShrink={0}>
-            <Words style={here ? ['bold', 'inverse'] : undefined}>{`${words.filter((word) => word !== '').join(' ')} `}</Words>
+            <Words
+              style={here ? ['bold', 'inverse'] : undefined}
+            >{`${words.filter((word) => word !== '').join(' ')} `}</Words>
           </Box>
         );
       })}

@@ -89,7 +89,12 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     package: Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256])),
   };
   await writeReport(folder, report, made);
-  yield { type: 'stage-finished', stage: 'verify', milliseconds: performance.now() - started, summary: SUMMARY[report.verdict] };
+  yield {
+    type: 'stage-finished',
+    stage: 'verify',
+    milliseconds: performance.now() - started,
+    summary: SUMMARY[report.verdict],
+  };
   return report;
 }
 
@@ -123,7 +128,11 @@ async function judge(check: Check, context: CheckContext): Promise<CheckResult> 
     return await check.run(context);
   } catch (error) {
     context.signal?.throwIfAborted();
-    return { verdict: 'unknown', reason: `The check could not be carried out: ${error instanceof Error ? error.message : error}`, figures: {} };
+    return {
+      verdict: 'unknown',
+      reason: `The check could not be carried out: ${error instanceof Error ? error.message : error}`,
+      figures: {},
+    };
   }
 }
 
@@ -133,7 +142,9 @@ export async function digestPackage(folder: string, signal?: AbortSignal): Promi
   const names = entries
     .filter((entry) => !entry.isDirectory())
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
-    .filter((name) => !name.startsWith(`${VERIFICATION_FOLDER}/`) && !name.startsWith(`${VERIFICATION_FOLDER}.partial/`))
+    .filter(
+      (name) => !name.startsWith(`${VERIFICATION_FOLDER}/`) && !name.startsWith(`${VERIFICATION_FOLDER}.partial/`),
+    )
     .sort();
   const digests: Record<string, FileDigest> = {};
   for (const name of names) digests[name] = await digestFile(join(folder, name), signal);

@@ -9,26 +9,28 @@ const WORD: Record<CheckVerdict, string> = { passed: 'passed', failed: 'failed',
 export function reportHtml(report: Report, webp: Uint8Array | undefined): string {
   const { run, timing } = report;
   const preview = webp
-    ? `<img alt="${escape(run.prompt)}" width="${previewWidth(run)}" src="data:image/webp;base64,${Buffer.from(webp).toString('base64')}">`
+    ? `<img alt="${escapeHtml(run.prompt)}" width="${previewWidth(run)}" src="data:image/webp;base64,${Buffer.from(webp).toString('base64')}">`
     : '<p class="none">No frames: the run did not end.</p>';
   return `<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escape(report.name)}: ${WORD[report.verdict]}</title>
+<title>${escapeHtml(report.name)}: ${WORD[report.verdict]}</title>
 <style>${STYLE}</style>
 </head>
 <body>
 <header class="${report.verdict}">
-<h1><span class="glyph">${GLYPH[report.verdict]}</span> ${escape(report.name)}</h1>
-<p>Verification: <strong>${WORD[report.verdict]}</strong> · ${report.checks.length} checks · device ${escape(report.device)} · lcm-merge ${escape(report.tool.version)}</p>
+<h1><span class="glyph">${GLYPH[report.verdict]}</span> ${escapeHtml(report.name)}</h1>
+<p>Verification: <strong>${WORD[report.verdict]}</strong> · ${report.checks.length} checks · device ${escapeHtml(report.device)} · lcm-merge ${escapeHtml(report.tool.version)}</p>
 </header>
 <main>
 <section class="run">
-<figure>${preview}<figcaption>“${escape(run.prompt)}”${run.negative ? `, not “${escape(run.negative)}”` : ''}</figcaption></figure>
+<figure>${preview}<figcaption>“${escapeHtml(run.prompt)}”${run.negative ? `, not “${escapeHtml(run.negative)}”` : ''}</figcaption></figure>
 <dl>
-${facts(report).map(([term, value]) => `<dt>${term}</dt><dd>${escape(value)}</dd>`).join('\n')}
+${facts(report)
+  .map(([term, value]) => `<dt>${term}</dt><dd>${escapeHtml(value)}</dd>`)
+  .join('\n')}
 </dl>
 </section>
 <h2>Checks</h2>
@@ -37,8 +39,10 @@ ${facts(report).map(([term, value]) => `<dt>${term}</dt><dd>${escape(value)}</dd
 <tbody>
 ${report.checks
   .map(
-    (check) => `<tr class="${check.verdict}"><th scope="row">${escape(check.id)}</th><td class="verdict"><span class="glyph">${GLYPH[check.verdict]}</span> ${WORD[check.verdict]}</td>
-<td>${escape(check.reason)}<p class="proves">A pass shows: ${escape(check.proves)}.</p></td><td class="n">${check.seconds.toFixed(2)}</td></tr>`,
+    (
+      check,
+    ) => `<tr class="${check.verdict}"><th scope="row">${escapeHtml(check.id)}</th><td class="verdict"><span class="glyph">${GLYPH[check.verdict]}</span> ${WORD[check.verdict]}</td>
+<td>${escapeHtml(check.reason)}<p class="proves">A pass shows: ${escapeHtml(check.proves)}.</p></td><td class="n">${check.seconds.toFixed(2)}</td></tr>`,
   )
   .join('\n')}
 </tbody>
@@ -49,7 +53,7 @@ ${timing ? steps(timing.step_ms) : ''}
 <thead><tr><th scope="col">File</th><th scope="col">SHA-256</th></tr></thead>
 <tbody>
 ${Object.entries(report.package)
-  .map(([file, sha256]) => `<tr><td>${escape(file)}</td><td><code>${escape(sha256)}</code></td></tr>`)
+  .map(([file, sha256]) => `<tr><td>${escapeHtml(file)}</td><td><code>${escapeHtml(sha256)}</code></td></tr>`)
   .join('\n')}
 </tbody>
 </table>
@@ -79,7 +83,10 @@ function facts({ run, timing }: Report): [string, string][] {
 function steps(step_ms: readonly number[]): string {
   const longest = Math.max(...step_ms);
   const bars = step_ms
-    .map((ms, i) => `<li><span>step ${i + 1}</span><i style="width:${((ms / longest) * 60).toFixed(1)}%"></i><span>${milliseconds(ms)}</span></li>`)
+    .map(
+      (ms, i) =>
+        `<li><span>step ${i + 1}</span><i style="width:${((ms / longest) * 60).toFixed(1)}%"></i><span>${milliseconds(ms)}</span></li>`,
+    )
     .join('\n');
   return `<h2>UNet evaluations</h2>\n<ol class="steps">\n${bars}\n</ol>`;
 }
@@ -93,7 +100,7 @@ function previewWidth({ width }: Report['run']): number {
   return width * Math.max(1, Math.floor(320 / Math.max(1, width)));
 }
 
-function escape(text: string): string {
+function escapeHtml(text: string): string {
   return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 

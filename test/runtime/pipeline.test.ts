@@ -259,7 +259,7 @@ describe('sample', () => {
   });
 
   it('takes from the lock what is not said, and lengths of its own where the graph leaves them open', async () => {
-    const pkg = packages['fp16 dynamic'];
+    const pkg = packages['fp32 dynamic'];
     const events: Event[] = [];
     const whole = await run(pkg, { steps: 1 }, (event) => events.push(event));
     expect(whole.shape).toEqual([1, 4, 16, 8, 8]);

@@ -1,29 +1,14 @@
 /** `doctor`: what this machine has, and whether each device really computes: a small graph is run on every one, in a child process. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, freemem, tmpdir, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { env } from 'onnxruntime-node';
-import { addInput, addOutput, createGraph, floatConstant, rootScope } from '../../onnx/graph.ts';
-import { Add } from '../../onnx/ops.ts';
-import { serializeModel } from '../../onnx/proto.ts';
+import { UnavailableError } from '../../errors.ts';
 import { type Device, type DeviceInfo, listDevices } from '../../runtime/device.ts';
-import { startHost } from '../../runtime/host.ts';
+import { probeDevice } from '../../runtime/probe.ts';
 import { VERSION } from '../../version.ts';
 import type { Command } from '../context.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { formatBytes, formatDuration, table } from '../format.ts';
 import { type Paint, sanitise } from '../terminal.ts';
-
-/** A driver that takes longer for one addition hangs. */
-const PATIENCE = 30_000;
-
-/** How to get a device that does not work. */
-const REMEDIES: Readonly<Record<Device, string>> = {
-  cpu: 'Its library comes with onnxruntime-node: install again with `npm ci`.',
-  webgpu:
-    'It needs a graphics driver: Vulkan on Linux (libvulkan1 and the driver of the card), Metal or Direct3D 12 elsewhere.',
-  cuda: 'Its libraries are not in the npm package: on Linux x64 run `node node_modules/onnxruntime-node/script/install.js --onnxruntime-node-install=cuda12`, and install CUDA 12 and cuDNN 9.',
-};
 
 type Trial = { readonly device: Device; readonly bundled: boolean } & (
   | { readonly works: true; readonly milliseconds: number }
@@ -31,11 +16,8 @@ type Trial = { readonly device: Device; readonly bundled: boolean } & (
 );
 
 export const doctor: Command<'doctor'> = async (_, { signal, paint }) => {
-  await using folder = await temporaryFolder();
-  const model = join(folder.path, 'addition.onnx');
-  await writeFile(model, additionModel());
   const devices: Trial[] = [];
-  for (const info of listDevices()) devices.push(await tryDevice(info, model, signal));
+  for (const info of listDevices()) devices.push(await tryDevice(info, signal));
   const value = {
     tool: VERSION,
     node: process.versions.node,
@@ -50,46 +32,13 @@ export const doctor: Command<'doctor'> = async (_, { signal, paint }) => {
   return { value, text: render(value, paint), exitCode: usable ? EXIT_CODES.done : EXIT_CODES.unavailable };
 };
 
-async function tryDevice({ device, bundled }: DeviceInfo, model: string, signal: AbortSignal): Promise<Trial> {
-  const started = performance.now();
+async function tryDevice({ device, bundled }: DeviceInfo, signal: AbortSignal): Promise<Trial> {
   try {
-    await using host = startHost(AbortSignal.any([signal, AbortSignal.timeout(PATIENCE)]));
-    const session = await host.load(model, device);
-    const {
-      outputs: { y },
-    } = await session.run({ x: { type: 'float32', dims: [2], data: Float32Array.of(1, 2) } });
-    const sum = y?.data.join();
-    if (sum !== '2,3') throw new Error(`1 + 1 and 2 + 1 gave ${sum} instead of 2,3`);
-    return { device, bundled, works: true, milliseconds: performance.now() - started };
+    return { device, bundled, works: true, milliseconds: await probeDevice(device, signal) };
   } catch (error) {
-    signal.throwIfAborted();
-    const timedOut = error instanceof DOMException && error.name === 'TimeoutError';
-    const reason = timedOut
-      ? `no answer within ${formatDuration(PATIENCE)}`
-      : error instanceof Error
-        ? error.message
-        : String(error);
-    return {
-      device,
-      bundled,
-      works: false,
-      reason: reason.replaceAll(model, 'the graph').trim(),
-      remedy: REMEDIES[device],
-    };
+    if (!(error instanceof UnavailableError)) throw error;
+    return { device, bundled, works: false, reason: error.reason, remedy: error.remedy };
   }
-}
-
-/** y = x + 1 on `[2]`. */
-function additionModel(): Uint8Array {
-  const graph = createGraph('addition');
-  const scope = rootScope(graph, 'float32');
-  addOutput(scope, Add(scope, addInput(graph, 'x', 'float32', [2]), floatConstant(graph, 'float32', [1])), 'y');
-  return serializeModel(graph, { producerVersion: VERSION });
-}
-
-async function temporaryFolder(): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await mkdtemp(join(tmpdir(), 'lcm-merge-doctor-'));
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
 /** Null where its binary for this platform is not installed. */

@@ -2,9 +2,10 @@
 
 import { resolve } from 'node:path';
 import { bake } from '../../export/package.ts';
-import { openStaging } from '../../export/staging.ts';
+import { assertReplaceable, openStaging } from '../../export/staging.ts';
 import { publish } from '../../publish/folder.ts';
 import { resolveDevice } from '../../runtime/device.ts';
+import { probeDevice } from '../../runtime/probe.ts';
 import { verify } from '../../verify/gate.ts';
 import type { Command } from '../context.ts';
 import { defaultOut } from './bake.ts';
@@ -17,13 +18,16 @@ export const make: Command<'make'> = async (args, { signal, follow, paint }) => 
   const { recipe } = plan;
   const device = resolveDevice(args.device ?? recipe.verify.device); // a device that is not there is found before baking
   if (args['dry-run']) return describePlan(plan, paint);
+  if (device !== 'cpu') await probeDevice(device, signal);
 
   const out = resolve(args.out ?? defaultOut(recipe));
+  const failed = `${out}.failed`;
+  await assertReplaceable(failed); // where the package goes if it does not pass
   await using staging = await openStaging(out);
   await follow(bake(plan, { into: staging.path, signal }));
   const report = await follow(verify(staging.path, { plan, device, signal }));
   signal.throwIfAborted();
-  if (report.verdict !== 'passed') return verdictOutcome(report, await staging.commit(`${out}.failed`));
+  if (report.verdict !== 'passed') return verdictOutcome(report, await staging.commit(failed));
   const folder = await staging.commit();
   const { text, value } = verdictOutcome(report, folder);
   if (!recipe.publish) return { text, value };

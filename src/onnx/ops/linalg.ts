@@ -14,7 +14,12 @@ export function MatMul(s: Scope, a: Value, b: Value): Value {
 export function Gemm(s: Scope, a: Value, b: Value, c: Value): Value {
   const [m, k] = a.shape as [Dim, Dim];
   const [inner, n] = b.shape as [Dim, Dim];
-  if (a.shape.length !== 2 || b.shape.length !== 2 || k !== inner || broadcast('Gemm', c.shape, [m, n]).join() !== `${m},${n}`) {
+  if (
+    a.shape.length !== 2 ||
+    b.shape.length !== 2 ||
+    k !== inner ||
+    broadcast('Gemm', c.shape, [m, n]).join() !== `${m},${n}`
+  ) {
     throw new RangeError(`Gemm in ${s.path}: [${a.shape}] × [${b.shape}] + [${c.shape}] do not fit.`);
   }
   return emit(s, 'Gemm', [a, b, c], {}, a.type, [m, n]);

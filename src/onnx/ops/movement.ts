@@ -30,7 +30,14 @@ export function Reshape(s: Scope, x: Value, to: readonly Dim[]): Value {
 }
 
 export function Transpose(s: Scope, x: Value, perm: readonly number[]): Value {
-  return emit(s, 'Transpose', [x], { perm }, x.type, perm.map((axis) => x.shape[axis] as Dim));
+  return emit(
+    s,
+    'Transpose',
+    [x],
+    { perm },
+    x.type,
+    perm.map((axis) => x.shape[axis] as Dim),
+  );
 }
 
 export function Concat(s: Scope, inputs: readonly Value[], { axis }: { axis: number }): Value {

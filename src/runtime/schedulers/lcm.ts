@@ -15,8 +15,7 @@ const f32 = Math.fround;
 const PREDICTIONS: Record<PredictionType, (x: number, m: number, rootAlpha: number, rootBeta: number) => number> = {
   epsilon: (x, m, rootAlpha, rootBeta) => f32(f32(x - f32(rootBeta * m)) / rootAlpha),
   sample: (_x, m) => m,
-  v_prediction: (x, m, rootAlpha, rootBeta) =>
-    f32(f32(rootAlpha * x) - f32(rootBeta * m)),
+  v_prediction: (x, m, rootAlpha, rootBeta) => f32(f32(rootAlpha * x) - f32(rootBeta * m)),
 };
 
 /**

@@ -3,7 +3,8 @@ import { type Check, failed, passed, unknown } from '../check.ts';
 
 export const accounting: Check = {
   id: 'accounting',
-  proves: 'every tensor of every source file was applied, ignored by a named rule, or allowed to stay over; every expected count is met',
+  proves:
+    'every tensor of every source file was applied, ignored by a named rule, or allowed to stay over; every expected count is met',
   run({ lock }) {
     if (!lock) return unknown('Without a lock there is no account of the sources.');
     const faults: string[] = [];
@@ -15,16 +16,22 @@ export const accounting: Check = {
       if (account.applied === 0) faults.push(`nothing of ${file} was applied`);
       const expected = expectation(lock.recipe, role);
       const found = Object.values(modules ?? {}).reduce((total, n) => total + n, 0);
-      if (modules && expected !== undefined && expected !== found) faults.push(`${file} changed ${found} modules, ${expected} were expected`);
+      if (modules && expected !== undefined && expected !== found)
+        faults.push(`${file} changed ${found} modules, ${expected} were expected`);
       tensors += account.tensors;
       allowed += account.allowed_unmatched.length;
     }
     const figures = { tensors, allowed_unmatched: allowed, files: lock.inputs.length };
-    return faults.length > 0 ? failed(`${faults.join('; ')}.`, figures) : passed(`${tensors} tensors of ${lock.inputs.length} files are accounted for.`, figures);
+    return faults.length > 0
+      ? failed(`${faults.join('; ')}.`, figures)
+      : passed(`${tensors} tensors of ${lock.inputs.length} files are accounted for.`, figures);
   },
 };
 
-function expectation(recipe: { personalized: readonly { expect?: { modules: number } }[]; lcm?: { expect?: { modules: number } } }, role: string) {
+function expectation(
+  recipe: { personalized: readonly { expect?: { modules: number } }[]; lcm?: { expect?: { modules: number } } },
+  role: string,
+) {
   if (role === 'lcm') return recipe.lcm?.expect?.modules;
   const index = /^personalized\[(\d+)\]$/.exec(role)?.[1];
   return index === undefined ? undefined : recipe.personalized[Number(index)]?.expect?.modules;

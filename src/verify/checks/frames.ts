@@ -26,9 +26,13 @@ export const frames: Check = {
     const black = stills.findIndex((s) => s.mean < BLACK_BELOW);
     if (black >= 0) return failed(`Frame ${black} is black (mean level ${stills[black]?.mean.toFixed(2)}).`, figures);
     const flat = stills.findIndex((s) => s.deviation < FLAT_BELOW);
-    if (flat >= 0) return failed(`Frame ${flat} is one flat colour (deviation ${stills[flat]?.deviation.toFixed(2)}).`, figures);
+    if (flat >= 0)
+      return failed(`Frame ${flat} is one flat colour (deviation ${stills[flat]?.deviation.toFixed(2)}).`, figures);
     if (changes.length > 0 && figures.change_max < STATIC_BELOW) {
-      return failed(`All ${stills.length} frames are the same: the largest change from one to the next is ${figures.change_max.toFixed(4)} levels.`, figures);
+      return failed(
+        `All ${stills.length} frames are the same: the largest change from one to the next is ${figures.change_max.toFixed(4)} levels.`,
+        figures,
+      );
     }
     return passed(
       `${stills.length} frames, contrast at least ${figures.contrast_min.toFixed(1)}, mean change from frame to frame ${figures.change_mean.toFixed(2)} levels.`,
@@ -52,6 +56,7 @@ function frameStatistics({ data, width, height }: Frames, index: number): { mean
 function meanDifference({ data, width, height }: Frames, index: number): number {
   const size = width * height * 3;
   let sum = 0;
-  for (let i = index * size; i < (index + 1) * size; i += 1) sum += Math.abs((data[i + size] as number) - (data[i] as number));
+  for (let i = index * size; i < (index + 1) * size; i += 1)
+    sum += Math.abs((data[i + size] as number) - (data[i] as number));
   return sum / size;
 }

@@ -18,6 +18,8 @@ export const integrity: Check = {
       ...changed.map((file) => `${file} has other bytes than were baked`),
     ];
     const figures = { files: present.length, bytes: Object.values(files).reduce((sum, file) => sum + file.bytes, 0) };
-    return faults.length > 0 ? failed(`${faults.join('; ')}.`, figures) : passed(`${present.length} files match the lock.`, figures);
+    return faults.length > 0
+      ? failed(`${faults.join('; ')}.`, figures)
+      : passed(`${present.length} files match the lock.`, figures);
   },
 };

@@ -30,7 +30,9 @@ export const recompute: Check = {
     let [tensors, elements, worst] = [0, 0, 0];
     for (const component of ['unet', 'text_encoder', 'vae_decoder'] as const) {
       const path = pkg.models[component];
-      const places = new Map((await readModelInfo(path)).initializers.map((initializer) => [initializer.name, initializer]));
+      const places = new Map(
+        (await readModelInfo(path)).initializers.map((initializer) => [initializer.name, initializer]),
+      );
       for (const tensor of sampleOfEveryRule(plan, plan.tensors[component])) {
         signal?.throwIfAborted();
         const place = places.get(tensor.name);
@@ -47,7 +49,11 @@ export const recompute: Check = {
         elements += ELEMENTS_PER_TENSOR;
       }
     }
-    return passed(`${elements} elements of ${tensors} tensors agree with float64 within ${worst} ulp.`, { tensors, elements, ulps: worst });
+    return passed(`${elements} elements of ${tensors} tensors agree with float64 within ${worst} ulp.`, {
+      tensors,
+      elements,
+      ulps: worst,
+    });
   },
 };
 
@@ -56,7 +62,14 @@ function sampleOfEveryRule(plan: Plan, tensors: readonly PlannedTensor[]): Plann
   const rules = Map.groupBy(
     tensors.filter((tensor) => tensor.source !== null),
     ({ source, terms, kind, gain, shape }) =>
-      [plan.files[source?.file ?? -1]?.role, kind, shape.length, shape[2] ?? 0, gain, ...terms.map((term) => `${term.kind}${term.file}`)].join(),
+      [
+        plan.files[source?.file ?? -1]?.role,
+        kind,
+        shape.length,
+        shape[2] ?? 0,
+        gain,
+        ...terms.map((term) => `${term.kind}${term.file}`),
+      ].join(),
   );
   return [...rules.values()].flatMap((group) => {
     const step = Math.max(1, Math.floor(group.length / TENSORS_PER_RULE));
@@ -64,7 +77,13 @@ function sampleOfEveryRule(plan: Plan, tensors: readonly PlannedTensor[]): Plann
   });
 }
 
-async function worstDistance(path: string, place: InitializerInfo, plan: Plan, files: readonly TensorFile[], tensor: PlannedTensor) {
+async function worstDistance(
+  path: string,
+  place: InitializerInfo,
+  plan: Plan,
+  files: readonly TensorFile[],
+  tensor: PlannedTensor,
+) {
   const read = async (file: number, name: string) => {
     const entry = files[file]?.tensors.get(name);
     if (!entry) throw new RangeError(`${name} is not in ${plan.files[file]?.path}.`);
@@ -92,12 +111,16 @@ async function worstDistance(path: string, place: InitializerInfo, plan: Plan, f
     let size = Math.abs(expected);
     for (const { rank, scale, up, down } of terms) {
       let product = 0;
-      for (let r = 0; r < rank; r += 1) product += (up[row * rank + r] as number) * (down[r * columns + column] as number);
+      for (let r = 0; r < rank; r += 1)
+        product += (up[row * rank + r] as number) * (down[r * columns + column] as number);
       expected += scale * product;
       size += Math.abs(scale * product);
     }
     const found = baked(tensor.kind === 'linear' ? column * rows + row : element);
-    const ulps = place.type === 'FLOAT16' ? ulpDistance(found, expected) : Math.abs(found - expected) / (size * FP32_TOLERANCE + 1e-30);
+    const ulps =
+      place.type === 'FLOAT16'
+        ? ulpDistance(found, expected)
+        : Math.abs(found - expected) / (size * FP32_TOLERANCE + 1e-30);
     if (!(ulps <= worst.ulps)) worst = { ulps, element, found, expected };
   }
   return worst;
@@ -120,7 +143,8 @@ async function expectedScale(
   const index = Number(/\d+/.exec(role)?.[0]);
   const source = role === 'lcm' ? recipe.lcm : recipe.personalized[index];
   if (!source) throw new RangeError(`The recipe has no source ${role}.`);
-  const whole = 'beta' in source ? source.beta : tensor.component === 'text_encoder' ? source.text_encoder : source.alpha;
+  const whole =
+    'beta' in source ? source.beta : tensor.component === 'text_encoder' ? source.text_encoder : source.alpha;
   const strength = whole * blockWeight(source.blocks, blockOf(tensor.component, tensor.name));
   if (source.scale === 'raw') return strength;
   const alphaName = term.up.replace('lora_up.weight', 'alpha');
@@ -130,7 +154,10 @@ async function expectedScale(
 }
 
 /** Reads the initializer and gives access to its elements as they lie in the file. */
-async function readBaked(path: string, { external, type, name }: InitializerInfo): Promise<(element: number) => number> {
+async function readBaked(
+  path: string,
+  { external, type, name }: InitializerInfo,
+): Promise<(element: number) => number> {
   if (!external) throw new RangeError(`${name} is not external data.`);
   await using file = await open(join(dirname(path), external.location));
   const data = new Uint8Array(external.length);
@@ -145,5 +172,7 @@ export function ulpDistance(found: number, exact: number): number {
     const bits = new Uint16Array(Float16Array.of(value).buffer)[0] as number;
     return bits & 0x8000 ? -(bits & 0x7fff) : bits;
   };
-  return Number.isFinite(found) && Number.isFinite(exact) ? Math.abs(ordered(found) - ordered(exact)) : Number.POSITIVE_INFINITY;
+  return Number.isFinite(found) && Number.isFinite(exact)
+    ? Math.abs(ordered(found) - ordered(exact))
+    : Number.POSITIVE_INFINITY;
 }
