@@ -4,6 +4,7 @@
  */
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import type { Component } from '../architecture/names.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Stage } from '../events.ts';
 import { openBake, type TensorRequest } from '../merge/bake.ts';
@@ -61,7 +62,7 @@ export async function* bake(
       serializeModel(graph, {
         location: WEIGHTS_NAME,
         external,
-        metadata: graphMetadata(plan),
+        metadata: graphMetadata(plan, component),
         producerVersion: VERSION,
       }),
     );
@@ -105,8 +106,11 @@ export async function* bake(
   return { folder: into, lock, bytes };
 }
 
-function graphMetadata(plan: Plan): Record<string, string> {
-  return { 'lcm-merge.name': plan.recipe.name, 'lcm-merge.motion_norm': plan.recipe.motion.norm };
+function graphMetadata({ recipe }: Plan, component: Component): Record<string, string> {
+  return {
+    'lcm-merge.name': recipe.name,
+    ...(component === 'unet' && { 'lcm-merge.motion_norm': recipe.motion.norm }),
+  };
 }
 
 async function writeSynced(path: string, data: Uint8Array): Promise<void> {

@@ -25,13 +25,13 @@ describe('failureOf', () => {
     [new FormatError('x'), 65],
     [new MergeError('x'), 65],
     [new InputMissingError('x'), 66],
-    [new UnavailableError('x'), 69],
+    [new UnavailableError('x', 'y'), 69],
     [new RuntimeFailure('x'), 70],
     [new IoError('x'), 74],
     [new VerificationError('x'), 1],
     [new PublishError('x'), 1],
   ])('gives %s the code %i', (error: LcmMergeError, exitCode) => {
-    expect(failureOf(error)).toEqual({ exitCode, kind: error.kind, message: 'x', place: {} });
+    expect(failureOf(error)).toEqual({ exitCode, kind: error.kind, message: error.message, place: {} });
   });
 
   it.each(['ENOSPC', 'EACCES', 'EPERM', 'EROFS', 'EDQUOT', 'EIO', 'EMFILE', 'EBUSY'])(

@@ -15,6 +15,7 @@ import {
 import { readUNetConfig } from '../../src/architecture/unet-config.ts';
 import { unetStructure } from '../../src/architecture/unet-structure.ts';
 import { readVaeConfig } from '../../src/architecture/vae-config.ts';
+import { fromFloat32 } from '../../src/formats/dtype.ts';
 import { writeSafetensors } from '../../src/formats/safetensors.ts';
 import { positionalEncoding } from '../../src/merge/motion.ts';
 import type { Recipe } from '../../src/recipe/schema.ts';
@@ -26,6 +27,8 @@ export interface StoredTensor {
   /** float32 */
   readonly data: Float32Array;
 }
+
+export type FloatDType = 'F16' | 'BF16' | 'F32' | 'F64';
 
 /** The tensors of one file, by name. */
 export type Tensors = Map<string, StoredTensor>;
@@ -58,6 +61,8 @@ export interface FamilyOptions {
   readonly mid?: boolean;
   /** Rows of the positional encodings in the motion file; left out, it has none. */
   readonly positions?: number;
+  /** Of all files; float32 when left out. */
+  readonly dtype?: FloatDType;
   /** Changes to the tensors of a file before it is written. */
   readonly alter?: Readonly<Partial<Record<'unet' | 'text_encoder' | 'vae' | 'motion', (tensors: Tensors) => void>>>;
 }
@@ -79,7 +84,7 @@ export async function writeFamily(options: FamilyOptions = {}): Promise<Family> 
   const unet = unetParameters(structure, options.positions ?? 64);
   const write = (part: 'unet' | 'text_encoder' | 'vae' | 'motion', file: string, tensors: Tensors) => {
     options.alter?.[part]?.(tensors);
-    return writeTensors(join(folder, file), tensors);
+    return writeTensors(join(folder, file), tensors, options.dtype);
   };
   const plain = (parameters: readonly ModelParameter[]): Tensors =>
     new Map(
@@ -130,14 +135,13 @@ export function filled(shape: readonly number[]): StoredTensor {
   return { shape, data: Float32Array.from({ length }, (_, i) => (((i * 7) % 17) - 8) / 64) };
 }
 
-export async function writeTensors(path: string, tensors: Tensors): Promise<void> {
-  const list = [...tensors].map(([name, { shape, data }]) => ({
-    name,
-    dtype: 'F32' as const,
-    shape,
-    data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-  }));
+export async function writeTensors(path: string, tensors: Tensors, dtype: FloatDType = 'F32'): Promise<void> {
+  const list = [...tensors].map(([name, { shape, data }]) => ({ name, dtype, shape, data: bytesOf(data, dtype) }));
   await writeSafetensors(path, list);
+}
+
+function bytesOf(data: Float32Array, dtype: FloatDType): Uint8Array {
+  return dtype === 'F64' ? new Uint8Array(new Float64Array(data).buffer) : fromFloat32(data, dtype);
 }
 
 /** One module of a kohya LoRA for a weight of `shape`; without `alpha` the file has none. */

@@ -5,7 +5,15 @@ import { MergeError } from '../../src/errors.ts';
 import { toFloat64 } from '../../src/formats/dtype.ts';
 import { openBake } from '../../src/merge/bake.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
-import { type FamilyOptions, filled, loraModule, type Tensors, writeFamily, writeTensors } from '../helpers/family.ts';
+import {
+  type FamilyOptions,
+  type FloatDType,
+  filled,
+  loraModule,
+  type Tensors,
+  writeFamily,
+  writeTensors,
+} from '../helpers/family.ts';
 import { openGolden } from '../helpers/golden.ts';
 import { float16Steps } from '../helpers/numbers.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -134,6 +142,20 @@ describe('a bake', () => {
     );
   });
 
+  it.each(['F16', 'BF16', 'F32', 'F64'] as const)('takes files in %s for what they say', async (dtype) => {
+    const merge = async (stored: FloatDType) => {
+      const family = await writeFamily({ dtype: stored });
+      await writeTensors(join(family.folder, 'one.safetensors'), loraModule(KEY, [8, 8], { alpha: 1 }), stored);
+      const planned = await plan(
+        family.recipe({ personalized: [{ lora: 'one.safetensors', alpha: 0.5 }], motion: { gamma: 0.5 } }),
+      );
+      const names = [TO_Q, 'conv_in.weight', 'mid_block.motion_modules.0.proj_out.weight'];
+      return Promise.all(names.map(async (name) => [...(await merged(planned, name, { transposed: name === TO_Q }))]));
+    };
+    // every number of these files is exact in every type
+    expect(await merge(dtype)).toEqual(await merge('F32'));
+  });
+
   it('rounds once, to nearest even', async () => {
     // 1 + 2⁻¹¹ lies halfway between two float16 numbers, 1 + 3·2⁻¹¹ as well: ties go to the even one
     const values = [
@@ -176,7 +198,9 @@ describe('a bake', () => {
     await writeTensors(join(family.folder, 'one.safetensors'), lora);
     const baking = merged(await plan(family.recipe({ personalized: [{ lora: 'one.safetensors', alpha: 1 }] })), TO_Q);
     await expect(baking).rejects.toThrow(MergeError);
-    await expect(baking).rejects.toThrow(/leaves the range of fp32/);
+    await expect(baking).rejects.toThrow(
+      /leaves the range of float32 \(±3\.4e38\) at its element 0\. Lower the strengths\.$/,
+    );
   });
 
   it.each([

@@ -1,0 +1,258 @@
+import { rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { FormatError, InputMissingError, MergeError } from '../../src/errors.ts';
+import { plan } from '../../src/merge/plan.ts';
+import { type FamilyOptions, filled, loraModule, type Tensors, writeFamily, writeTensors } from '../helpers/family.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+import type { Section } from '../helpers/tiny.ts';
+
+describe('what does not fit', async () => {
+  const sound = await writeFamily();
+  const TO_Q = 'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q';
+  const refusal = async (changes: Readonly<Record<string, Section>>, options?: FamilyOptions): Promise<MergeError> => {
+    const family = options ? await writeFamily(options) : sound;
+    const error = await plan(family.recipe(changes)).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(MergeError);
+    return error as MergeError;
+  };
+  /** What planning a LoRA with these tensors fails with. */
+  const loraRefusal = async (tensors: Tensors, source: object = {}): Promise<MergeError> => {
+    const path = join(await temporaryFolder(), 'style.safetensors');
+    await writeTensors(path, tensors);
+    const error = await refusal({ personalized: [{ lora: path, alpha: 1, ...source }] });
+    expect(error.place.file).toBe(path);
+    return error;
+  };
+
+  it('accepts the family that all of these are changes to', async () => {
+    const family = await writeFamily({ positions: 24, mid: false });
+    const path = join(family.folder, 'style.safetensors');
+    await writeTensors(
+      path,
+      new Map([...loraModule(TO_Q, [8, 8], { alpha: 1 }), ...loraModule('lora_unet_conv_in', [8, 4, 3, 3])]),
+    );
+    const { files, motion } = await plan(
+      family.recipe({
+        personalized: [{ lora: path, alpha: 1, expect: { modules: 2 } }],
+        motion: { expect: { modules: 6 } },
+      }),
+    );
+    expect(motion).toMatchObject({ mid: false, positions: 24 });
+    expect(files.find(({ role }) => role === 'personalized[0]')).toMatchObject({ alphas: [null, 1], ranks: [2] });
+  });
+
+  it('names a LoRA made for another width, with the shapes', async () => {
+    const error = await loraRefusal(loraModule(TO_Q, [320, 320]));
+    expect(error.message).toMatch(
+      /does not fit down_blocks\.0\S+to_q\.weight: up \[320,2\] × down \[2,320\] cannot make \[8,8\]/,
+    );
+    expect(error.place.tensor).toBe(`${TO_Q}.lora_down.weight`);
+  });
+
+  it('names a LoRA whose halves have different ranks', async () => {
+    const tensors = loraModule(TO_Q, [8, 8]);
+    tensors.set(`${TO_Q}.lora_up.weight`, filled([8, 4]));
+    expect((await loraRefusal(tensors)).message).toMatch(/up \[8,4\] × down \[2,8\] cannot make \[8,8\]/);
+  });
+
+  it('names an incomplete module', async () => {
+    const tensors = loraModule(TO_Q, [8, 8], { alpha: 1 });
+    tensors.delete(`${TO_Q}.lora_up.weight`);
+    const { message } = await loraRefusal(tensors);
+    expect(message).toContain(`2 of 2 tensors fit nothing`);
+    expect(message).toContain(
+      `${TO_Q}.lora_down.weight (its module is incomplete: lora_down and lora_up belong together)`,
+    );
+  });
+
+  it.each([
+    ['dora_scale', 'DoRA'],
+    ['lora_mid.weight', 'LoCon with a Tucker core'],
+    ['hada_w1_a', 'LoHa'],
+    ['lokr_w1', 'LoKr'],
+    ['oft_blocks', 'OFT'],
+    ['on_input', 'IA3'],
+    ['a1.weight', 'GLoRA'],
+    ['diff', 'full difference'],
+    ['w_norm', 'norm difference'],
+  ])('refuses %s by name: %s', async (suffix, kind) => {
+    const tensors = loraModule(TO_Q, [8, 8]).set(`${TO_Q}.${suffix}`, filled([8, 1]));
+    const { message } = await loraRefusal(tensors);
+    expect(message).toContain(`${TO_Q}.${suffix} (${kind}, which this version does not merge)`);
+  });
+
+  it.each([
+    [
+      'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight',
+      /PEFT LoRA, which this version does not merge/,
+    ],
+    [
+      'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora.down.weight',
+      /diffusers LoRA, which this version does not merge/,
+    ],
+    ['bundle_emb.style.string_to_param.*', /an embedded textual inversion/],
+    [
+      'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_p.alpha',
+      /did you mean lora_unet_down_blocks_0\S+to_[kqv]\.alpha\?/,
+    ],
+  ])('explains %s', async (name, reason) => {
+    expect((await loraRefusal(new Map([...loraModule(TO_Q, [8, 8]), [name, filled([1])]]))).message).toMatch(reason);
+  });
+
+  it('lets unmatched tensors pass that the recipe names, and no others', async () => {
+    const family = await writeFamily();
+    const path = join(family.folder, 'style.safetensors');
+    await writeTensors(path, new Map([...loraModule(TO_Q, [8, 8]), ['extra.one', filled([1])]]));
+    const { files } = await plan(
+      family.recipe({ personalized: [{ lora: path, alpha: 1, allow_unmatched: ['extra.*'] }] }),
+    );
+    expect(files.find(({ role }) => role === 'personalized[0]')?.accounting).toEqual({
+      tensors: 3,
+      applied: 2,
+      ignored: {},
+      allowed_unmatched: ['extra.one'],
+    });
+    await expect(
+      plan(family.recipe({ personalized: [{ lora: path, alpha: 1, allow_unmatched: ['extra.t*'] }] })),
+    ).rejects.toThrow(/1 of 3 tensors/);
+  });
+
+  it('refuses a LoRA of which nothing is left', async () => {
+    const error = await loraRefusal(new Map([['extra.one', filled([1])]]), { allow_unmatched: ['*'] });
+    expect(error.message).toMatch(/changes nothing: none of its 1 tensors belongs to a LoRA module/);
+  });
+
+  it('refuses another number of modules than expected', async () => {
+    expect((await loraRefusal(loraModule(TO_Q, [8, 8]), { expect: { modules: 2 } })).message).toMatch(
+      /the recipe expects 2 modules, 1 were matched/,
+    );
+  });
+
+  it('refuses an alpha that is no finite number', async () => {
+    expect((await loraRefusal(loraModule(TO_Q, [8, 8], { alpha: Number.NaN }))).message).toMatch(
+      /alpha should be one finite number; it is \[\] with the value NaN/,
+    );
+    const two = loraModule(TO_Q, [8, 8]).set(`${TO_Q}.alpha`, filled([2]));
+    expect((await loraRefusal(two)).message).toMatch(/alpha should be one finite number; it is \[2\]/);
+  });
+
+  it('refuses a module that a file holds twice, under two names', async () => {
+    const shape = [8, 8];
+    const [one, two] = ['lora_te_text_model', 'lora_te1_text_model'].map((prefix) =>
+      loraModule(`${prefix}_encoder_layers_0_self_attn_q_proj`, shape),
+    );
+    expect((await loraRefusal(new Map([...(one as Tensors), ...(two as Tensors)]))).message).toMatch(
+      /lora_te1_text_model_encoder_layers_0_self_attn_q_proj/,
+    );
+  });
+
+  it('names what a base lacks, has too much of, or has in another shape', async () => {
+    const lacking = await refusal(
+      {},
+      { alter: { unet: (tensors) => tensors.delete('mid_block.resnets.1.conv2.bias') } },
+    );
+    expect(lacking.message).toMatch(
+      /diffusion_pytorch_model\.safetensors lacks mid_block\.resnets\.1\.conv2\.bias \[16\], which config\.json/,
+    );
+    expect(lacking.place).toMatchObject({ tensor: 'mid_block.resnets.1.conv2.bias' });
+    const extra = await refusal(
+      {},
+      { alter: { unet: (tensors) => tensors.set('time_embedding.cond_proj.weight', filled([8, 4])) } },
+    );
+    expect(extra.message).toMatch(/1 of \d+ tensors fit nothing in this model:\n {2}time_embedding\.cond_proj\.weight/);
+    const shape = await refusal(
+      {},
+      { alter: { unet: (tensors) => tensors.set('conv_in.weight', filled([8, 9, 3, 3])) } },
+    );
+    expect(shape.message).toMatch(
+      /conv_in\.weight has the shape \[8,9,3,3\]; config\.json beside it calls for \[8,4,3,3\]/,
+    );
+    const text = await refusal({}, { text_encoder: { hidden_size: 16 } });
+    expect(text.message).toMatch(/The text encoder is 16 wide, but the UNet's cross_attention_dim is 8/);
+  });
+
+  it('takes a 1×1 convolution and a Linear for the same matrix, in either direction', async () => {
+    const reshape = (shape: readonly number[]) => (tensors: Tensors) =>
+      void tensors.set('mid_block.attentions.0.proj_in.weight', filled(shape));
+    await expect(plan((await writeFamily({ alter: { unet: reshape([16, 16]) } })).recipe())).resolves.toBeDefined();
+    const linear = { use_linear_projection: true };
+    await expect(
+      plan((await writeFamily({ unet: linear, alter: { unet: reshape([16, 16, 1, 1]) } })).recipe()),
+    ).resolves.toBeDefined();
+    expect((await refusal({}, { alter: { unet: reshape([16, 16, 3, 3]) } })).message).toMatch(
+      /\[16,16,3,3\]; config\.json beside it calls for \[16,16,1,1\]/,
+    );
+  });
+
+  it('names what a motion module lacks, has too much of, or has in another shape', async () => {
+    const name = 'mid_block.motion_modules.0.temporal_transformer.proj_out.bias';
+    expect((await refusal({}, { alter: { motion: (tensors) => tensors.delete(name) } })).message).toContain(
+      `motion.safetensors lacks ${name} [16]`,
+    );
+    const extra = await refusal({}, { alter: { motion: (tensors) => tensors.set(`${name}_extra`, filled([1])) } });
+    expect(extra.message).toContain(`${name}_extra (did you mean ${name}?)`);
+    const shape = await refusal({}, { alter: { motion: (tensors) => tensors.set(name, filled([320])) } });
+    expect(shape.message).toMatch(
+      /proj_out\.bias has the shape \[320\], the base's UNet calls for \[16\].*another width/,
+    );
+    expect((await refusal({ motion: { module: 'base/unet/diffusion_pytorch_model.safetensors' } })).message).toMatch(
+      /holds no motion modules/,
+    );
+    expect((await refusal({ motion: { expect: { modules: 20 } } })).message).toMatch(
+      /the recipe expects 20 modules, 7 were matched/,
+    );
+  });
+
+  it('refuses more frames than there are positions', async () => {
+    const output = (frames: number) => ({ output: { frames } });
+    expect((await refusal(output(25), { positions: 24 })).message).toMatch(
+      /output\.frames is 25, but \S+motion\.safetensors has positional encodings for 24 frames/,
+    );
+    await expect(plan((await writeFamily({ positions: 24 })).recipe(output(24)))).resolves.toBeDefined();
+    expect((await refusal(output(65))).message).toMatch(/for 64 frames/);
+  });
+
+  it('refuses a base that is one file, and one without weights, tokenizer or config', async () => {
+    expect((await refusal({ base: 'motion.safetensors' })).message).toMatch(
+      /is a single file\. This version reads diffusers folders/,
+    );
+    for (const missing of ['unet/diffusion_pytorch_model.safetensors', 'vae/config.json', 'tokenizer/merges.txt']) {
+      const family = await writeFamily();
+      await rm(join(family.folder, 'base', missing));
+      const error = await plan(family.recipe()).catch((thrown: unknown) => thrown);
+      expect(error, missing).toBeInstanceOf(InputMissingError);
+      expect((error as Error).message).toContain(join(family.folder, 'base', missing.split('/')[0] as string));
+    }
+  });
+
+  it('finds weights under any of their names, and the recipe’s own VAE and text encoder', async () => {
+    const family = await writeFamily();
+    const unet = join(family.folder, 'base', 'unet');
+    await rename(
+      join(unet, 'diffusion_pytorch_model.safetensors'),
+      join(unet, 'diffusion_pytorch_model.fp16.safetensors'),
+    );
+    await rename(
+      join(family.folder, 'base/vae/diffusion_pytorch_model.safetensors'),
+      join(family.folder, 'vae.safetensors'),
+    );
+    const { files } = await plan(family.recipe({ base: { model: 'base', vae: 'vae.safetensors' } }));
+    expect(files.slice(0, 3).map(({ path }) => path)).toEqual([
+      join(unet, 'diffusion_pytorch_model.fp16.safetensors'),
+      join(family.folder, 'base/text_encoder/model.safetensors'),
+      join(family.folder, 'vae.safetensors'),
+    ]);
+  });
+
+  it('says what a file is that is no weight file', async () => {
+    const family = await writeFamily();
+    await writeFile(
+      join(family.folder, 'style.safetensors'),
+      'version https://git-lfs.github.com/spec/v1\noid sha256:00\n',
+    );
+    const planning = plan(family.recipe({ personalized: [{ lora: 'style.safetensors', alpha: 1 }] }));
+    await expect(planning).rejects.toThrow(FormatError);
+    await expect(planning).rejects.toThrow(/style\.safetensors.*Git LFS pointer/);
+  });
+});
