@@ -31,17 +31,25 @@ const FIXED: Readonly<Record<string, readonly unknown[]>> = {
   act_fn: ['silu', 'swish'],
   downsample_padding: [1],
   mid_block_scale_factor: [1],
-  dual_cross_attention: [false],
-  only_cross_attention: [false],
+  dual_cross_attention: [false, null],
+  only_cross_attention: [false, null],
+  mid_block_only_cross_attention: [false, null],
+  cross_attention_norm: [null],
+  attention_type: ['default'],
   class_embed_type: [null],
   addition_embed_type: [null],
   time_embedding_type: ['positional'],
+  time_embedding_dim: [null],
+  time_embedding_act_fn: [null],
+  timestep_post_act: [null],
   resnet_time_scale_shift: ['default'],
+  resnet_skip_time_act: [false, null],
+  resnet_out_scale_factor: [1],
   encoder_hid_dim_type: [null],
   time_cond_proj_dim: [null],
   conv_in_kernel: [3],
   conv_out_kernel: [3],
-  center_input_sample: [false],
+  center_input_sample: [false, null],
   mid_block_type: ['UNetMidBlock2DCrossAttn'],
   transformer_layers_per_block: [1],
   num_class_embeds: [null],
@@ -66,8 +74,14 @@ const schema = z.looseObject({
   sample_size: positive.nullish(),
 });
 
-const DOWN_TYPES: Readonly<Record<string, boolean>> = { CrossAttnDownBlock2D: true, DownBlock2D: false };
-const UP_TYPES: Readonly<Record<string, boolean>> = { CrossAttnUpBlock2D: true, UpBlock2D: false };
+const DOWN_TYPES = new Map([
+  ['CrossAttnDownBlock2D', true],
+  ['DownBlock2D', false],
+]);
+const UP_TYPES = new Map([
+  ['CrossAttnUpBlock2D', true],
+  ['UpBlock2D', false],
+]);
 
 /**
  * Reads `unet/config.json`.
@@ -78,16 +92,15 @@ export async function readUNetConfig(file: string): Promise<UNetConfig> {
     for (const [field, allowed] of Object.entries(FIXED)) {
       const value = raw[field];
       if (value === undefined || allowed.some((a) => a === value)) continue;
-      if (value === null && !allowed.includes(null)) continue;
       refuse(
         `${field} is ${JSON.stringify(value)}; SD1.5's structure has ${allowed.map((a) => JSON.stringify(a)).join(' or ')}`,
       );
     }
     const widths = raw.block_out_channels;
     const cross = raw.down_block_types.map(
-      (type) => DOWN_TYPES[type] ?? refuse(`down block type ${type} is not supported`),
+      (type) => DOWN_TYPES.get(type) ?? refuse(`down block type ${type} is not supported`),
     );
-    const up = raw.up_block_types.map((type) => UP_TYPES[type] ?? refuse(`up block type ${type} is not supported`));
+    const up = raw.up_block_types.map((type) => UP_TYPES.get(type) ?? refuse(`up block type ${type} is not supported`));
     if (cross.length !== widths.length || up.length !== widths.length) {
       refuse(
         `block_out_channels has ${widths.length} entries, down_block_types ${cross.length}, up_block_types ${up.length}`,

@@ -36,6 +36,9 @@ export async function readVaeConfig(file: string): Promise<VaeConfig> {
     if (raw.latent_channels !== 4 || raw.out_channels !== 3) {
       refuse(`latent_channels ${raw.latent_channels} and out_channels ${raw.out_channels} should be 4 and 3`);
     }
+    const blocks = raw.block_out_channels.length;
+    if (blocks !== 4)
+      refuse(`block_out_channels has ${blocks} entries; SD1.5's VAE has 4, which makes 8 pixels of a latent`);
     const strange = raw.up_block_types?.find((type) => type !== 'UpDecoderBlock2D');
     if (strange) refuse(`up block type ${strange} is not supported`);
     for (const width of raw.block_out_channels) {

@@ -5,9 +5,10 @@
 import { resolve } from 'node:path';
 import type { Stage } from '../events.ts';
 import { bake } from '../export/package.ts';
-import { openStaging } from '../export/staging.ts';
+import { assertReplaceable, openStaging } from '../export/staging.ts';
 import type { Plan } from '../merge/plan.ts';
 import { type Device, resolveDevice } from '../runtime/device.ts';
+import { probeDevice } from '../runtime/probe.ts';
 import { verify } from '../verify/gate.ts';
 import type { Report } from '../verify/report.ts';
 import { publish } from './folder.ts';
@@ -29,19 +30,22 @@ export interface MadePackage {
 }
 
 /**
- * Makes the package that `plan` describes. An abort or an error leaves nothing behind.
- * @throws UnavailableError, before anything is written, when the device is not there; UsageError when something that is no
- * package stands at `out`; what bake, verify and publish throw.
+ * Makes the package that `plan` describes. An abort or an error leaves nothing behind; one while publishing leaves the package.
+ * @throws UnavailableError, before anything is written, when the device is not there or does not work; UsageError when something
+ * that is no package stands at `out`; what bake, verify and publish throw.
  */
 export async function* makePackage(plan: Plan, { out, device, signal }: MakeOptions): Stage<MadePackage> {
   const { recipe } = plan;
   const runsOn = resolveDevice(device ?? recipe.verify.device);
+  if (runsOn !== 'cpu') await probeDevice(runsOn, signal); // a device that does not work is found before baking
   const target = resolve(out);
+  const failed = `${target}.failed`;
+  await assertReplaceable(failed); // where the package goes if it does not pass
   await using staging = await openStaging(target);
   yield* bake(plan, { into: staging.path, signal });
   const report = yield* verify(staging.path, { plan, device: runsOn, signal });
   signal?.throwIfAborted();
-  if (report.verdict !== 'passed') return { folder: await staging.commit(`${target}.failed`), report };
+  if (report.verdict !== 'passed') return { folder: await staging.commit(failed), report };
   const folder = await staging.commit();
   if (!recipe.publish) return { folder, report };
   const { to } = yield* publish(folder, { to: recipe.publish.to, signal });

@@ -38,7 +38,15 @@ export async function openTui({
       <ThemeContext value={themeOf(stdout)}>
         <App store={store} />
       </ThemeContext>,
-      { stdin, stdout, interactive: true, alternateScreen: true, incrementalRendering: true, exitOnCtrlC: false, patchConsole: stdout === process.stdout },
+      {
+        stdin,
+        stdout,
+        interactive: true,
+        alternateScreen: true,
+        incrementalRendering: true,
+        exitOnCtrlC: false,
+        patchConsole: stdout === process.stdout,
+      },
     );
     const code = await waitUntilExit();
     signal?.throwIfAborted();

@@ -74,6 +74,15 @@ describe('unet/config.json', () => {
       /transformer_layers_per_block is \[1,2,10,10\]/,
       { transformer_layers_per_block: 1 },
     ],
+    [{ mid_block_type: null }, /mid_block_type is null/, {}],
+    [{ time_embedding_dim: 64 }, /time_embedding_dim is 64/, { time_embedding_dim: null }],
+    [{ timestep_post_act: 'silu' }, /timestep_post_act/, { timestep_post_act: null }],
+    [{ resnet_skip_time_act: true }, /resnet_skip_time_act is true/, { resnet_skip_time_act: false }],
+    [{ resnet_out_scale_factor: 2 }, /resnet_out_scale_factor is 2/, { resnet_out_scale_factor: 1 }],
+    [{ attention_type: 'gated' }, /attention_type is "gated"/, { attention_type: 'default' }],
+    [{ cross_attention_norm: 'layer_norm' }, /cross_attention_norm/, { cross_attention_norm: null }],
+    [{ mid_block_only_cross_attention: true }, /mid_block_only_cross/, { mid_block_only_cross_attention: null }],
+    [{ down_block_types: Array(4).fill('constructor') }, /down block type constructor is not supported/, {}],
     [
       { mid_block_type: 'UNetMidBlock2D' },
       /mid_block_type is "UNetMidBlock2D"/,
@@ -132,6 +141,7 @@ describe('vae/config.json', () => {
       /width 60 is not a multiple of norm_num_groups 8/,
       { block_out_channels: [16, 32, 48, 56] },
     ],
+    [{ block_out_channels: [16, 32, 64] }, /block_out_channels has 3 entries; SD1\.5's VAE has 4/, {}],
     [{ scaling_factor: 0 }, /scaling_factor/, { scaling_factor: 1 }],
   ];
 

@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, afterEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { RuntimeFailure } from '../../src/errors.ts';
 import {
   addInput,
@@ -130,6 +130,7 @@ describe('startHost', () => {
     });
     await expect(running).rejects.toThrow('enough');
     expect(performance.now() - (await aborted)).toBeLessThan(1000);
+    await vi.waitFor(() => expect(children()).toEqual([]), { timeout: 5000 }); // not only when the host is closed
     await expect(session.run({ x: matrix })).rejects.toThrow('enough');
     await session[Symbol.asyncDispose]();
   });

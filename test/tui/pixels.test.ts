@@ -1,7 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { halfBlocks, type Picture, shrink, sizeIn } from '../../src/tui/pixels.ts';
 
-const picture = (width: number, height: number, ...pixels: readonly (readonly [number, number, number])[]): Picture => ({
+const picture = (
+  width: number,
+  height: number,
+  ...pixels: readonly (readonly [number, number, number])[]
+): Picture => ({
   width,
   height,
   data: Uint8Array.from(pixels.flat()),
@@ -71,7 +75,9 @@ describe('halfBlocks', () => {
     [[9, 8, 7], 232],
     [[250, 250, 250], 231],
   ] as const)('with 256 colours %j is %i', (rgb, index) => {
-    expect(halfBlocks(picture(1, 2, rgb, rgb), 8)).toBe(`\u001b[38;5;${index}m\u001b[48;5;${index}m▀\u001b[39m\u001b[49m`);
+    expect(halfBlocks(picture(1, 2, rgb, rgb), 8)).toBe(
+      `\u001b[38;5;${index}m\u001b[48;5;${index}m▀\u001b[39m\u001b[49m`,
+    );
   });
   it.each([1, 4])('with a depth of %i has no colour at all', (depth) => {
     expect(halfBlocks(picture(4, 2, WHITE, BLACK, WHITE, BLACK, BLACK, WHITE, WHITE, BLACK), depth)).toBe('▀▄█ ');

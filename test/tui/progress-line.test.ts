@@ -22,10 +22,14 @@ describe('progressLine', () => {
   });
   it('promises nothing before it knows, and nothing at the end', () => {
     expect(progressLine(baking({ at: 1400 }), 1400, 36)).toBe('███░░░░░░░░░   25%  10.0 MB of 40.0 MB');
-    expect(progressLine(baking({ done: 40_000_000 }), 3000, 36)).toBe('████████████  100%  40.0 MB of 40.0 MB  20.0 MB/s');
+    expect(progressLine(baking({ done: 40_000_000 }), 3000, 36)).toBe(
+      '████████████  100%  40.0 MB of 40.0 MB  20.0 MB/s',
+    );
   });
   it('counts steps as steps, without a rate', () => {
-    expect(progressLine(baking({ done: 3, total: 4, unit: 'steps', at: 4000 }), 4000, 12)).toBe('███░   75%  3 of 4 steps  1.00 s left');
+    expect(progressLine(baking({ done: 3, total: 4, unit: 'steps', at: 4000 }), 4000, 12)).toBe(
+      '███░   75%  3 of 4 steps  1.00 s left',
+    );
   });
   it('stands at nothing of nothing', () => {
     expect(progressLine(baking({ done: 0, total: 0, unit: 'checks' }), 3000, 12)).toBe('░░░░    0%  0 of 0 checks');

@@ -3,7 +3,11 @@ import type { CheckVerdict, Event } from '../../src/events.ts';
 import type { MadePackage } from '../../src/publish/make-package.ts';
 import type { Frames } from '../../src/runtime/frames.ts';
 
-export function madePackage(folder: string, checks: Readonly<Record<string, CheckVerdict>>, verdict: CheckVerdict): MadePackage {
+export function madePackage(
+  folder: string,
+  checks: Readonly<Record<string, CheckVerdict>>,
+  verdict: CheckVerdict,
+): MadePackage {
   return {
     folder,
     report: {
@@ -12,7 +16,14 @@ export function madePackage(folder: string, checks: Readonly<Record<string, Chec
       tool: { name: 'lcm-merge', version: '0.0.0' },
       device: 'cpu',
       run: { prompt: 'a red circle', negative: '', seed: 0, steps: 4, guidance: 1, frames: 2, width: 4, height: 4 },
-      checks: Object.entries(checks).map(([id, found]) => ({ id, proves: '', verdict: found, reason: `${id} is ${found}.`, figures: {}, seconds: 0.25 })),
+      checks: Object.entries(checks).map(([id, found]) => ({
+        id,
+        proves: '',
+        verdict: found,
+        reason: `${id} is ${found}.`,
+        figures: {},
+        seconds: 0.25,
+      })),
       timing: null,
       package: {},
     },
@@ -20,7 +31,14 @@ export function madePackage(folder: string, checks: Readonly<Record<string, Chec
 }
 
 export function checkEvents(checks: Readonly<Record<string, CheckVerdict>>): Event[] {
-  return Object.entries(checks).map(([id, verdict]) => ({ type: 'check', stage: 'verify', id, verdict, reason: `${id} is ${verdict}.`, seconds: 0.25 }));
+  return Object.entries(checks).map(([id, verdict]) => ({
+    type: 'check',
+    stage: 'verify',
+    id,
+    verdict,
+    reason: `${id} is ${verdict}.`,
+    seconds: 0.25,
+  }));
 }
 
 /** Two frames of 4×4 pixels: all red, all blue. */

@@ -1,8 +1,11 @@
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { RecipeError } from '../../src/errors.ts';
-import type { MadePackage } from '../../src/publish/make-package.ts';
+import type { Plan } from '../../src/merge/plan.ts';
+import { type MadePackage, makePackage } from '../../src/publish/make-package.ts';
 import { helpSections } from '../../src/tui/keys.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
 import { checkEvents, madePackage, RED_THEN_BLUE } from './reports.ts';
 import { type ControlledStage, controlStage, deviceLost, KEYS, openScreen, type Screen } from './screen.ts';
 
@@ -28,7 +31,8 @@ async function startTiny(screen: Screen): Promise<void> {
   await screen.shows('✓ plan', 'tiny: 6 files');
 }
 
-const baking = (done: number) => ({ type: 'progress', stage: 'bake', done, total: 40e6, unit: 'bytes', detail: 'conv_in.weight' }) as const;
+const baking = (done: number) =>
+  ({ type: 'progress', stage: 'bake', done, total: 40e6, unit: 'bytes', detail: 'conv_in.weight' }) as const;
 
 describe('the terminal UI', () => {
   it('leads from a recipe over its plan and its job to the moving result', async () => {
@@ -36,7 +40,14 @@ describe('the terminal UI', () => {
     await screen.shows('▸ recipes/animatelcm.yaml', 'Enter plan', 'q quit');
     expect(screen.terminal.buffer.active.type).toBe('alternate');
     screen.press(KEYS.down, KEYS.enter);
-    await screen.shows('0.8·τ(ink.safetensors) + 1·τ(lcm.safetensors)', 'α 0.8', 'β 1', 'γ 1', '110 of 188', '→ out/tiny');
+    await screen.shows(
+      '0.8·τ(ink.safetensors) + 1·τ(lcm.safetensors)',
+      'α 0.8',
+      'β 1',
+      'γ 1',
+      '110 of 188',
+      '→ out/tiny',
+    );
 
     screen.press(KEYS.enter);
     await screen.shows('… Working · recipes/tiny.yaml');
@@ -65,7 +76,7 @@ describe('the terminal UI', () => {
     await vi.waitFor(
       () => {
         seen.add(colourOfTheFirstPixel(screen));
-        expect([...seen].toSorted()).toEqual([0x0000ff, 0xff0000]);
+        expect(seen).toEqual(new Set([0xff0000, 0x0000ff]));
       },
       { timeout: 5000, interval: 10 },
     );
@@ -85,8 +96,8 @@ describe('the terminal UI', () => {
     const screen = openScreen({
       services: {
         ...services,
-        // biome-ignore lint/correctness/useYield: a stage that fails before it can say anything
         async *plan() {
+          yield { type: 'stage-started', stage: 'plan', subject: 'a.yaml' };
           throw new RecipeError(problems);
         },
       },
@@ -124,7 +135,7 @@ describe('the terminal UI', () => {
     const screen = openScreen({ services: { ...services, readClip } });
     await startTiny(screen);
     job.finish(madePackage('/out/tiny.failed', { run: 'failed' }, 'failed'));
-    await screen.shows('✗ run');
+    await screen.shows('5 Gate ✗');
     screen.press('4');
     await screen.shows('There are no frames to show. The device was lost');
   });
@@ -176,7 +187,7 @@ describe('the terminal UI', () => {
   });
 
   it('gives the screen back when a component fails', async () => {
-    const screen = openScreen({ services: { findRecipes: async () => [undefined as unknown as string] } });
+    const screen = openScreen({ services: { findRecipes: async () => ({ length: 1 }) as unknown as string[] } });
     await expect(screen.left).rejects.toThrow(TypeError);
     expect(screen.terminal.buffer.active.type).toBe('normal');
     expect(screen.isRaw()).toBe(false);
@@ -219,11 +230,16 @@ describe('the terminal UI', () => {
 
   it('lets nothing from a file act on the terminal', async () => {
     const title = vi.fn();
-    const screen = openScreen({ services: { ...services, findRecipes: async () => ['a\u001b]0;owned\u0007\u001b[2J.yaml', 'recipes/tiny.yaml'] } });
+    const screen = openScreen({
+      services: { ...services, findRecipes: async () => ['a\u001b]0;owned\u0007\u001b[2J.yaml', 'recipes/tiny.yaml'] },
+    });
     screen.terminal.onTitleChange(title);
     await screen.shows('a\\u001b]0;owned\\u0007\\u001b[2J.yaml');
     await startTiny(screen);
-    job.send({ type: 'stage-started', stage: 'bake', subject: 'b\u001b]0;owned\u0007' }, { type: 'warning', stage: 'bake', message: 'c\u001b[31m\u202e' });
+    job.send(
+      { type: 'stage-started', stage: 'bake', subject: 'b\u001b]0;owned\u0007' },
+      { type: 'warning', stage: 'bake', message: 'c\u001b[31m\u202e' },
+    );
     await screen.shows('b\\u001b]0;owned\\u0007', '! c\\u001b[31m\\u202e');
     expect(title).not.toHaveBeenCalled();
   });
@@ -241,8 +257,9 @@ describe('the terminal UI', () => {
     job.send(...checkEvents(CHECKS));
     job.finish(madePackage('/out/tiny', CHECKS, 'passed'));
     await screen.shows('of 2, 4×4');
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: that is what is looked for
-    expect(screen.raw()).not.toMatch(/\u001b\[(?:\d+;)*(?:3[0-8]|4[0-8]|9\d|10\d)(?:;\d+)*m/);
+    const sequences = screen.raw().split('\u001b[');
+    expect(sequences.length).toBeGreaterThan(100);
+    expect(sequences.filter((sequence) => /^(?:\d+;)*(?:3[0-8]|4[0-8]|9\d|10\d)(?:;\d+)*m/.test(sequence))).toEqual([]);
   });
 
   it('answers keys while a stage gives it no rest', async () => {
@@ -263,13 +280,15 @@ describe('the terminal UI', () => {
 
 describe('the real job', () => {
   it('leaves nothing behind when it is stopped in the middle', async () => {
-    const screen = openScreen({ services: { findRecipes: services.findRecipes } });
+    const out = join(await temporaryFolder(), 'out', 'tiny');
+    const make = (plan: Plan, signal: AbortSignal) => makePackage(plan, { out, signal });
+    const screen = openScreen({ services: { findRecipes: services.findRecipes, make } });
     await startTiny(screen);
     await screen.shows('… bake');
-    expect(existsSync('out/tiny.partial')).toBe(true);
+    expect(existsSync(`${out}.partial`)).toBe(true);
     screen.press(KEYS.escape);
     await screen.shows('■ Stopped');
-    expect(existsSync('out/tiny.partial')).toBe(false);
+    expect(existsSync(join(out, '..'))).toBe(false);
   });
 });
 
@@ -285,5 +304,8 @@ function colourOfTheFirstPixel({ terminal }: Screen): number {
 }
 
 function linesWider(screen: Screen, columns: number): string[] {
-  return screen.text().split('\n').filter((line) => line.length > columns);
+  return screen
+    .text()
+    .split('\n')
+    .filter((line) => line.length > columns);
 }

@@ -10,7 +10,14 @@ import type { Event, Stage } from '../../src/events.ts';
 import { openTui } from '../../src/tui/main.tsx';
 import { createServices, type Services } from '../../src/tui/services.ts';
 
-export const KEYS = { enter: '\r', escape: '\u001b', tab: '\t', down: '\u001b[B', up: '\u001b[A', ctrlC: '\u0003' } as const;
+export const KEYS = {
+  enter: '\r',
+  escape: '\u001b',
+  tab: '\t',
+  down: '\u001b[B',
+  up: '\u001b[A',
+  ctrlC: '\u0003',
+} as const;
 
 export interface Screen {
   readonly terminal: Terminal;
@@ -72,7 +79,10 @@ export function openScreen({ columns = 80, rows = 24, depth = 24, services, sign
   left.catch(() => undefined); // whoever awaits it still gets it
   const text = () => {
     const { active } = terminal.buffer;
-    return Array.from({ length: terminal.rows }, (_, y) => active.getLine(active.viewportY + y)?.translateToString(true) ?? '').join('\n');
+    return Array.from(
+      { length: terminal.rows },
+      (_, y) => active.getLine(active.viewportY + y)?.translateToString(true) ?? '',
+    ).join('\n');
   };
   return {
     terminal,

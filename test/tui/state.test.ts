@@ -13,13 +13,14 @@ beforeAll(async () => {
 });
 
 /** The state after these actions; a word is a command given at the time of its place in the list. */
-function after(...actions: readonly (Command | Action)[]): State {
+function reached(...actions: readonly (Command | Action)[]): State {
   return from({ ...INITIAL, recipes: RECIPES }, ...actions);
 }
 
 function from(state: State, ...actions: readonly (Command | Action)[]): State {
   return actions.reduce<State>(
-    (before, action, at) => reduce(before, typeof action === 'string' ? { type: 'command', command: action, at } : action),
+    (before, action, at) =>
+      reduce(before, typeof action === 'string' ? { type: 'command', command: action, at } : action),
     state,
   );
 }
@@ -33,21 +34,21 @@ const refused: Action = {
 
 describe('choosing a recipe', () => {
   it('moves within the list and stops at its ends', () => {
-    expect(after('up').selected).toBe(0);
-    expect(after('down', 'down', 'down', 'down').selected).toBe(2);
-    expect(after('last').selected).toBe(2);
-    expect(after('last', 'page-up').selected).toBe(0);
+    expect(reached('up').selected).toBe(0);
+    expect(reached('down', 'down', 'down', 'down').selected).toBe(2);
+    expect(reached('last').selected).toBe(2);
+    expect(reached('last', 'page-up').selected).toBe(0);
   });
   it('survives an empty list', () => {
     const state = from(INITIAL, { type: 'found', recipes: [] }, 'down', 'last', 'open', 'make');
     expect(state).toMatchObject({ selected: 0, pane: 'recipes', plan: undefined, job: undefined });
   });
   it('opens the plan of the one that is selected', () => {
-    expect(after('down', 'open')).toMatchObject({ pane: 'plan', plan: { recipe: 'b.yaml', status: 'reading' } });
+    expect(reached('down', 'open')).toMatchObject({ pane: 'plan', plan: { recipe: 'b.yaml', status: 'reading' } });
   });
   it('takes the answer to the last wish only', () => {
     const late: Action = { type: 'not-planned', recipe: 'a.yaml', problems: ['late'] };
-    const state = after('open', 'back', 'down', 'open', late);
+    const state = reached('open', 'back', 'down', 'open', late);
     expect(state.plan).toEqual({ recipe: 'b.yaml', status: 'reading' });
     const ready: Action = { type: 'planned', recipe: 'b.yaml', plan: tiny, out: 'out/tiny' };
     expect(from(state, ready, late).plan).toEqual({ recipe: 'b.yaml', status: 'ready', plan: tiny, out: 'out/tiny' });
@@ -56,23 +57,37 @@ describe('choosing a recipe', () => {
 
 describe('a job', () => {
   it('takes the recipe of the pane in which it is asked for, and shows itself', () => {
-    expect(after('down', 'make')).toMatchObject({ pane: 'job', job: { recipe: 'b.yaml', status: 'running', startedAt: 1 } });
-    const planned = after('open', 'back', 'last', 'go-plan', 'make');
+    expect(reached('down', 'make')).toMatchObject({
+      pane: 'job',
+      job: { recipe: 'b.yaml', status: 'running', startedAt: 1 },
+    });
+    const planned = reached('open', 'back', 'last', 'go-plan', 'make');
     expect(planned.job?.recipe).toBe('a.yaml');
-    expect(from(planned, { type: 'stopped', at: 5 }, 'go-recipes', 'go-job', 'make').job).toMatchObject({ recipe: 'a.yaml', status: 'running' });
-    expect(after('go-gate', 'make').job).toBeUndefined();
+    expect(from(planned, { type: 'stopped', at: 5 }, 'go-recipes', 'go-job', 'make').job).toMatchObject({
+      recipe: 'a.yaml',
+      status: 'running',
+    });
+    expect(reached('go-gate', 'make').job).toBeUndefined();
   });
   it('is one at a time', () => {
-    const state = after('make', 'back');
+    const state = reached('make', 'back');
     expect(from(state, 'go-recipes', 'down', 'make').job).toBe(state.job);
   });
   it('follows its events', () => {
-    const state = after(
+    const state = reached(
       'make',
       { type: 'event', event: { type: 'stage-started', stage: 'bake', subject: 'tiny' }, at: 10 },
-      { type: 'event', event: { type: 'progress', stage: 'bake', done: 1, total: 4, unit: 'bytes', detail: 'x' }, at: 20 },
+      {
+        type: 'event',
+        event: { type: 'progress', stage: 'bake', done: 1, total: 4, unit: 'bytes', detail: 'x' },
+        at: 20,
+      },
       { type: 'event', event: { type: 'warning', stage: 'bake', message: 'careful' }, at: 30 },
-      { type: 'event', event: { type: 'check', stage: 'verify', id: 'graph', verdict: 'passed', reason: 'fine', seconds: 1 }, at: 40 },
+      {
+        type: 'event',
+        event: { type: 'check', stage: 'verify', id: 'graph', verdict: 'passed', reason: 'fine', seconds: 1 },
+        at: 40,
+      },
     );
     expect(state.job).toMatchObject({
       at: 40,
@@ -80,21 +95,30 @@ describe('a job', () => {
       log: [{ mark: 'warning', text: 'careful' }],
       checks: [{ id: 'graph', verdict: 'passed' }],
     });
-    const end: Action = { type: 'event', event: { type: 'stage-finished', stage: 'bake', milliseconds: 5, summary: 'done' }, at: 50 };
-    expect(from(state, end).job?.stages[0]).toMatchObject({ finished: { milliseconds: 5, summary: 'done' }, progress: { done: 1 } });
+    const end: Action = {
+      type: 'event',
+      event: { type: 'stage-finished', stage: 'bake', milliseconds: 5, summary: 'done' },
+      at: 50,
+    };
+    expect(from(state, end).job?.stages[0]).toMatchObject({
+      finished: { milliseconds: 5, summary: 'done' },
+      progress: { done: 1 },
+    });
   });
   it('leads from its pane to the frames when it has passed', () => {
-    const state = after('make', passed);
+    const state = reached('make', passed);
     expect(state).toMatchObject({ pane: 'frames', job: { status: 'passed', folder: '/out/tiny', at: 9 } });
     expect(state.job?.log).toMatchObject([{ mark: 'passed', text: 'Passed: /out/tiny' }]);
-    expect(after('make', 'go-recipes', passed).pane).toBe('recipes');
+    expect(reached('make', 'go-recipes', passed).pane).toBe('recipes');
   });
   it('says where it was published to', () => {
     const { made, ...action } = passed;
-    expect(after('make', { ...action, made: { ...made, published: '/srv/tiny' } }).job?.log.at(-1)?.text).toBe('Published to /srv/tiny');
+    expect(reached('make', { ...action, made: { ...made, published: '/srv/tiny' } }).job?.log.at(-1)?.text).toBe(
+      'Published to /srv/tiny',
+    );
   });
   it('leads to the gate when it was refused, with the reasons and where the package is kept', () => {
-    const state = after('make', refused);
+    const state = reached('make', refused);
     expect(state).toMatchObject({ pane: 'gate', job: { status: 'refused' } });
     expect(state.job?.log.map(({ mark, text }) => [mark, text])).toEqual([
       ['failed', 'frames: frames is failed.'],
@@ -103,53 +127,72 @@ describe('a job', () => {
     ]);
   });
   it('that breaks says why, and another one may begin', () => {
-    const state = after('make', { type: 'not-planned', recipe: 'a.yaml', problems: ['no'] }, { type: 'broken', problems: ['no'], at: 4 });
-    expect(state).toMatchObject({ plan: { status: 'wrong', problems: ['no'] }, job: { status: 'failed', log: [{ mark: 'failed', text: 'no' }] } });
+    const state = reached(
+      'make',
+      { type: 'not-planned', recipe: 'a.yaml', problems: ['no'] },
+      { type: 'broken', problems: ['no'], at: 4 },
+    );
+    expect(state).toMatchObject({
+      plan: { status: 'wrong', problems: ['no'] },
+      job: { status: 'failed', log: [{ mark: 'failed', text: 'no' }] },
+    });
     expect(from(state, 'make').job).toMatchObject({ status: 'running', log: [] });
   });
   it('keeps a log of bounded length, numbered through', () => {
-    const warnings = Array.from({ length: 700 }, (_, i): Action => ({ type: 'event', event: { type: 'warning', stage: 'bake', message: `${i}` }, at: i }));
-    const { log = [] } = after('make', ...warnings).job ?? {};
+    const warnings = Array.from(
+      { length: 700 },
+      (_, i): Action => ({ type: 'event', event: { type: 'warning', stage: 'bake', message: `${i}` }, at: i }),
+    );
+    const { log = [] } = reached('make', ...warnings).job ?? {};
     expect(log).toHaveLength(500);
     expect(log.at(-1)).toMatchObject({ n: 700, text: '699' });
     expect(log[0]).toMatchObject({ n: 201, text: '200' });
   });
   it('does not take what comes after its end', () => {
-    const state = after('make', passed);
-    expect(from(state, { type: 'event', event: { type: 'warning', stage: 'run', message: 'late' }, at: 99 }, { type: 'clock', at: 99 })).toEqual(state);
+    const state = reached('make', passed);
+    expect(
+      from(
+        state,
+        { type: 'event', event: { type: 'warning', stage: 'run', message: 'late' }, at: 99 },
+        { type: 'clock', at: 99 },
+      ),
+    ).toEqual(state);
   });
 });
 
 describe('stopping and leaving', () => {
   it('stops a job with Esc in its pane, elsewhere Esc goes back', () => {
-    expect(after('make', 'back')).toMatchObject({ pane: 'job', job: { status: 'stopping' } });
-    expect(after('make', 'go-gate', 'back')).toMatchObject({ pane: 'recipes', job: { status: 'running' } });
-    expect(after('make', passed, 'go-job', 'back')).toMatchObject({ pane: 'recipes', job: { status: 'passed' } });
+    expect(reached('make', 'back')).toMatchObject({ pane: 'job', job: { status: 'stopping' } });
+    expect(reached('make', 'go-gate', 'back')).toMatchObject({ pane: 'recipes', job: { status: 'running' } });
+    expect(reached('make', passed, 'go-job', 'back')).toMatchObject({ pane: 'recipes', job: { status: 'passed' } });
   });
   it('stops with the first Ctrl-C from anywhere and leaves with the second', () => {
-    const stopping = after('make', 'go-recipes', 'help', 'interrupt');
+    const stopping = reached('make', 'go-recipes', 'help', 'interrupt');
     expect(stopping).toMatchObject({ job: { status: 'stopping' }, exit: undefined, cover: undefined });
     expect(from(stopping, 'interrupt').exit).toBe(130);
-    expect(after('interrupt').exit).toBe(130);
+    expect(reached('interrupt').exit).toBe(130);
   });
   it('forgets a plan that a stopped job was still reading', () => {
-    expect(after('make', 'interrupt', { type: 'stopped', at: 7 })).toMatchObject({ plan: undefined, job: { status: 'stopped', at: 7 } });
+    expect(reached('make', 'interrupt', { type: 'stopped', at: 7 })).toMatchObject({
+      plan: undefined,
+      job: { status: 'stopped', at: 7 },
+    });
   });
   it('quits at once without a job, and asks with one', () => {
-    expect(after('quit').exit).toBe(0);
-    const asking = after('make', 'quit');
+    expect(reached('quit').exit).toBe(0);
+    const asking = reached('make', 'quit');
     expect(asking).toMatchObject({ exit: undefined, cover: 'confirm', job: { status: 'running' } });
     expect(contextOf(asking)).toBe('confirm');
     expect(from(asking, 'close')).toMatchObject({ exit: undefined, cover: undefined, job: { status: 'running' } });
   });
   it('waits for the job to clean up when told to leave', () => {
-    const leaving = after('make', 'quit', 'leave');
+    const leaving = reached('make', 'quit', 'leave');
     expect(leaving).toMatchObject({ exit: undefined, job: { status: 'stopping' } });
     expect(from(leaving, { type: 'stopped', at: 9 }).exit).toBe(0);
-    expect(from(after('make', { type: 'terminated' }), { type: 'stopped', at: 9 }).exit).toBe(0);
+    expect(from(reached('make', { type: 'terminated' }), { type: 'stopped', at: 9 }).exit).toBe(0);
   });
   it('has nothing left to ask when the job ends by itself', () => {
-    expect(after('make', 'quit', passed)).toMatchObject({ cover: undefined, exit: undefined });
+    expect(reached('make', 'quit', passed)).toMatchObject({ cover: undefined, exit: undefined });
   });
 });
 
@@ -157,17 +200,17 @@ describe('the clip', () => {
   const clip: Action = { type: 'clip', frames: RED_THEN_BLUE };
   it('plays round and round', () => {
     const frames = [clip, { type: 'next-frame' }, { type: 'next-frame' }] as const;
-    expect([1, 2, 3].map((n) => after(...frames.slice(0, n)).clip)).toMatchObject([{ at: 0 }, { at: 1 }, { at: 0 }]);
+    expect([1, 2, 3].map((n) => reached(...frames.slice(0, n)).clip)).toMatchObject([{ at: 0 }, { at: 1 }, { at: 0 }]);
   });
   it('stands still while it is paused or stepped through', () => {
-    const paused = after(clip, 'play', { type: 'next-frame' });
+    const paused = reached(clip, 'play', { type: 'next-frame' });
     expect(paused.clip).toMatchObject({ at: 0, playing: false });
     expect(from(paused, 'earlier-frame').clip).toMatchObject({ at: 1, playing: false });
-    expect(after(clip, 'later-frame').clip).toMatchObject({ at: 1, playing: false });
+    expect(reached(clip, 'later-frame').clip).toMatchObject({ at: 1, playing: false });
     expect(from(paused, 'play').clip).toMatchObject({ playing: true });
   });
   it('of an earlier job goes when the next one begins', () => {
-    expect(after('make', passed, clip, 'go-recipes', 'make').clip).toBeUndefined();
+    expect(reached('make', passed, clip, 'go-recipes', 'make').clip).toBeUndefined();
   });
 });
 
@@ -177,28 +220,30 @@ describe('scrolling', () => {
     { type: 'measured', area: 'job', limit: 12 },
   ];
   it('stays within what was measured', () => {
-    expect(scrollOf(after(...measured, 'go-plan', 'up'), 'plan')).toBe(0);
-    expect(scrollOf(after(...measured, 'go-plan', 'down', 'page-down'), 'plan')).toBe(11);
-    expect(scrollOf(after(...measured, 'go-plan', 'last'), 'plan')).toBe(12);
-    expect(scrollOf(after(...measured, 'go-plan', 'last', { type: 'measured', area: 'plan', limit: 3 }), 'plan')).toBe(3);
+    expect(scrollOf(reached(...measured, 'go-plan', 'up'), 'plan')).toBe(0);
+    expect(scrollOf(reached(...measured, 'go-plan', 'down', 'page-down'), 'plan')).toBe(11);
+    expect(scrollOf(reached(...measured, 'go-plan', 'last'), 'plan')).toBe(12);
+    expect(
+      scrollOf(reached(...measured, 'go-plan', 'last', { type: 'measured', area: 'plan', limit: 3 }), 'plan'),
+    ).toBe(3);
   });
   it('begins at the top, but keeps to the end of a log until one looks back', () => {
     const grown: Action = { type: 'measured', area: 'job', limit: 20 };
-    const state = after(...measured, 'go-job');
+    const state = reached(...measured, 'go-job');
     expect([scrollOf(state, 'plan'), scrollOf(state, 'job'), scrollOf(from(state, grown), 'job')]).toEqual([0, 12, 20]);
     const back = from(state, 'up', grown);
     expect(scrollOf(back, 'job')).toBe(11);
     expect(scrollOf(from(back, 'last', { type: 'measured', area: 'job', limit: 30 }), 'job')).toBe(30);
   });
   it('starts anew with a new plan', () => {
-    expect(scrollOf(after(...measured, 'go-plan', 'last', 'go-recipes', 'open'), 'plan')).toBe(0);
+    expect(scrollOf(reached(...measured, 'go-plan', 'last', 'go-recipes', 'open'), 'plan')).toBe(0);
   });
 });
 
 describe('panes', () => {
   it('follow each other in a circle', () => {
-    expect(after('next-pane').pane).toBe('plan');
-    expect(after('previous-pane').pane).toBe('gate');
-    expect(after('previous-pane', 'next-pane').pane).toBe('recipes');
+    expect(reached('next-pane').pane).toBe('plan');
+    expect(reached('previous-pane').pane).toBe('gate');
+    expect(reached('previous-pane', 'next-pane').pane).toBe('recipes');
   });
 });

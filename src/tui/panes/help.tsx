@@ -1,5 +1,5 @@
 /** All keys, from the table that they are handled by. */
-import { table } from '../../cli/format.ts';
+import { Box } from 'ink';
 import { helpSections } from '../keys.ts';
 import { TITLES } from '../layout.ts';
 import { Words } from '../theme.tsx';
@@ -7,16 +7,22 @@ import { Pane, type PaneProps } from './pane.tsx';
 
 export function HelpPane(pane: Pick<PaneProps, 'box' | 'offset' | 'onLimit'>) {
   const sections = helpSections();
-  const rows = table(sections.flatMap((section) => section.rows)).split('\n');
-  let at = 0;
+  const width = 2 + Math.max(...sections.flatMap(({ rows }) => rows.map(([keys]) => keys.length)));
   return (
     <Pane title="Keys" {...pane} focused>
-      {sections.map(({ place, rows: { length } }) => [
-        <Words key={place} style="bold">
-          {place === 'everywhere' ? 'Everywhere' : TITLES[place]}
-        </Words>,
-        ...rows.slice(at, (at += length)).map((row) => <Words key={row}>{`  ${row}`}</Words>),
-      ])}
+      {sections.map(({ place, rows }) => (
+        <Box key={place} flexDirection="column">
+          <Words style="bold">{place === 'everywhere' ? 'Everywhere' : TITLES[place]}</Words>
+          {rows.map(([keys, help]) => (
+            <Box key={keys} paddingLeft={2}>
+              <Box width={width} flexShrink={0}>
+                <Words>{keys}</Words>
+              </Box>
+              <Words>{help}</Words>
+            </Box>
+          ))}
+        </Box>
+      ))}
     </Pane>
   );
 }
