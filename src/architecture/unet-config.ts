@@ -56,7 +56,7 @@ const FIXED: Readonly<Record<string, readonly unknown[]>> = {
 };
 
 const schema = z.looseObject({
-  _class_name: z.enum(['UNet2DConditionModel', 'UNetMotionModel']).optional(),
+  _class_name: z.literal('UNet2DConditionModel').optional(),
   in_channels: positive.default(4),
   out_channels: positive.default(4),
   block_out_channels: z.array(positive).min(2).max(8),

@@ -76,7 +76,7 @@ export function makeLock(
   };
 }
 
-/** The rule that makes a tensor: `base`, `motion`, `motion·γ`, `positional-encoding`, with one `+ kind` per term. */
+/** The rule that makes a tensor: its source's role or `positional-encoding`, and `+ kind of role` for each term. */
 function countRules(plan: Plan, component: Component): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { source, terms } of plan.tensors[component].map((tensor) => tensor)) {

@@ -1,6 +1,7 @@
 /**
  * A folder comes into being whole or not at all: it is made under a `.partial` name beside its place and moved there when it is
- * complete. What stood there before is replaced only if it is of the same sort, and only at that moment.
+ * complete. What stood there before is replaced only if it is of the same sort, and only at that moment. Names carry the
+ * process's id, so that two at work on one place don't meet and what a killed one left is recognised and removed.
  */
 import { access, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
@@ -29,23 +30,25 @@ const isNoPackage: Objection = (names) =>
 export async function openStaging(out: string, objection: Objection = isNoPackage): Promise<Staging> {
   const target = resolve(out);
   await assertReplaceable(target, objection);
-  const firstMade = await mkdir(dirname(target), { recursive: true });
-  const path = join(dirname(target), `${basename(target)}.partial`);
-  await rm(path, { recursive: true, force: true });
+  const parent = dirname(target);
+  const firstMade = await mkdir(parent, { recursive: true });
+  await removeLeftovers(target);
+  const path = `${target}.${process.pid}.partial`;
   await mkdir(path);
   let committed = false;
   return {
     path,
     async commit(to = target) {
       await assertReplaceable(to, objection);
-      const old = `${to}.replaced`;
-      await rm(old, { recursive: true, force: true });
-      const had = await access(to).then(
-        () => true,
-        () => false,
-      );
+      const old = `${to}.${process.pid}.replaced`;
+      const had = await exists(to);
       if (had) await rename(to, old);
-      await rename(path, to);
+      try {
+        await rename(path, to);
+      } catch (error) {
+        if (had) await rename(old, to);
+        throw error;
+      }
       committed = true;
       if (had) await rm(old, { recursive: true, force: true });
       return to;
@@ -53,7 +56,7 @@ export async function openStaging(out: string, objection: Objection = isNoPackag
     async [Symbol.asyncDispose]() {
       if (committed) return;
       await rm(path, { recursive: true, force: true });
-      if (firstMade) await removeEmptyParents(dirname(target), dirname(resolve(firstMade)));
+      if (firstMade) await removeEmptyParents(parent, dirname(resolve(firstMade)));
     },
   };
 }
@@ -69,13 +72,40 @@ export async function assertReplaceable(target: string, objection: Objection = i
     throw new UsageError(`The output folder ${target} ${reason}. Nothing was written; choose another with --out.`);
 }
 
+/** Clears up after processes that were killed: their unfinished folders go, a package they had moved aside comes back. */
+async function removeLeftovers(target: string): Promise<void> {
+  for (const name of await readdir(dirname(target))) {
+    if (!name.startsWith(`${basename(target)}.`)) continue;
+    const [, pid, state] = /^\.(\d+)\.(partial|replaced)$/.exec(name.slice(basename(target).length)) ?? [];
+    if (pid === undefined || isAlive(Number(pid))) continue;
+    const path = join(dirname(target), name);
+    if (state === 'replaced' && !(await exists(target))) await rename(path, target);
+    else await rm(path, { recursive: true, force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return error instanceof Error && 'code' in error && error.code === 'EPERM';
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}
+
 /** Removes the empty folders from `path` up to, and without, `until`. */
 async function removeEmptyParents(from: string, until: string): Promise<void> {
   for (let path = from; path !== until; path = dirname(path)) {
     const removed = await rmdir(path).then(
       () => true,
-      () => false,
-    ); // somebody else has put something there
+      () => false, // somebody else has put something there
+    );
     if (!removed) return;
   }
 }

@@ -54,9 +54,9 @@ export function openAccount(path: string, tensors: Iterable<string>): Account {
       if (open.delete(tensor)) ignored[rule] = (ignored[rule] ?? 0) + 1;
     },
     has: (tensor) => open.has(tensor),
-    close({ allow = [], candidates = [], explain = () => undefined }) {
+    close({ allow, candidates = [], explain = () => undefined }) {
       const left = [...open].sort();
-      const allowed = left.filter((name) => allow.some((glob) => matchesGlob(name, glob)));
+      const allowed = left.filter((name) => allow?.some((glob) => matchesGlob(name, glob)));
       const refused = left.filter((name) => !allowed.includes(name));
       if (refused.length > 0) {
         const names = [...candidates];
@@ -68,7 +68,11 @@ export function openAccount(path: string, tensors: Iterable<string>): Account {
         const more = refused.length > LISTED ? `\n  … and ${refused.length - LISTED} more` : '';
         throw new MergeError(
           `${path}: ${refused.length} of ${total} tensors fit nothing in this model:\n${lines.join('\n')}${more}\n` +
-            'Nothing was merged. If they may be left out, list them (globs are fine) under allow_unmatched of this source.',
+            `Nothing was merged. ${
+              allow
+                ? 'If they may be left out, list them (globs are fine) under allow_unmatched of this source.'
+                : 'A base must be of SD1.5 structure to the last tensor.'
+            }`,
           { file: path, tensor: refused[0] as string },
         );
       }

@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import { blockOf, blockWeight } from '../architecture/block-map.ts';
+import { TEXT_ENCODER_BLOCK } from '../architecture/block-names.ts';
 import { type ClipTextConfig, readClipTextConfig } from '../architecture/clip-config.ts';
 import { animateDiffName, type Component, kohyaTargets, type LoraTarget } from '../architecture/names.ts';
 import {
@@ -93,6 +94,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   const config = (folder: string) => join(base.config, folder, 'config.json');
   const unet = unetStructure(await readUNetConfig(config('unet')), layout);
   const clip = await readClipTextConfig(config('text_encoder'));
+  checkBlockNames(recipe, unet, config('unet'));
   const vae = await readVaeConfig(config('vae'));
   await readTokenizerFiles(join(base.config, 'tokenizer'), clip.vocab_size); // what is missing is found now, not in the middle of the bake
   if (clip.hidden_size !== unet.config.cross_attention_dim) {
@@ -193,6 +195,18 @@ function checkFrames(recipe: Recipe, { positions }: MotionLayout): void {
       { file: recipe.motion.module },
     );
   }
+}
+
+/** IN00…OUT11 count SD1.5's layers; in a UNet with more or fewer they would name others than the recipe means. */
+function checkBlockNames(recipe: Recipe, { config }: UNetStructure, file: string): void {
+  const sources = [...recipe.personalized, ...(recipe.lcm ? [recipe.lcm] : []), recipe.motion];
+  const named = sources.some(({ blocks }) => Object.keys(blocks).some((block) => block !== TEXT_ENCODER_BLOCK));
+  if (!named || (config.block_out_channels.length === 4 && config.layers_per_block === 2)) return;
+  throw new MergeError(
+    `The recipe weighs blocks by name, which are made for 4 blocks of 2 layers; ${file} has ${config.block_out_channels.length} of ` +
+      `${config.layers_per_block}. Leave blocks out for this base.`,
+    { file },
+  );
 }
 
 function checkExpectation(path: string, expected: number | undefined, found: number): void {
@@ -319,9 +333,9 @@ function closeAdapter(
   const { path } = source;
   const explain = (tensor: string) => {
     const dot = tensor.indexOf('.');
-    const kind =
-      REFUSED_KINDS[tensor.slice(dot + 1)] ??
-      Object.entries(REFUSED_KINDS).find(([suffix]) => tensor.endsWith(`.${suffix}`))?.[1];
+    const kind = Object.entries(REFUSED_KINDS).find(
+      ([suffix]) => tensor.slice(dot + 1) === suffix || tensor.endsWith(`.${suffix}`),
+    )?.[1];
     if (kind) return `${kind}, which this version does not merge`;
     if (tensor.startsWith('bundle_emb.')) return 'an embedded textual inversion, which is no part of the weights';
     return targets.has(tensor.slice(0, dot))

@@ -102,7 +102,10 @@ export function addOutput(scope: Scope, value: Value, name: string): void {
 export function parameter(scope: Scope, leaf: string, shape: readonly number[], layout: Layout = 'as-is'): Parameter {
   const name = scope.path === '' ? leaf : `${scope.path}.${leaf}`;
   const known = scope.graph.parameters.get(name);
-  if (known) return known;
+  if (known) {
+    if (known.layout === layout && known.shape.join() === shape.join()) return known;
+    throw new RangeError(`${name} was asked for as [${known.shape}] ${known.layout} and as [${shape}] ${layout}.`);
+  }
   const made: Parameter = { name, type: scope.type, shape, layout };
   scope.graph.parameters.set(name, made);
   return made;

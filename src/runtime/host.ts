@@ -110,7 +110,7 @@ export function startHost(signal?: AbortSignal): InferenceHost {
     async [Symbol.asyncDispose]() {
       signal?.removeEventListener('abort', abort);
       ended ??= new RuntimeFailure('The inference process has been closed.');
-      if (child.exitCode !== null || child.signalCode !== null) return;
+      if (child.pid === undefined || child.exitCode !== null || child.signalCode !== null) return;
       const exit = once(child, 'exit');
       child.kill('SIGKILL');
       await exit;

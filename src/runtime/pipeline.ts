@@ -69,6 +69,7 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const shape = latentShape(pkg, options);
   const steps = options.steps ?? pkg.lock?.recipe.sampler.steps ?? DEFAULTS.steps;
   const guidance = options.guidance ?? pkg.lock?.recipe.sampler.guidance ?? 1;
+  if (!Number.isFinite(guidance)) throw new UsageError(`The guidance ${guidance} is no finite number.`);
   const scheduler = createLcmScheduler(pkg.scheduler, steps);
   const generator = createGenerator(options.seed ?? 0);
   yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
@@ -138,8 +139,11 @@ function latentShape(pkg: VideoPackage, options: SampleOptions): readonly [1, 4,
     fallback: number,
     unit: number,
   ) => {
-    if (asked !== undefined && asked % unit !== 0)
-      throw new UsageError(`The ${what} ${asked} is no multiple of ${unit}.`);
+    if (asked !== undefined && !(Number.isInteger(asked) && asked > 0 && asked % unit === 0)) {
+      throw new UsageError(
+        `The ${what} ${asked} is no positive ${unit === 1 ? 'whole number' : `multiple of ${unit}`}.`,
+      );
+    }
     if (fixed !== undefined && asked !== undefined && asked !== fixed * unit) {
       throw new UsageError(
         `${folder} is made for a ${what} of ${fixed * unit}; ${asked} was asked for. Bake with output.shapes: dynamic to choose at run time.`,

@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -55,12 +56,10 @@ describe('openStaging', () => {
     expect(await readdir(out)).toEqual(['file']);
   });
 
-  it('replaces a package, an empty folder, and what an earlier run left half done', async () => {
+  it('replaces a package and an empty folder', async () => {
     const parent = await temporaryFolder();
     await writePackage(join(parent, 'package'), 'old');
     await mkdir(join(parent, 'empty'));
-    await mkdir(join(parent, 'package.partial'));
-    await writeFile(join(parent, 'package.partial', 'half'), '');
     for (const name of ['package', 'empty']) {
       await using staging = await openStaging(join(parent, name));
       expect(await readdir(staging.path)).toEqual([]);
@@ -70,6 +69,20 @@ describe('openStaging', () => {
       expect(await readFile(join(parent, name, LOCK_FILE), 'utf8')).toBe('new');
     }
     expect((await readdir(parent)).sort()).toEqual(['empty', 'package']);
+  });
+
+  it('clears up after killed processes, and after nobody else', async () => {
+    const parent = await temporaryFolder();
+    const { pid: dead } = spawnSync(process.execPath, ['--version']);
+    const others = ['out.partial', `out.${process.ppid}.partial`, 'out.7x.partial', `outer.${dead}.partial`];
+    for (const name of [...others, `out.${dead}.partial`]) await mkdir(join(parent, name));
+    await writePackage(join(parent, `out.${dead}.replaced`), 'moved aside');
+    {
+      await using staging = await openStaging(join(parent, 'out'));
+      expect(await readdir(staging.path)).toEqual([]);
+    }
+    expect((await readdir(parent)).sort()).toEqual(['out', ...others].sort());
+    expect(await readFile(join(parent, 'out', LOCK_FILE), 'utf8')).toBe('moved aside');
   });
 
   it('moves the folder elsewhere when it is told to', async () => {

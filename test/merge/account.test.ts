@@ -25,6 +25,7 @@ describe('openAccount', () => {
     const account = openAccount('style.safetensors', ['down_blocks.0.wieght', 'x.dora_scale', 'zzz']);
     const close = () =>
       account.close({
+        allow: [],
         candidates: ['down_blocks.0.weight', 'up_blocks.0.weight'],
         explain: (tensor) => (tensor.endsWith('dora_scale') ? 'DoRA' : undefined),
       });
@@ -34,6 +35,7 @@ describe('openAccount', () => {
     expect(close).toThrow('x.dora_scale (DoRA)');
     expect(close).toThrow('zzz (no such parameter)');
     expect(close).toThrow('allow_unmatched');
+    expect(() => account.close({})).not.toThrow('allow_unmatched'); // a base has no such list
   });
 
   it('lists the first dozen and counts the others', () => {

@@ -213,6 +213,11 @@ describe('what does not fit', async () => {
     expect((await refusal(output(65))).message).toMatch(/for 64 frames/);
   });
 
+  it('refuses block names in a UNet with other layers than SD1.5', async () => {
+    const error = await refusal({ motion: { blocks: { IN03: 0.5 } } });
+    expect(error.message).toMatch(/blocks by name, which are made for 4 blocks of 2 layers; \S+config\.json has 2 of 1/);
+  });
+
   it('refuses a base that is one file, and one without weights, tokenizer or config', async () => {
     expect((await refusal({ base: 'motion.safetensors' })).message).toMatch(
       /is a single file\. This version reads diffusers folders/,
