@@ -78,9 +78,14 @@ export function scaledDotProduct(s: Scope, q: Value, k: Value, v: Value, heads: 
   const split = (x: Value) => op.Reshape(s, x, [x.shape[0] as Dim, x.shape[1] as Dim, heads, width]);
   const scaled = op.Mul(s, q, floatConstant(s.graph, s.type, [1 / Math.sqrt(width)]));
   const logits = op.MatMul(s, op.Transpose(s, split(scaled), [0, 2, 1, 3]), op.Transpose(s, split(k), [0, 2, 3, 1]));
-  const weights = op.Softmax(s, mask ? op.Add(s, logits, mask) : logits);
+  const weights = softmax(s, mask ? op.Add(s, logits, mask) : logits);
   const mixed = op.MatMul(s, weights, op.Transpose(s, split(v), [0, 2, 1, 3]));
   return op.Reshape(s, op.Transpose(s, mixed, [0, 2, 1, 3]), q.shape);
+}
+
+/** In float32: exp of fp16 logits loses what attention is about, and the CPU has no fp16 kernel but unfolds the operator. */
+function softmax(s: Scope, logits: Value): Value {
+  return op.Cast(s, op.Softmax(s, op.Cast(s, logits, { to: 'float32' })), { to: logits.type });
 }
 
 /** `[N, C, H, W]` → `[N, H·W, C]`. */
