@@ -1,13 +1,13 @@
 /**
  * How near a bake comes to its limits: copying the same bytes to the same disk, and hashing what it reads and writes.
  *
- *     node bench/bake.ts [RECIPE] [--runs 5] [--dir out/bench]
+ *     node bench/bake.ts [RECIPE] [--runs 5] [--dir out]
  */
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, readdir, rm, stat } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, readdir, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { parseArgs } from 'node:util';
@@ -26,11 +26,12 @@ import {
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { runs: { type: 'string', default: '5' }, dir: { type: 'string', default: 'out/bench' } },
+  options: { runs: { type: 'string', default: '5' }, dir: { type: 'string', default: 'out' } },
 });
 const recipe = positionals[0] ?? 'recipes/tiny.yaml';
-const baked = join(values.dir, 'baked');
-const copy = join(values.dir, 'copied');
+await mkdir(values.dir, { recursive: true });
+await using scratch = await mkdtempDisposable(join(values.dir, 'bake-'));
+const [baked, copy] = [join(scratch.path, 'baked'), join(scratch.path, 'copied')];
 const peaks: number[] = [];
 let written = 0;
 
@@ -90,7 +91,6 @@ const contenders = [
 ];
 const loadBefore = describeLoad();
 const times = await takeTurns(contenders, Number(values.runs));
-await rm(copy, { recursive: true });
 
 const [bake, copied] = times as [number[], number[]];
 const rate = (bytes: number, milliseconds: number) => `${((bytes / milliseconds) * 1e-3).toFixed(0)} MB/s`;

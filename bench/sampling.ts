@@ -2,17 +2,16 @@
  * LCM sampling of a package's UNet on the CPU, fp16 and fp32 packages, against diffusers in float32 with the same merged
  * weights, noise and sampler. Text encoder, VAE, loading and a first run are left out on both sides.
  *
- *     node bench/sampling.ts [RECIPE] [--python PYTHON] [--runs 7] [--dir out/bench]
+ *     node bench/sampling.ts [RECIPE] [--python PYTHON] [--runs 7] [--dir out]
  */
 import { spawn } from 'node:child_process';
-import { rm } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { drain } from '../src/events.ts';
 import { bake } from '../src/export/package.ts';
-import { openStaging } from '../src/export/staging.ts';
 import { plan } from '../src/merge/plan.ts';
 import { loadRecipe } from '../src/recipe/load.ts';
 import { startHost } from '../src/runtime/host.ts';
@@ -46,7 +45,7 @@ const { values, positionals } = parseArgs({
   options: {
     python: { type: 'string' },
     runs: { type: 'string', default: '7' },
-    dir: { type: 'string', default: 'out/bench' },
+    dir: { type: 'string', default: 'out' },
   },
 });
 const recipePath = positionals[0] ?? 'recipes/tiny.yaml';
@@ -54,18 +53,18 @@ const recipe = await loadRecipe(recipePath);
 const { frames, height, width } = recipe.output;
 const { steps } = recipe.sampler;
 
+await mkdir(values.dir, { recursive: true });
+await using scratch = await mkdtempDisposable(join(values.dir, 'sampling-'));
+
 /** Seeds of the text states and of the noise, the same as in sampling_diffusers.py. */
 const [STATES_SEED, NOISE_SEED] = [1, 0];
 
 async function openOurs(dtype: 'fp16' | 'fp32'): Promise<Sampler> {
   await using stack = new AsyncDisposableStack();
   const planned = await plan({ ...recipe, output: { ...recipe.output, dtype } });
-  const folder = join(values.dir, dtype);
-  await using staging = await openStaging(folder);
-  await drain(bake(planned, { into: staging.path }));
-  await staging.commit();
-  stack.defer(() => rm(folder, { recursive: true }));
-
+  const folder = join(scratch.path, dtype);
+  await mkdir(folder);
+  await drain(bake(planned, { into: folder }));
   const pkg = await openPackage(folder);
   const host = stack.use(startHost());
   const unet = stack.use(await host.load(pkg.models.unet, 'cpu'));

@@ -276,7 +276,10 @@ describe('sample', () => {
   it.each([
     [{ frames: 8 }, /is made for a frame count of 16; 8 was asked for/],
     [{ width: 128 }, /is made for a width of 64; 128 was asked for/],
-    [{ height: 60 }, /height 60 is no multiple of 8/],
+    [{ height: 60 }, /height 60 is no positive multiple of 8/],
+    [{ width: 0 }, /width 0 is no positive multiple of 8/],
+    [{ frames: -1 }, /frame count -1 is no positive whole number/],
+    [{ guidance: Number.NaN }, /guidance NaN is no finite number/],
     [{ steps: 51 }, /51 sampling steps cannot be taken/],
     [{ seed: 0.5 }, /seed 0\.5 cannot be used/],
   ])('refuses what the graph cannot do: %j', async (options, message) => {
