@@ -1,7 +1,8 @@
 /** Reads a config.json of a diffusers folder through a schema; every complaint names the file and the field. */
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { FormatError, InputMissingError } from '../errors.ts';
+import { readSmallFile } from '../formats/byte-source.ts';
+import { complaint } from '../text/complaint.ts';
 
 /** config.json files are a few KB; one of more than 1 MB is something else. */
 const MAX_CONFIG_BYTES = 1 << 20;
@@ -27,21 +28,38 @@ export async function readConfig<Schema extends z.ZodType, Result>(
   const refuse = (reason: string): never => {
     throw new FormatError(`${file}: ${reason}.`, { file });
   };
-  const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT')
+  const bytes = await readSmallFile(file, MAX_CONFIG_BYTES).catch((error: unknown) => {
+    if (error instanceof InputMissingError)
       throw new InputMissingError(`${file} is missing; a diffusers folder has one.`, { file });
-    throw new FormatError(`${file} cannot be read: ${error.message}.`, { file }, { cause: error });
+    throw error;
   });
-  if (bytes.length > MAX_CONFIG_BYTES) refuse(`the file has ${bytes.length} bytes; a config.json has a few thousand`);
-  let json: unknown;
-  try {
-    json = JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    refuse(`not valid JSON (${error instanceof Error ? error.message : error})`);
-  }
-  const parsed = schema.safeParse(json);
-  if (!parsed.success) {
-    refuse(parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the whole'}: ${issue.message}`).join('; '));
-  }
+  const parsed = schema.safeParse(parseJsonText(bytes, file), { reportInput: true });
+  if (!parsed.success) refuse(describeIssues(parsed.error.issues));
   return resolve(parsed.data as z.output<Schema>, refuse);
+}
+
+/** JSON of a config or a vocabulary. @throws FormatError naming `file` */
+export function parseJsonText(bytes: Uint8Array, file: string): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? error.message : 'it is not UTF-8 text';
+    throw new FormatError(`${file} is not valid JSON: ${reason}.`, { file }, { cause: error });
+  }
+}
+
+/** Faults listed in one message; a reader needs no more to see what is wrong. */
+const LISTED = 6;
+
+/** What the validator found, one fault per field, as one sentence without its full stop; the issues must carry their input. */
+export function describeIssues(issues: readonly z.core.$ZodIssue[]): string {
+  const faults = new Map<string, string>();
+  for (const issue of issues) {
+    const field = issue.path.join('.') || 'the whole';
+    const fault = issue.input === undefined && issue.code !== 'custom' ? 'is missing' : complaint(issue);
+    if (!faults.has(field)) faults.set(field, `${field} ${fault}`);
+  }
+  const sentences = [...faults.values()];
+  const more = sentences.length - LISTED;
+  return sentences.slice(0, LISTED).join('; ') + (more > 0 ? `; and ${more} more` : '');
 }

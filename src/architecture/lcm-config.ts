@@ -66,7 +66,8 @@ const REFUSED_WHEN_SET: Readonly<Record<string, string>> = {
 };
 
 /** Real models have 1000; a larger number in a config must not make the process allocate without end. */
-const MAX_TRAIN_TIMESTEPS = 100_000;
+export const MAX_TRAIN_TIMESTEPS = 100_000;
+
 /** The content of scheduler/scheduler_config.json; a field that is not given has diffusers' default. */
 export function lcmSchedulerConfig(values: Partial<LcmConfig>): LcmSchedulerConfig {
   return { _class_name: 'LCMScheduler', ...WITHOUT_EFFECT, ...DEFAULTS, ...values };

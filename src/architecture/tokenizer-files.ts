@@ -2,12 +2,18 @@
  * The tokenizer of a base model as the files that a package carries: vocab.json, merges.txt and two small configs.
  * transformers 5 saves one tokenizer.json instead, which holds the same vocabulary and merges.
  */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { FormatError, InputMissingError } from '../errors.ts';
+import { readSmallFile } from '../formats/byte-source.ts';
+import type { ClipTextConfig } from './clip-config.ts';
+import { describeIssues, parseJsonText } from './config-file.ts';
+import { parseTokenizer } from './tokenizer-tables.ts';
 
-const OPTIONAL = ['tokenizer_config.json', 'special_tokens_map.json'] as const;
+const FILES = ['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json'] as const;
+
+/** CLIP's vocab.json has 1.06 MB, merges.txt 0.5 MB and tokenizer.json 2.2 MB; a file beyond this is not one of them. */
+const MAX_FILE_BYTES = 32 << 20;
 
 /** The part of tokenizer.json that CLIP's byte-pair encoding consists of; a merge is "a b" or ["a", "b"]. */
 const bpe = z.looseObject({
@@ -17,76 +23,73 @@ const bpe = z.looseObject({
   }),
 });
 
-const vocabulary = z
-  .record(z.string(), z.number().int().nonnegative())
-  .refine((v) => Object.keys(v).length > 0, 'it is empty');
+/** Those of the four files that are there, by name. */
+export async function readTokenizerFolder(folder: string): Promise<Map<string, Uint8Array>> {
+  const files = new Map<string, Uint8Array>();
+  for (const name of FILES) {
+    const data = await readIfThere(join(folder, name));
+    if (data) files.set(name, data);
+  }
+  return files;
+}
 
 /**
- * File name → content of the tokenizer in `folder`, whose ids must be rows of a table of `rows` embeddings.
+ * File name → content of the tokenizer in `folder`, which must belong to the text encoder `clip`.
  * @throws InputMissingError when there is none, FormatError when a file is damaged or belongs to another text encoder.
  */
-export async function readTokenizerFiles(folder: string, rows: number): Promise<ReadonlyMap<string, Uint8Array>> {
-  const found = await Promise.all(
-    ['vocab.json', 'merges.txt', ...OPTIONAL].map(async (name): Promise<[string, Uint8Array] | undefined> => {
-      const data = await readFile(join(folder, name)).catch((error: NodeJS.ErrnoException) => {
-        if (error.code === 'ENOENT') return undefined;
-        throw error;
-      });
-      return data && [name, data];
-    }),
-  );
-  const files = new Map(found.filter((entry) => entry !== undefined));
-  if (!files.has('vocab.json') || !files.has('merges.txt')) {
-    for (const [name, data] of await splitTokenizerJson(folder)) files.set(name, data);
+export async function readTokenizerFiles(
+  folder: string,
+  clip: Pick<ClipTextConfig, 'vocab_size' | 'max_position_embeddings'>,
+): Promise<ReadonlyMap<string, Uint8Array>> {
+  const files = await readTokenizerFolder(folder);
+  const isSplit = files.has('vocab.json') && files.has('merges.txt');
+  if (!isSplit) for (const [name, data] of await splitTokenizerJson(folder)) files.set(name, data);
+  const pathOf = (name: string) =>
+    join(folder, isSplit || !/^(vocab|merges)/.test(name) ? name : `tokenizer.json (as ${name})`);
+  const { highestId, maxLength } = parseTokenizer(files, pathOf);
+  const mismatch = (file: string, difference: string) =>
+    new FormatError(`${file} ${difference}: they do not belong together.`, { file });
+  if (highestId >= clip.vocab_size) {
+    throw mismatch(
+      pathOf('vocab.json'),
+      `has ids up to ${highestId}, the text encoder has embeddings for ${clip.vocab_size}`,
+    );
   }
-  const path = join(folder, 'vocab.json');
-  const vocab = check(vocabulary, parse(utf8.decode(files.get('vocab.json')), path), path);
-  const highest = Object.values(vocab).reduce((a, b) => Math.max(a, b), 0);
-  if (highest >= rows) {
-    throw new FormatError(
-      `${path} has ids up to ${highest}, the text encoder has embeddings for ${rows}: they do not belong together.`,
-      { file: path },
+  if (maxLength !== clip.max_position_embeddings) {
+    throw mismatch(
+      pathOf('tokenizer_config.json'),
+      `has model_max_length ${maxLength}, the text encoder has ${clip.max_position_embeddings} positions`,
     );
   }
   return files;
 }
 
-const utf8 = new TextDecoder();
+async function readIfThere(path: string): Promise<Uint8Array | undefined> {
+  return readSmallFile(path, MAX_FILE_BYTES).catch((error: unknown) => {
+    if (error instanceof InputMissingError) return undefined;
+    throw error;
+  });
+}
 
 async function splitTokenizerJson(folder: string): Promise<[string, Uint8Array][]> {
   const path = join(folder, 'tokenizer.json');
-  const json = await readFile(path, 'utf8').catch(() => undefined);
+  const json = await readIfThere(path);
   if (json === undefined) {
     throw new InputMissingError(
       `${folder} holds no CLIP tokenizer: it has neither vocab.json and merges.txt nor tokenizer.json.`,
       { file: folder },
     );
   }
-  const { model } = check(bpe, parse(json, path), path);
-  const lines = model.merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')));
+  const parsed = bpe.safeParse(parseJsonText(json, path), { reportInput: true });
+  if (!parsed.success) {
+    throw new FormatError(`${path} holds no byte-pair encoding: ${describeIssues(parsed.error.issues)}.`, {
+      file: path,
+    });
+  }
+  const { vocab, merges } = parsed.data.model;
+  const lines = merges.map((merge) => (typeof merge === 'string' ? merge : merge.join(' ')));
   return [
-    ['vocab.json', Buffer.from(JSON.stringify(model.vocab))],
+    ['vocab.json', Buffer.from(JSON.stringify(vocab))],
     ['merges.txt', Buffer.from(`#version: 0.2\n${lines.join('\n')}\n`)],
   ];
-}
-
-function check<Schema extends z.ZodType>(schema: Schema, json: unknown, file: string): z.output<Schema> {
-  const parsed = schema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new FormatError(`${file} is no CLIP vocabulary: ${issue?.path.join('.') || 'the whole'}: ${issue?.message}.`, {
-    file,
-  });
-}
-
-function parse(json: string, file: string): unknown {
-  try {
-    return JSON.parse(json);
-  } catch (error) {
-    throw new FormatError(
-      `${file} is not valid JSON: ${error instanceof Error ? error.message : error}.`,
-      { file },
-      { cause: error },
-    );
-  }
 }

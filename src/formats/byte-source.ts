@@ -39,13 +39,36 @@ const REASONS: Readonly<Record<string, string>> = {
   ENOTDIR: 'a part of its path is a file, not a folder',
   EISDIR: 'it is a folder',
   EIO: 'the device reports an error',
+  EEXIST: 'something else stands there',
+  EBUSY: 'the system is using it',
 };
 
-/** An IoError for what `node:fs` threw while doing `action` ("read", "write" …) to `path`. */
+/** System calls whose names are no English. */
+const ACTIONS: Readonly<Record<string, string>> = {
+  mkdir: 'make',
+  rename: 'move',
+  rm: 'remove',
+  unlink: 'remove',
+  rmdir: 'remove',
+  stat: 'look at',
+  lstat: 'look at',
+  access: 'look at',
+  scandir: 'list',
+  cp: 'copy',
+  copyfile: 'copy',
+  fsync: 'write',
+  ftruncate: 'write',
+};
+
+/** An IoError for what `node:fs` threw while doing `action` ("read", "write", or the name of the system call) to `path`. */
 export function ioError(action: string, path: string, cause: unknown): IoError {
+  return new IoError(`${path}: cannot ${ACTIONS[action] ?? action} it: ${ioReason(cause)}.`, { file: path }, { cause });
+}
+
+/** Why the file system refused, as the end of a sentence. */
+export function ioReason(cause: unknown): string {
   const code = codeOf(cause);
-  const reason = (code && REASONS[code]) ?? (cause instanceof Error ? cause.message : String(cause));
-  return new IoError(`${path}: cannot ${action} it: ${reason}.`, { file: path }, { cause });
+  return (code && REASONS[code]) ?? (cause instanceof Error ? cause.message : String(cause));
 }
 
 /** Opens a regular file for reading. Throws InputMissingError, FormatError (folder, device) or IoError (permission …). */
@@ -67,6 +90,19 @@ export async function openFile(path: string): Promise<ByteSource> {
     }
     throw ioError('open', path, error);
   }
+}
+
+/**
+ * The whole of a small file: a config, a graph. `limit` is the most bytes that it may have.
+ * Throws what openFile throws, and FormatError for a larger file.
+ */
+export async function readSmallFile(path: string, limit: number): Promise<Uint8Array> {
+  await using source = await openFile(path);
+  if (source.size <= limit) return await source.read(0, source.size);
+  throw formatError(
+    path,
+    `the file has ${source.size} bytes, and one of its kind has at most ${limit}; it is something else.`,
+  );
 }
 
 function fileSource(name: string, handle: FileHandle, size: number): ByteSource {

@@ -127,8 +127,9 @@ function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Oper
       );
     }
   }
+  const roles = [tensor.source?.file, ...tensor.terms.map((term) => term.file)].map((i) => plan.files[i ?? -1]?.role);
   return new MergeError(
-    `The merged ${tensor.name} leaves the range of ${RANGE[plan.recipe.output.dtype]} at its element ${element}. Lower the strengths${
+    `The merged ${tensor.name} (${roles.join(' + ')}) leaves the range of ${RANGE[plan.recipe.output.dtype]} at its element ${element}. Lower the strengths${
       plan.recipe.output.dtype === 'fp16' ? ', or ask for output.dtype: fp32' : ''
     }.`,
     { tensor: tensor.name, file: file(tensor.source?.file) },

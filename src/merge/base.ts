@@ -5,8 +5,10 @@ import { baseNames, type Component } from '../architecture/names.ts';
 import type { ModelParameter } from '../architecture/parameters.ts';
 import { InputMissingError, MergeError } from '../errors.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
+import { recipeMistake } from '../recipe/place.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import type { Account, IgnoreRule } from './account.ts';
+import { assertFloat } from './weight-type.ts';
 
 /** Folder of each component and the weight files looked for in it, best first (diffusers utils/constants.py). */
 const COMPONENTS: Record<
@@ -35,12 +37,14 @@ export interface BaseFiles {
  * Finds the weight file of every component.
  * @throws MergeError when the base is a single file; InputMissingError naming the files that were looked for.
  */
-export async function findBaseFiles(base: Recipe['base']): Promise<BaseFiles> {
+export async function findBaseFiles(recipe: Recipe): Promise<BaseFiles> {
+  const { base } = recipe;
   if (!(await stat(base.model)).isDirectory()) {
-    throw new MergeError(
+    throw recipeMistake(
+      recipe,
+      ['base', 'model'],
       `The base ${base.model} is a single file. This version reads diffusers folders (unet/, vae/, text_encoder/, tokenizer/); ` +
         'convert it with diffusers: StableDiffusionPipeline.from_single_file(…).save_pretrained(…).',
-      { file: base.model },
     );
   }
   const weights = Object.fromEntries(
@@ -106,6 +110,7 @@ export function matchBase(
         },
       );
     }
+    assertFloat(path, entry);
     found.set(name, tensor);
     account.apply(tensor);
   }

@@ -8,11 +8,15 @@ import { MergeError } from '../errors.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import type { Account } from './account.ts';
+import { assertFloat } from './weight-type.ts';
 
 /** Rows that AnimateLCM's own code makes when the file has no encoding (animatelcm/models/motion_module.py). */
 const DEFAULT_POSITIONS = 64;
 
 const POSITIONAL = /\.pos_(encoder|embed)\.pe$/;
+
+/** The part of a name that says which motion module it belongs to. */
+const MODULE = /^.*?\.motion_modules\.\d+(?=\.)/;
 
 export interface MotionLayout {
   /** Does the file have a module for the middle block? */
@@ -34,6 +38,12 @@ export function motionLayout(file: TensorFile): MotionLayout {
     );
   }
   const stored = [...file.tensors.values()].find((entry) => POSITIONAL.test(entry.name));
+  if (stored && !(stored.shape.length === 3 && stored.shape.every((length) => length > 0))) {
+    throw new MergeError(
+      `${file.source.name}: the positional encoding ${stored.name} has the shape [${stored.shape}], which should be [1, frames, channels].`,
+      { file: file.source.name, tensor: stored.name },
+    );
+  }
   return {
     mid: [...tensors.keys()].some((name) => name.startsWith('mid_block.motion_modules.')),
     positions: stored?.shape.at(-2) ?? DEFAULT_POSITIONS,
@@ -74,10 +84,26 @@ export function matchMotion(
         { file: path, tensor: entry.name },
       );
     }
+    assertFloat(path, entry);
     found.set(name, entry.name);
     account.apply(entry.name);
   }
-  for (const tensor of storedPositionalEncodings(file)) account.ignore('positional-encoding', tensor);
+  const encodings = new Map(
+    parameters
+      .filter(({ kind }) => kind === 'positional-encoding')
+      .map(({ name, shape }) => [MODULE.exec(name)?.[0], shape]),
+  );
+  for (const tensor of storedPositionalEncodings(file)) {
+    const shape = encodings.get(MODULE.exec(tensor.replace(/^module\./, ''))?.[0]);
+    const found = file.tensors.get(tensor)?.shape;
+    if (shape && found?.join() !== shape.join()) {
+      throw new MergeError(
+        `${path}: the positional encoding ${tensor} has the shape [${found}]; beside the other tensors of the file it should be [${shape}].`,
+        { file: path, tensor },
+      );
+    }
+    if (shape) account.ignore('positional-encoding', tensor);
+  }
   return found;
 }
 

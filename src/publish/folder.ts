@@ -2,7 +2,7 @@
  * Publishes a verified package to a folder: the copy is checked byte for byte against the report and becomes visible as a whole;
  * the version that stood there before stays until then.
  */
-import { cp, readFile } from 'node:fs/promises';
+import { cp, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PublishError } from '../errors.ts';
 import type { Stage } from '../events.ts';
@@ -31,6 +31,7 @@ export async function* publish(
       `${folder} is not published: its verification's verdict is ${report.verdict}. See ${join(folder, VERIFICATION_FOLDER, 'report.json')}.`,
     );
   }
+  await refuseLinks(folder);
   await refuseOtherBytes(folder, report, signal);
   await using staging = await openStaging(to);
   await cp(folder, staging.path, { recursive: true, dereference: false, verbatimSymlinks: true });
@@ -56,6 +57,17 @@ async function readReport(folder: string): Promise<Report> {
       `${folder} is not published: it has no readable ${path} (${error instanceof Error ? error.message : error}). Run lcm-merge verify first.`,
     );
   }
+}
+
+/** A link's target can change after the check; what is published is files. */
+async function refuseLinks(folder: string): Promise<void> {
+  const link = (await readdir(folder, { recursive: true, withFileTypes: true })).find((entry) =>
+    entry.isSymbolicLink(),
+  );
+  if (!link) return;
+  throw new PublishError(
+    `${folder} is not published: ${join(link.parentPath, link.name)} is a symbolic link. Put a copy of the file in its place.`,
+  );
 }
 
 async function refuseOtherBytes(folder: string, report: Report, signal: AbortSignal | undefined) {

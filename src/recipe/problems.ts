@@ -3,6 +3,7 @@
  */
 
 import type { z } from 'zod';
+import { complaint, isWrongType } from '../text/complaint.ts';
 import { nearest } from '../text/nearest.ts';
 import { quote } from '../text/quote.ts';
 import { type KeyPath, keyName } from './located-yaml.ts';
@@ -51,62 +52,10 @@ function describe(issue: Issue, schema: z.core.$ZodType): readonly SchemaProblem
   return [{ path, part: 'value', sentence }];
 }
 
-const isWrongType = (issue: Issue): issue is z.core.$ZodIssueInvalidType => issue.code === 'invalid_type';
-
 const suggest = (name: string, known: readonly string[]): string | undefined => {
   const near = nearest(name, known);
   return near === undefined ? undefined : `Did you mean ${quote(near)}?`;
 };
-
-const TYPE_NAMES: Readonly<Record<string, string>> = {
-  string: 'text',
-  number: 'a number',
-  int: 'a whole number',
-  array: 'a list',
-  object: 'a mapping',
-  record: 'a mapping',
-};
-
-/** NaN and the infinities are numbers to YAML. */
-const expectedOf = ({ expected, input }: z.core.$ZodIssueInvalidType): string =>
-  expected === 'number' && typeof input === 'number' ? 'a finite number' : (TYPE_NAMES[expected] ?? expected);
-
-const either = (names: readonly string[]): string =>
-  new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(names);
-
-/** What follows the key's name in the sentence. */
-function complaint(issue: Issue): string {
-  const found = `but ${describeValue(issue.input)} was found`;
-  switch (issue.code) {
-    case 'invalid_type':
-      return `must be ${expectedOf(issue)}, ${found}`;
-    case 'invalid_union': {
-      const types = issue.errors.flatMap((errors) => errors.filter(isWrongType).map(expectedOf));
-      return `must be ${either(types)}, ${found}`;
-    }
-    case 'invalid_value':
-      return `must be ${either(issue.values.map((value) => quote(String(value))))}, ${found}`;
-    case 'too_small':
-      return issue.origin === 'string' || issue.origin === 'array'
-        ? 'must not be empty'
-        : `must be at least ${issue.minimum}, ${found}`;
-    case 'too_big':
-      return issue.origin === 'string'
-        ? `must not be longer than ${issue.maximum} characters`
-        : `must be at most ${issue.maximum}, ${found}`;
-    case 'not_multiple_of':
-      return `must be a multiple of ${issue.divisor}, ${found}`;
-    default:
-      return issue.message; // written in the schema, beside its rule
-  }
-}
-
-function describeValue(value: unknown): string {
-  if (value === null) return 'nothing';
-  if (typeof value === 'string') return `the text ${quote(value)}`;
-  if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' ? 'a mapping' : String(value);
-}
 
 /** The keys that `schema` knows at `path`. */
 function knownKeys(schema: z.core.$ZodType, path: KeyPath): readonly string[] {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -8,7 +9,7 @@ import { readVaeConfig } from '../../src/architecture/vae-config.ts';
 import { FormatError, InputMissingError } from '../../src/errors.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
-async function configFile(text: string): Promise<string> {
+async function configFile(text: string | Uint8Array): Promise<string> {
   const path = join(await temporaryFolder(), 'config.json');
   await writeFile(path, text);
   return path;
@@ -203,6 +204,9 @@ describe('scheduler/scheduler_config.json', () => {
     [{ prediction_type: 'v_prediction' }, /prediction_type is v_prediction; LCM LoRAs/, { prediction_type: 'epsilon' }],
     [{ rescale_betas_zero_snr: true }, /rescale_betas_zero_snr is true/, { rescale_betas_zero_snr: false }],
     [{ beta_start: 0 }, /beta_start/, {}],
+    [{ beta_end: 1 }, /beta_end must be less than 1, but 1 was found/, {}],
+    [{ num_train_timesteps: 1e12 }, /num_train_timesteps must be at most 100000/, {}],
+    [{ trained_betas: [0.1, 0.2] }, /trained_betas is set/, { trained_betas: null }],
   ])('refuses %j', async (refused, reason, accepted) => {
     await expect(readBaseSchedulerConfig(await configFile(JSON.stringify(refused)))).rejects.toThrow(reason);
     expect(await readBaseSchedulerConfig(await configFile(JSON.stringify(accepted)))).toEqual(sd15);
@@ -212,12 +216,27 @@ describe('scheduler/scheduler_config.json', () => {
 describe('any config.json', () => {
   it.each([
     ['not JSON', '{"block_out_channels": [', /not valid JSON/],
-    ['a list', '[]', /the whole/],
-    ['of another kind', ' '.repeat(2_000_000), /the file has 2000000 bytes; a config\.json has a few thousand/],
+    ['not UTF-8', new Uint8Array([0x7b, 0xff, 0x7d]), /not valid JSON: it is not UTF-8 text\.$/],
+    ['a list', '[]', /the whole must be a mapping, but a list was found\.$/],
+    ['empty', '{}', /: block_out_channels is missing; down_block_types is missing; up_block_types is missing\.$/],
+    [
+      'of other types',
+      JSON.stringify({ ...SD15_UNET, layers_per_block: 1e9, norm_eps: 0, block_out_channels: 'x' }),
+      /: block_out_channels must be a list, but the text "x" was found; layers_per_block must be at most 64, but 1000000000 was found; norm_eps must be more than 0, but 0 was found\.$/,
+    ],
+    ['of another kind', ' '.repeat(2_000_000), /the file has 2000000 bytes, and one of its kind has at most 1048576/],
   ])('is refused when it is %s', async (_, text, reason) => {
     const path = await configFile(text);
     await expect(readUNetConfig(path)).rejects.toThrow(FormatError);
     await expect(readUNetConfig(path)).rejects.toThrow(reason);
+  });
+
+  it('is refused, not waited for, when it is a pipe, and named when it is a folder', async () => {
+    const folder = await temporaryFolder();
+    const pipe = join(folder, 'config.json');
+    execFileSync('mkfifo', [pipe]);
+    await expect(readUNetConfig(pipe)).rejects.toThrow(`${pipe}: not a regular file but a device, pipe or socket`);
+    await expect(readUNetConfig(folder)).rejects.toThrow(`${folder}: a folder; a file was expected here.`);
   });
 
   it('is missed by its name', async () => {

@@ -131,7 +131,7 @@ describe('what does not fit', async () => {
 
   it('refuses an alpha that is no finite number', async () => {
     expect((await loraRefusal(loraModule(TO_Q, [8, 8], { alpha: Number.NaN }))).message).toMatch(
-      /alpha should be one finite number; it is \[\] with the value NaN/,
+      /alpha should be one finite number; it has the shape \[\] and the value NaN\./,
     );
     const two = loraModule(TO_Q, [8, 8]).set(`${TO_Q}.alpha`, filled([2]));
     expect((await loraRefusal(two)).message).toMatch(/alpha should be one finite number; it is \[2\]/);

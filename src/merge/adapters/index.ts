@@ -17,7 +17,11 @@ export const REFUSED_KINDS: Readonly<Record<string, string>> = {
   'a1.weight': 'GLoRA',
   diff: 'full difference',
   w_norm: 'norm difference',
+  diff_b: 'full difference',
   'lora_A.weight': 'PEFT LoRA',
+  'lora_B.weight': 'PEFT LoRA',
   'lora_A.default.weight': 'PEFT LoRA',
+  'lora_B.default.weight': 'PEFT LoRA',
   'lora.down.weight': 'diffusers LoRA',
+  'lora.up.weight': 'diffusers LoRA',
 };

@@ -4,6 +4,7 @@
  */
 import { MergeError } from '../../errors.ts';
 import type { ScaleConvention } from '../../recipe/schema.ts';
+import { assertFloat } from '../weight-type.ts';
 import type { Adapter } from './adapter.ts';
 
 /** How a file's alpha and rank count; a file without alpha means alpha = rank. */
@@ -38,6 +39,8 @@ export const lora: Adapter = {
         { file: module.path, tensor: down.name },
       );
     }
+    assertFloat(module.path, down);
+    assertFloat(module.path, up);
     const alpha = alphaEntry ? await scalar(alphaEntry) : null;
     return {
       kind: 'lora',

@@ -61,15 +61,18 @@ export const recompute: Check = {
 function sampleOfEveryRule(plan: Plan, tensors: readonly PlannedTensor[]): PlannedTensor[] {
   const rules = Map.groupBy(
     tensors.filter((tensor) => tensor.source !== null),
-    ({ source, terms, kind, gain, shape }) =>
-      [
-        plan.files[source?.file ?? -1]?.role,
+    ({ name, source, terms, kind, shape }) => {
+      const role = plan.files[source?.file ?? -1]?.role;
+      const takesGamma = role === 'motion' && motionGain({ gamma: 2, mode: plan.recipe.motion.mode }, name) === 2;
+      return [
+        role,
+        takesGamma,
         kind,
         shape.length,
         shape[2] ?? 0,
-        gain,
         ...terms.map((term) => `${term.kind}${term.file}`),
-      ].join(),
+      ].join();
+    },
   );
   return [...rules.values()].flatMap((group) => {
     const step = Math.max(1, Math.floor(group.length / TENSORS_PER_RULE));

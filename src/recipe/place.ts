@@ -1,0 +1,14 @@
+/** Mistakes of a recipe that only show when the files it names are read: they are reported at the line that makes them, like all others. */
+import { MergeError } from '../errors.ts';
+import { type KeyPath, parseLocatedYaml } from './located-yaml.ts';
+import type { Recipe } from './schema.ts';
+
+/** `file:line:column: sentence`, at the value of `key` or the nearest thing around it that stands in the recipe. */
+export function recipeMistake(
+  { file, text }: Pick<Recipe, 'file' | 'text'>,
+  key: KeyPath,
+  sentence: string,
+): MergeError {
+  const { line, column } = parseLocatedYaml(text).locate(key, 'value');
+  return new MergeError(`${file}:${line}:${column}: ${sentence}`, { file, line, column });
+}

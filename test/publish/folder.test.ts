@@ -1,0 +1,83 @@
+import { appendFile, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { PublishError, UsageError } from '../../src/errors.ts';
+import { drain } from '../../src/events.ts';
+import { publish } from '../../src/publish/folder.ts';
+import { digestPackage, verify } from '../../src/verify/gate.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
+
+describe('publish to a folder', () => {
+  let verified: string;
+
+  beforeAll(async () => {
+    verified = join(await temporaryFolder(), 'package');
+    await mkdir(verified);
+    const { plan } = await bakeAndCheck(tinyRecipe(), verified);
+    expect((await drain(verify(verified, { plan }))).verdict).toBe('passed');
+  });
+
+  const copy = async (): Promise<string> => {
+    const folder = join(await temporaryFolder(), 'package');
+    await cp(verified, folder, { recursive: true });
+    return folder;
+  };
+
+  it('copies exactly the bytes that were verified, report included, in place of the version before', async () => {
+    const to = join(await temporaryFolder(), 'deep', 'published');
+    for (let version = 0; version < 2; version += 1) {
+      expect(await drain(publish(verified, { to }))).toMatchObject({ to, files: 17 });
+      expect(await digestPackage(to)).toEqual(await digestPackage(verified));
+      expect((await readdir(join(to, 'verification'))).sort()).toEqual(['frames.webp', 'report.html', 'report.json']);
+      expect(await readdir(join(to, '..'))).toEqual(['published']);
+    }
+  });
+
+  it.each([
+    [
+      'has no report',
+      /no readable .*report\.json.*Run lcm-merge verify first/,
+      (at: string) => rm(join(at, 'verification'), { recursive: true }),
+    ],
+    [
+      'failed',
+      /verdict is failed/,
+      async (at: string) => {
+        const path = join(at, 'verification/report.json');
+        await writeFile(path, (await readFile(path, 'utf8')).replace('"verdict": "passed"', '"verdict": "failed"'));
+      },
+    ],
+    [
+      'has other bytes than its report is about',
+      /other bytes \(README\.md\)/,
+      (at: string) => appendFile(join(at, 'README.md'), ' '),
+    ],
+    ['has a file more', /other bytes \(unet\/extra\)/, (at: string) => writeFile(join(at, 'unet/extra'), '')],
+    ['has a file less', /other bytes \(model_index\.json\)/, (at: string) => rm(join(at, 'model_index.json'))],
+  ])('refuses a package that %s, and leaves nothing at the target', async (_, reason, alter) => {
+    const folder = await copy();
+    await alter(folder);
+    const parent = await temporaryFolder();
+    const publishing = drain(publish(folder, { to: join(parent, 'published') }));
+    await expect(publishing).rejects.toThrow(PublishError);
+    await expect(publishing).rejects.toThrow(reason);
+    expect(await readdir(parent)).toEqual([]);
+  });
+
+  it('refuses a symbolic link in place of a file, though it leads to the same bytes', async () => {
+    const folder = await copy();
+    const outside = join(await temporaryFolder(), 'README.md');
+    await cp(join(folder, 'README.md'), outside);
+    await rm(join(folder, 'README.md'));
+    await symlink(outside, join(folder, 'README.md'));
+    await expect(drain(publish(folder, { to: join(await temporaryFolder(), 'x') }))).rejects.toThrow(PublishError);
+  });
+
+  it('does not touch a folder that is no package', async () => {
+    const to = await temporaryFolder();
+    await writeFile(join(to, 'diary.txt'), 'mine');
+    await expect(drain(publish(verified, { to }))).rejects.toThrow(UsageError);
+    expect(await readdir(to)).toEqual(['diary.txt']);
+  });
+});

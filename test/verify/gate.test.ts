@@ -1,0 +1,398 @@
+import { cp, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import onnxProto from 'onnx-proto';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { UnavailableError } from '../../src/errors.ts';
+import { drain, type Event } from '../../src/events.ts';
+import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
+import { type Plan, plan } from '../../src/merge/plan.ts';
+import { readModelInfo } from '../../src/onnx/model-info.ts';
+import { openPackage } from '../../src/runtime/package-folder.ts';
+import type { Video } from '../../src/runtime/pipeline.ts';
+import type { CheckContext } from '../../src/verify/check.ts';
+import { CHECKS, digestPackage, verify } from '../../src/verify/gate.ts';
+import { overall, type Report } from '../../src/verify/report.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+import { bakeAndCheck, type Section, tinyRecipe } from '../helpers/tiny.ts';
+
+const { onnx } = onnxProto;
+
+/** A clip that every check accepts: noise that changes from frame to frame. */
+function movingVideo(changes: Partial<Video> = {}): Video {
+  const [count, side] = [4, 8];
+  const data = Uint8Array.from({ length: count * side * side * 3 }, (_, i) => (i * 7919) % 251);
+  const latents = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i));
+  return {
+    latents,
+    shape: [1, 4, 4, 2, 2],
+    trajectory: [latents, latents],
+    frames: { width: side, height: side, count, data },
+    decoded: { min: -1, max: 1, finite: true },
+    device: 'cpu',
+    timing: { load_ms: 1, denoise_ms: 100, step_ms: [50, 50], decode_ms: 1, peak_bytes: 1 },
+    ...changes,
+  };
+}
+
+describe('the gate on the tiny package', () => {
+  let sound: string;
+  let planned: Plan;
+
+  beforeAll(async () => {
+    sound = join(await temporaryFolder(), 'package');
+    await mkdir(sound);
+    ({ plan: planned } = await bakeAndCheck(tinyRecipe(), sound));
+  });
+
+  /** A copy of the sound package with something done to it. */
+  const altered = async (alter: (folder: string) => Promise<unknown>): Promise<string> => {
+    const folder = join(await temporaryFolder(), 'package');
+    await cp(sound, folder, { recursive: true });
+    await alter(folder);
+    return folder;
+  };
+
+  /** What one check says, without the run that the whole gate begins with. */
+  const judge = async (id: string, folder: string, changes: Partial<CheckContext> = {}) => {
+    const pkg = await openPackage(folder);
+    const context: CheckContext = {
+      folder,
+      pkg,
+      lock: pkg.lock,
+      files: await digestPackage(folder),
+      plan: planned,
+      video: movingVideo(),
+      budgets: {},
+      signal: undefined,
+      ...changes,
+    };
+    const check = CHECKS.find((candidate) => candidate.id === id);
+    if (!check) throw new RangeError(`There is no check ${id}.`);
+    expect(check.applies?.(context) ?? true).toBe(true);
+    return check.run(context);
+  };
+
+  it('passes what is sound, and its report speaks of these bytes', async () => {
+    const folder = await altered(async () => undefined);
+    const events: Event[] = [];
+    const report = await drain(verify(folder, { plan: planned }), (event) => events.push(event));
+    expect(report.checks.filter(({ verdict }) => verdict !== 'passed')).toEqual([]);
+    expect(report.checks.map(({ id }) => id)).toEqual(CHECKS.map(({ id }) => id));
+    expect(report).toMatchObject({ verdict: 'passed', device: 'cpu', run: { frames: 16, width: 64, steps: 4 } });
+    expect(events.flatMap((event) => (event.type === 'check' ? [event.id] : []))).toEqual(CHECKS.map(({ id }) => id));
+
+    const written: Report = JSON.parse(await readFile(join(folder, 'verification/report.json'), 'utf8'));
+    expect(written).toEqual(report);
+    const digests = await digestPackage(folder);
+    expect(Object.keys(digests)).toContain(LOCK_FILE);
+    expect(written.package).toEqual(Object.fromEntries(Object.entries(digests).map(([file, d]) => [file, d.sha256])));
+    expect((await readdir(join(folder, 'verification'))).sort()).toEqual(['frames.webp', 'report.html', 'report.json']);
+    const html = await readFile(join(folder, 'verification/report.html'), 'utf8');
+    expect(html).toContain('src="data:image/webp;base64,');
+    expect(html).not.toMatch(/(src|href)="(?!data:)/); // nothing is fetched from outside
+  });
+
+  it('leaves recomputation out where there are no sources, and cannot tell without a lock', async () => {
+    const folder = await altered((at) => rm(join(at, LOCK_FILE)));
+    const report = await drain(verify(folder));
+    expect(report.checks.map(({ id }) => id)).not.toContain('recompute');
+    expect(report.checks.filter(({ verdict }) => verdict === 'unknown').map(({ id }) => id)).toEqual([
+      'integrity',
+      'accounting',
+    ]);
+    expect(report.verdict).toBe('unknown');
+  });
+
+  it('escapes what comes from a recipe', async () => {
+    const folder = await altered((at) =>
+      edit(join(at, LOCK_FILE), (lock: Lock) => ({
+        ...lock,
+        name: '<script>alert(1)</script>',
+        recipe: { ...lock.recipe, verify: { ...lock.recipe.verify, prompt: '"><img src=x onerror=alert(1)>' } },
+      })),
+    );
+    await drain(verify(folder));
+    const html = await readFile(join(folder, 'verification/report.html'), 'utf8');
+    expect(html).not.toMatch(/<script|<img src=x/);
+  });
+
+  describe('integrity', () => {
+    it.each([
+      [
+        'a bit is flipped in the weights',
+        'unet/model.onnx_data has other bytes',
+        (at: string) => flipBit(join(at, 'unet/model.onnx_data'), 100_000),
+      ],
+      ['a file is gone', 'tokenizer/merges.txt is missing', (at: string) => rm(join(at, 'tokenizer/merges.txt'))],
+      [
+        'a file was added',
+        'unet/extra.bin is not in the lock',
+        (at: string) => writeFile(join(at, 'unet/extra.bin'), 'x'),
+      ],
+    ])('fails when %s', async (_, reason, alter) => {
+      const pkg = await openPackage(sound);
+      const result = await judge('integrity', sound, { files: await digestPackage(await altered(alter)), pkg });
+      expect(result.verdict).toBe('failed');
+      expect(result.reason).toContain(reason);
+    });
+  });
+
+  it('accounting fails when a tensor is unaccounted for, when a file did nothing, when modules are fewer than expected', async () => {
+    const change = async (alter: (lock: Lock) => unknown) =>
+      judge('accounting', await altered((at) => edit(join(at, LOCK_FILE), alter)));
+    const input = (lock: Lock, role: string, changes: object) => ({
+      ...lock,
+      inputs: lock.inputs.map((file) => (file.role === role ? { ...file, ...changes } : file)),
+    });
+    const account = (applied: number) => ({
+      accounting: { tensors: 834, applied, ignored: {}, allowed_unmatched: [] },
+    });
+    expect(await judge('accounting', sound)).toMatchObject({ verdict: 'passed' });
+    expect((await change((lock) => input(lock, 'lcm', account(833)))).reason).toContain(
+      '834 tensors, 833 are accounted for',
+    );
+    expect(
+      (
+        await change((lock) =>
+          input(lock, 'lcm', { accounting: { tensors: 0, applied: 0, ignored: {}, allowed_unmatched: [] } }),
+        )
+      ).reason,
+    ).toContain('nothing of lcm.safetensors');
+    expect((await change((lock) => input(lock, 'lcm', { modules: { unet: 277 } }))).reason).toContain(
+      '277 modules, 278 were expected',
+    );
+  });
+
+  describe('graph', () => {
+    it.each([
+      [
+        'two initializers share bytes',
+        /share bytes of model\.onnx_data/,
+        (model: Model) => {
+          const [first, second] = external(model);
+          setOffset(second as Tensor, offsetOf(first as Tensor));
+        },
+      ],
+      [
+        'an initializer ends beyond the file',
+        /ends at byte \d+ of model\.onnx_data, which has \d+/,
+        (model: Model) => {
+          setOffset(external(model).at(-1) as Tensor, 1e9);
+        },
+      ],
+      [
+        'an initializer is not of the plan',
+        /conv_in\.weight is missing|other is not in the plan/,
+        (model: Model) => {
+          const tensor = external(model).find(({ name }) => name === 'conv_in.weight') as Tensor;
+          for (const node of model.graph?.node ?? [])
+            node.input = (node.input ?? []).map((name) => (name === tensor.name ? 'other' : name));
+          tensor.name = 'other';
+        },
+      ],
+      [
+        'an input has another type',
+        /timestep should be INT64 of rank 0, it is FLOAT/,
+        (model: Model) => {
+          const tensor = model.graph?.input?.[1]?.type?.tensorType;
+          if (tensor) tensor.elemType = onnx.TensorProto.DataType.FLOAT;
+        },
+      ],
+      [
+        'the opset is another',
+        /opset 21/,
+        (model: Model) => {
+          const opset = model.opsetImport?.[0];
+          if (opset) opset.version = 21;
+        },
+      ],
+      [
+        'an operator is of another domain',
+        /com\.microsoft:Add/,
+        (model: Model) => {
+          const node = model.graph?.node?.find(({ opType }) => opType === 'Add');
+          if (node) node.domain = 'com.microsoft';
+        },
+      ],
+    ])('fails when %s', async (_, reason, alter) => {
+      const folder = await altered(async (at) => {
+        const path = join(at, 'unet/model.onnx');
+        const model = onnx.ModelProto.decode(await readFile(path));
+        alter(model);
+        await writeFile(path, onnx.ModelProto.encode(model).finish());
+      });
+      const result = await judge('graph', folder);
+      expect(result.verdict).toBe('failed');
+      expect(result.reason).toMatch(reason);
+    });
+
+    it('passes as it was baked', async () => {
+      expect(await judge('graph', sound)).toMatchObject({ verdict: 'passed', figures: { parameters: 9126555 } });
+    });
+  });
+
+  it('weights fails on one NaN in one component, and names it', async () => {
+    const folder = await altered((at) =>
+      overwrite(at, 'vae_decoder', 'decoder.conv_out.bias', (values) => values.fill(Number.NaN, 1, 2)),
+    );
+    const result = await judge('weights', folder);
+    expect(result.verdict).toBe('failed');
+    expect(result.reason).toMatch(/decoder\.conv_out\.bias in .* is not finite at element 1/);
+  });
+
+  describe('recompute', () => {
+    const attention = 'down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight';
+
+    it.each([
+      [
+        'a square attention matrix is transposed',
+        'unet',
+        attention,
+        (values: Float16Array) => {
+          const side = Math.sqrt(values.length);
+          values.set(values.map((_, i) => values[(i % side) * side + Math.floor(i / side)] as number));
+        },
+      ],
+      [
+        'a weight is scaled by a thousandth',
+        'unet',
+        attention,
+        (values: Float16Array) => values.set(values.map((x) => x * 1.004)),
+      ],
+      [
+        'a text-encoder LoRA was dropped',
+        'text_encoder',
+        'text_model.encoder.layers.0.self_attn.q_proj.weight',
+        (values: Float16Array) => values.set(values.map((x) => x * 0.99)),
+      ],
+      [
+        'γ missed a proj_out bias',
+        'unet',
+        'down_blocks.0.motion_modules.0.proj_out.bias',
+        (values: Float16Array) => values.set(values.map((x) => x * 0.5)),
+      ],
+    ])('fails when %s', async (_, component, name, alter) => {
+      const result = await judge('recompute', await altered((at) => overwrite(at, component, name, alter)));
+      expect(result.verdict).toBe('failed');
+      expect(result.reason).toContain(name);
+    });
+
+    it.each([
+      ['alpha', { personalized: [{ alpha: 0.7 }] }],
+      ['the scale convention', { personalized: [{ scale: 'raw' }] }],
+      ['beta', { lcm: { beta: 0.9 } }],
+      ['gamma', { motion: { gamma: 0.5 } }],
+      ['a block weight', { personalized: [{ blocks: { IN01: 0.5 } }] }],
+    ])('fails when the recipe has another %s than was baked', async (_, changes) => {
+      const other = await plan(tinyRecipe(merged(changes)));
+      expect((await judge('recompute', sound, { plan: other })).verdict).toBe('failed');
+    });
+
+    it('passes as it was baked', async () => {
+      expect(await judge('recompute', sound)).toMatchObject({ verdict: 'passed', figures: { ulps: 0 } });
+    });
+  });
+
+  describe('run', () => {
+    const latents = (fill: (i: number) => number) => Float32Array.from({ length: 64 }, (_, i) => fill(i));
+    const withLatents = (values: Float32Array) =>
+      movingVideo({ latents: values, trajectory: [latents(Math.sin), values] });
+    it.each([
+      ['failed', 'not a number', withLatents(latents((i) => (i === 9 ? Number.NaN : Math.sin(i))))],
+      ['failed', 'exploding', withLatents(latents((i) => Math.sin(i) * 5000))],
+      ['failed', 'collapsed', withLatents(latents(() => 0.25))],
+      [
+        'failed',
+        'a decoder that gives infinities',
+        movingVideo({ decoded: { min: -1, max: Number.POSITIVE_INFINITY, finite: false } }),
+      ],
+      ['failed', 'a device that dies', new Error('The inference process was ended by SIGKILL.')],
+      ['unknown', 'no device', new UnavailableError('The device cuda does not work here.', 'Install it.')],
+      ['passed', 'sound latents', movingVideo()],
+    ] as const)('is %s for %s', async (verdict, _, video) => {
+      expect((await judge('run', sound, { video })).verdict).toBe(verdict);
+    });
+  });
+
+  describe('frames', () => {
+    const { frames } = movingVideo();
+    const size = frames.width * frames.height * 3;
+    const painted = (paint: (i: number) => number) =>
+      movingVideo({ frames: { ...frames, data: frames.data.map((_, i) => paint(i)) } });
+    it.each([
+      ['failed', 'a black frame', painted((i) => (i < size ? 1 : (frames.data[i] as number)))],
+      ['failed', 'a frame of one colour', painted((i) => (i < size ? 128 : (frames.data[i] as number)))],
+      ['failed', 'frames that are all the same', painted((i) => frames.data[i % size] as number)],
+      ['passed', 'frames that move', movingVideo()],
+    ] as const)('is %s for %s', async (verdict, _, video) => {
+      expect((await judge('frames', sound, { video })).verdict).toBe(verdict);
+    });
+  });
+
+  it('timing holds the run to the budget, and passes without one', async () => {
+    const verdicts = await Promise.all(
+      [{ denoise_ms: 99 }, { denoise_ms: 100 }, {}].map((budgets) => judge('timing', sound, { budgets })),
+    );
+    expect(verdicts.map(({ verdict }) => verdict)).toEqual(['failed', 'passed', 'passed']);
+  });
+});
+
+it('passes as a whole only if every check does', () => {
+  const of = (...verdicts: ('passed' | 'failed' | 'unknown')[]) => overall(verdicts.map((verdict) => ({ verdict })));
+  expect(of('passed', 'passed')).toBe('passed');
+  expect(of('passed', 'unknown')).toBe('unknown');
+  expect(of('unknown', 'failed', 'passed')).toBe('failed');
+  expect(of()).toBe('unknown');
+});
+
+// ---------------------------------------------------------------------------------------------------- sabotage
+
+type Model = ReturnType<typeof onnx.ModelProto.decode>;
+type Tensor = NonNullable<NonNullable<Model['graph']>['initializer']>[number];
+
+function external(model: Model): Tensor[] {
+  return (model.graph?.initializer ?? []).filter((tensor) => (tensor.externalData ?? []).length > 0);
+}
+
+function offsetOf(tensor: Tensor): number {
+  return Number(tensor.externalData?.find(({ key }) => key === 'offset')?.value);
+}
+
+function setOffset(tensor: Tensor, offset: number): void {
+  const entry = tensor.externalData?.find(({ key }) => key === 'offset');
+  if (entry) entry.value = String(offset);
+}
+
+async function edit<Content>(path: string, alter: (content: Content) => unknown): Promise<void> {
+  await writeFile(path, JSON.stringify(alter(JSON.parse(await readFile(path, 'utf8')) as Content)));
+}
+
+async function flipBit(path: string, offset: number): Promise<void> {
+  await using file = await open(path, 'r+');
+  const byte = new Uint8Array(1);
+  await file.read(byte, 0, 1, offset);
+  await file.write(Uint8Array.of((byte[0] as number) ^ 1), 0, 1, offset);
+}
+
+/** Changes one initializer in place. */
+async function overwrite(
+  folder: string,
+  component: string,
+  name: string,
+  alter: (values: Float16Array) => unknown,
+): Promise<void> {
+  const model = join(folder, component, 'model.onnx');
+  const place = (await readModelInfo(model)).initializers.find((initializer) => initializer.name === name)?.external;
+  if (!place) throw new RangeError(`${component} has no ${name}.`);
+  await using file = await open(join(dirname(model), place.location), 'r+');
+  const bytes = new Uint8Array(place.length);
+  await file.read(bytes, 0, bytes.length, place.offset);
+  alter(new Float16Array(bytes.buffer));
+  await file.write(bytes, 0, bytes.length, place.offset);
+}
+
+/** Changes to the personalized source are made to the tiny recipe's own. */
+function merged(changes: Record<string, Section>): Record<string, Section> {
+  const [personalized] = (changes['personalized'] as object[] | undefined) ?? [];
+  return personalized ? { personalized: [{ lora: 'ink.safetensors', alpha: 0.8, ...personalized }] } : changes;
+}
