@@ -127,11 +127,17 @@ function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Oper
       );
     }
   }
-  const roles = [tensor.source?.file, ...tensor.terms.map((term) => term.file)].map((i) => plan.files[i ?? -1]?.role);
+  const { dtype } = plan.recipe.output;
+  const strengths = [
+    ...(tensor.gain === 1 ? [] : [tensor.source?.file]),
+    ...tensor.terms.filter((term) => term.scale !== 0).map((term) => term.file),
+  ].map((index) => plan.files[index ?? -1]?.role);
+  const remedies = [
+    ...(strengths.length > 0 ? [`lower the strength of ${strengths.join(' or ')}`] : []),
+    ...(dtype === 'fp16' ? ['ask for output.dtype: fp32'] : []),
+  ];
   return new MergeError(
-    `The merged ${tensor.name} (${roles.join(' + ')}) leaves the range of ${RANGE[plan.recipe.output.dtype]} at its element ${element}. Lower the strengths${
-      plan.recipe.output.dtype === 'fp16' ? ', or ask for output.dtype: fp32' : ''
-    }.`,
+    `The merged ${tensor.name} leaves the range of ${RANGE[dtype]} at its element ${element}${remedies.length > 0 ? `; ${remedies.join(', or ')}` : ''}.`,
     { tensor: tensor.name, file: file(tensor.source?.file) },
   );
 }

@@ -173,10 +173,12 @@ function explain(
   const [prefix, suffix] = splitName(tensor);
   const isModule = targets.has(prefix);
   const parts = isModule ? names.map(splitName).flatMap(([p, part]) => (p === prefix ? [part] : [])) : [suffix];
-  const kind = Object.entries(REFUSED_KINDS).find(([known]) =>
-    parts.some((part) => part === known || part.endsWith(`.${known}`)),
-  )?.[1];
-  if (kind) return `${parts.length > 1 ? 'part of a module of ' : ''}${kind}, which this version does not merge`;
+  const isPart = (part: string, known: string) => part === known || part.endsWith(`.${known}`);
+  const telltale = Object.entries(REFUSED_KINDS).find(([known]) => parts.some((part) => isPart(part, known)));
+  if (telltale) {
+    const [known, kind] = telltale;
+    return `${isPart(suffix, known) ? '' : 'beside '}${kind}, which this version does not merge`;
+  }
   if (tensor.startsWith('bundle_emb.')) return 'an embedded textual inversion, which is no part of the weights';
   if (!isModule) return undefined;
   const strange = parts.find((part) => !ADAPTERS.some((a) => a.required.includes(part) || a.optional.includes(part)));

@@ -182,7 +182,7 @@ describe('a bake', () => {
     const fp16 = merged(await planOf({ output: { dtype: 'fp16' } }, { alter }), TO_Q);
     await expect(fp16).rejects.toThrow(MergeError);
     await expect(fp16).rejects.toThrow(
-      /The merged \S+to_q\.weight leaves the range of fp16 \(±65504\) at its element 5/,
+      /The merged \S+to_q\.weight leaves the range of fp16 \(±65504\) at its element 5; ask for output\.dtype: fp32\.$/,
     );
     await expect(fp16).rejects.toMatchObject({
       place: { tensor: TO_Q, file: expect.stringMatching(/unet\/diffusion_pytorch_model\.safetensors$/) },
@@ -199,7 +199,7 @@ describe('a bake', () => {
     const baking = merged(await plan(family.recipe({ personalized: [{ lora: 'one.safetensors', alpha: 1 }] })), TO_Q);
     await expect(baking).rejects.toThrow(MergeError);
     await expect(baking).rejects.toThrow(
-      /leaves the range of float32 \(±3\.4e38\) at its element 0\. Lower the strengths\.$/,
+      /leaves the range of float32 \(±3\.4e38\) at its element 0; lower the strength of personalized\[0\]\.$/,
     );
   });
 

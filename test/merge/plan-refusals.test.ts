@@ -1,4 +1,4 @@
-import { rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FormatError, InputMissingError, MergeError } from '../../src/errors.ts';
@@ -40,6 +40,60 @@ describe('what does not fit', async () => {
     );
     expect(motion).toMatchObject({ mid: false, positions: 24 });
     expect(files.find(({ role }) => role === 'personalized[0]')).toMatchObject({ alphas: [null, 1], ranks: [2] });
+  });
+
+  it.each([
+    ['unet', 'conv_in.weight', 'base/unet/diffusion_pytorch_model.safetensors'],
+    ['motion', 'mid_block.motion_modules.0.temporal_transformer.norm.weight', 'motion.safetensors'],
+  ] as const)('refuses weights of the %s that are no floats', async (_, name, file) => {
+    const family = await writeFamily();
+    const path = join(family.folder, file);
+    const bytes = await readFile(path);
+    const length = Number(bytes.readBigUInt64LE(0));
+    const header = JSON.parse(bytes.subarray(8, 8 + length).toString());
+    header[name].dtype = 'I32'; // as long as before
+    const changed = JSON.stringify(header).padEnd(length);
+    await writeFile(path, Buffer.concat([bytes.subarray(0, 8), Buffer.from(changed), bytes.subarray(8 + length)]));
+    const error = await plan(family.recipe()).catch((thrown: unknown) => thrown);
+    expect((error as Error).message).toContain(
+      `${path}: ${name} holds I32 numbers, but weights are F16, BF16, F32 or F64.`,
+    );
+  });
+
+  it.each([
+    ['unet', 'UNet (diffusers)', 'base/unet/diffusion_pytorch_model.safetensors'],
+    ['motion', 'motion module (AnimateDiff layout)', 'motion.safetensors'],
+  ])('says that a LoRA is a %s', async (_, title, lora) => {
+    const error = await refusal({ personalized: [{ lora, alpha: 1 }] });
+    expect(error.message).toContain(`personalized[0] wants a LoRA with kohya names`);
+    expect(error.message).toContain(`this is something else: ${title}.`);
+  });
+
+  it('holds stored positional encodings to the shape that the other tensors call for', async () => {
+    const PE = 'mid_block.motion_modules.0.temporal_transformer.transformer_blocks.0.attention_blocks.0.pos_encoder.pe';
+    const shaped = (shape: readonly number[]) => ({
+      positions: 24,
+      alter: { motion: (tensors: Tensors) => void tensors.set(PE, filled(shape)) },
+    });
+    expect((await refusal({}, shaped([1, 8, 16]))).message).toMatch(
+      /pos_encoder\.pe has the shape \[1,8,16\]; beside the other tensors of the file it should be \[1,24,16\]/,
+    );
+    const only = (shape: readonly number[]) => ({
+      alter: { motion: (tensors: Tensors) => void tensors.set(PE, filled(shape)) },
+    });
+    for (const shape of [[], [16], [1, 0, 16], [1, 24, 0]])
+      expect((await refusal({}, only(shape))).message).toContain(
+        `has the shape [${shape}], which should be [1, frames, channels].`,
+      );
+  });
+
+  it('refuses more original steps than the base was trained on, at the line that asks for them', async () => {
+    const family = await writeFamily();
+    await mkdir(join(family.folder, 'base/scheduler'), { recursive: true });
+    await writeFile(join(family.folder, 'base/scheduler/scheduler_config.json'), '{"num_train_timesteps":40}');
+    await expect(plan(family.recipe())).rejects.toThrow(
+      /recipe\.yaml:1:\d+: sampler\.original_steps is 50, but the base was trained on 40 timesteps/,
+    );
   });
 
   it('names a LoRA made for another width, with the shapes', async () => {
@@ -124,9 +178,12 @@ describe('what does not fit', async () => {
   });
 
   it('refuses another number of modules than expected', async () => {
-    expect((await loraRefusal(loraModule(TO_Q, [8, 8]), { expect: { modules: 2 } })).message).toMatch(
-      /the recipe expects 2 modules, 1 were matched/,
-    );
+    const path = join(await temporaryFolder(), 'style.safetensors');
+    await writeTensors(path, loraModule(TO_Q, [8, 8]));
+    const error = await refusal({ personalized: [{ lora: path, alpha: 1, expect: { modules: 2 } }] });
+    expect(error.message).toMatch(/recipe\.yaml:1:\d+: the recipe expects 2 modules, 1 were matched in \S+style/);
+    // the recipe is one line of JSON
+    expect(error.place).toMatchObject({ file: sound.recipe().file, line: 1, column: expect.any(Number) });
   });
 
   it('refuses an alpha that is no finite number', async () => {
@@ -134,7 +191,7 @@ describe('what does not fit', async () => {
       /alpha should be one finite number; it has the shape \[\] and the value NaN\./,
     );
     const two = loraModule(TO_Q, [8, 8]).set(`${TO_Q}.alpha`, filled([2]));
-    expect((await loraRefusal(two)).message).toMatch(/alpha should be one finite number; it is \[2\]/);
+    expect((await loraRefusal(two)).message).toMatch(/alpha should be one finite number; it has the shape \[2\]\./);
   });
 
   it('refuses a module that a file holds twice, under two names', async () => {
@@ -207,7 +264,7 @@ describe('what does not fit', async () => {
   it('refuses more frames than there are positions', async () => {
     const output = (frames: number) => ({ output: { frames } });
     expect((await refusal(output(25), { positions: 24 })).message).toMatch(
-      /output\.frames is 25, but \S+motion\.safetensors has positional encodings for 24 frames/,
+      /recipe\.yaml:1:\d+: output\.frames is 25, but \S+motion\.safetensors has positional encodings for 24 frames/,
     );
     await expect(plan((await writeFamily({ positions: 24 })).recipe(output(24)))).resolves.toBeDefined();
     expect((await refusal(output(65))).message).toMatch(/for 64 frames/);
@@ -215,12 +272,14 @@ describe('what does not fit', async () => {
 
   it('refuses block names in a UNet with other layers than SD1.5', async () => {
     const error = await refusal({ motion: { blocks: { IN03: 0.5 } } });
-    expect(error.message).toMatch(/blocks by name, which are made for 4 blocks of 2 layers; \S+config\.json has 2 of 1/);
+    expect(error.message).toMatch(
+      /blocks by name, which are made for 4 blocks of 2 layers; \S+config\.json has 2 of 1/,
+    );
   });
 
   it('refuses a base that is one file, and one without weights, tokenizer or config', async () => {
     expect((await refusal({ base: 'motion.safetensors' })).message).toMatch(
-      /is a single file\. This version reads diffusers folders/,
+      /recipe\.yaml:1:\d+: The base \S+ is a single file\. This version reads diffusers folders/,
     );
     for (const missing of ['unet/diffusion_pytorch_model.safetensors', 'vae/config.json', 'tokenizer/merges.txt']) {
       const family = await writeFamily();
