@@ -101,16 +101,21 @@ function withBareValues(argv: readonly string[]): string[] {
   });
 }
 
-/** `complain` judges each option: its spec (undefined if the verb has none of the name), how it was written, its value. */
+/** An option as it stands on the command line. */
+interface GivenOption {
+  readonly name: string;
+  /** With its dashes: `-o`, `--out`. */
+  readonly rawName: string;
+  readonly value?: string | undefined;
+  /** Whether the value hangs on the name, as in `--out=DIR`. */
+  readonly inlineValue?: boolean | undefined;
+}
+
+/** `complain` judges each option: its spec (undefined if the verb has none of the name) and what was given. */
 function tokenise(
   args: readonly string[],
   options: CommandSpec['options'],
-  complain: (
-    option: OptionSpec | undefined,
-    written: string,
-    value: string | undefined,
-    attached: boolean,
-  ) => void = () => undefined,
+  complain: (option: OptionSpec | undefined, given: GivenOption) => void = () => undefined,
 ): Tokens {
   const { tokens } = parseArgs({
     args: [...args],
@@ -129,12 +134,7 @@ function tokenise(
   for (const token of tokens) {
     if (token.kind === 'positional') operands.push(token.value);
     if (token.kind !== 'option') continue;
-    complain(
-      Object.hasOwn(options, token.name) ? options[token.name] : undefined,
-      token.rawName,
-      token.value,
-      token.inlineValue === true,
-    );
+    complain(Object.hasOwn(options, token.name) ? options[token.name] : undefined, token);
     values.set(token.name, token.value ?? true);
   }
   return { values, operands };
@@ -144,12 +144,12 @@ function tokenise(
 function readArguments(verb: Verb, args: readonly string[], operands: readonly string[]): Invocation {
   const spec = SPECS[verb];
   const command = verb === 'make' ? 'lcm-merge' : `lcm-merge ${verb}`;
-  const { values } = tokenise(args, spec.options, (option, written, value, attached) => {
+  const { values } = tokenise(args, spec.options, (option, { name, rawName: written, value, inlineValue }) => {
     if (!option) throw unknownOption(command, written, spec);
     if (option.type === 'boolean') {
-      if (attached) throw new UsageError(`${written} takes no value, but ${quote(value ?? '')} was given.`);
-    } else if (value === undefined || (!attached && value.length > 1 && value.startsWith('-'))) {
-      const instead = value === undefined ? '' : ` If ${quote(value)} is the value, write ${written}=${value}.`;
+      if (inlineValue) throw new UsageError(`${written} takes no value, but ${quote(value ?? '')} was given.`);
+    } else if (value === undefined || (!inlineValue && value.length > 1 && value.startsWith('-'))) {
+      const instead = value === undefined ? '' : ` If ${quote(value)} is the value, write --${name}=${value}.`;
       throw new UsageError(
         `${written} needs a value (${option.placeholder ?? option.choices?.join(' or ')}).${instead}`,
       );
@@ -169,6 +169,7 @@ function readArguments(verb: Verb, args: readonly string[], operands: readonly s
     );
   }
   for (const [i, name] of names.entries()) {
+    if (operands[i] === '') throw new UsageError(`${command} needs ${name.toUpperCase()}; an empty name was given.`);
     parsed[name] = checkChoice(operands[i] ?? '', name.toUpperCase(), spec.operands[name]?.choices);
   }
   for (const [name, option] of Object.entries(spec.options)) {

@@ -48,6 +48,9 @@ const PACKAGE = {
   completes: 'folder',
 } as const;
 
+/** The limits of recipes, said here once more because help must not wait for the schema to load; a test holds them equal. */
+const [MAX_SIDE, MAX_GUIDANCE] = [16384, 1000];
+
 /** Said here once more because help must not wait for onnxruntime to load. */
 const DEVICE_CHOICES = ['auto', 'cpu', 'webgpu', 'cuda'] as const satisfies readonly (Device | 'auto')[];
 
@@ -164,6 +167,7 @@ export const COMMANDS = {
         type: 'integer',
         placeholder: 'W',
         min: 8,
+        max: MAX_SIDE,
         otherwise: "the graph's",
         description: 'in pixels, a multiple of 8',
       },
@@ -171,6 +175,7 @@ export const COMMANDS = {
         type: 'integer',
         placeholder: 'H',
         min: 8,
+        max: MAX_SIDE,
         otherwise: "the graph's",
         description: 'in pixels, a multiple of 8',
       },
@@ -178,6 +183,7 @@ export const COMMANDS = {
         type: 'number',
         placeholder: 'G',
         min: 0,
+        max: MAX_GUIDANCE,
         otherwise: "the recipe's",
         description: 'classifier-free guidance; above 1 a step costs twice as much',
       },

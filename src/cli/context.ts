@@ -10,7 +10,7 @@ import { createProgress } from './progress.ts';
 import { type Paint, painter, sanitise } from './terminal.ts';
 
 export interface Context {
-  /** Aborted by Ctrl-C, by SIGTERM, and when nobody reads stdout any more. */
+  /** Aborted by Ctrl-C, by SIGTERM, by the terminal's end, and when nobody reads stdout any more. */
   readonly signal: AbortSignal;
   /** For text that goes to stdout. */
   readonly paint: Paint;

@@ -14,6 +14,7 @@ export const EXIT_CODES = {
   unavailable: 69,
   internal: 70,
   io: 74,
+  SIGHUP: 129,
   SIGINT: 130,
   SIGTERM: 143,
 } as const;
@@ -29,6 +30,7 @@ export const EXIT_MEANINGS: Readonly<Record<Outcome, string>> = {
   unavailable: 'a device or service is not to be had',
   internal: 'a device failed in mid-run, or lcm-merge has a fault',
   io: 'reading or writing failed: disk full, permissions',
+  SIGHUP: 'the terminal was closed',
   SIGINT: 'interrupted (Ctrl-C)',
   SIGTERM: 'terminated',
 };
@@ -46,8 +48,12 @@ const BY_KIND = {
   unavailable: 'unavailable',
 } as const satisfies Record<ErrorKind, Outcome>;
 
+/** The signals that ask a process to end. */
+export const SIGNALS = ['SIGHUP', 'SIGINT', 'SIGTERM'] as const;
+export type Signal = (typeof SIGNALS)[number];
+
 /** Why work was stopped from outside. `EPIPE`: nobody reads stdout any more. */
-type InterruptionCause = 'SIGINT' | 'SIGTERM' | 'EPIPE';
+type InterruptionCause = Signal | 'EPIPE';
 
 /** The reason that the process's AbortSignal carries. */
 export class Interruption extends Error {
@@ -91,6 +97,9 @@ export function failureOf(
   return systemFailure(error) ?? internalFailure(error, debug);
 }
 
+/** Not the file that is copied lacks space, but where it goes. */
+const FULL: readonly unknown[] = ['ENOSPC', 'EDQUOT', 'EROFS'];
+
 const NOT_THERE: readonly unknown[] = ['ENOENT', 'ENOTDIR'];
 
 /** What is done to inputs; when an output has no place, that is another matter. */
@@ -99,7 +108,8 @@ const READING: readonly unknown[] = ['open', 'stat', 'lstat', 'access', 'scandir
 /** What node:fs throws when it was not expected to: disk full, permissions, a file that went away. */
 function systemFailure(error: unknown): Failure | undefined {
   if (!(error instanceof Error && 'syscall' in error && 'code' in error)) return undefined;
-  const path = 'path' in error && typeof error.path === 'string' ? error.path : undefined;
+  const { path: from, dest } = error as NodeJS.ErrnoException & { dest?: unknown };
+  const path = FULL.includes(error.code) && typeof dest === 'string' ? dest : from;
   const { message } = ioError(String(error.syscall), path ?? 'An open file', error);
   const kind = NOT_THERE.includes(error.code) && READING.includes(error.syscall) ? 'input-missing' : 'io';
   return { exitCode: EXIT_CODES[BY_KIND[kind]], kind, message, place: path === undefined ? {} : { file: path } };

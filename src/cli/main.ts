@@ -7,7 +7,7 @@ import { VERSION } from '../version.ts';
 import { outputOptions, parseCommandLine, type Request } from './args.ts';
 import type { Arguments, Invocation, Verb } from './command-table.ts';
 import { type Command, type Console, createConsole, type Outcome, stopWhenUnwritable, writeResult } from './context.ts';
-import { EXIT_CODES, failureOf, Interruption } from './exit-codes.ts';
+import { EXIT_CODES, failureOf, Interruption, SIGNALS, type Signal } from './exit-codes.ts';
 import { help } from './help.ts';
 import { painter } from './terminal.ts';
 
@@ -82,14 +82,21 @@ async function execute<V extends Verb>(
   return command(args as Arguments<V>, output);
 }
 
+/** Milliseconds. npm passes Ctrl-C on to what the terminal has sent it to already: what comes so soon after is the same one. */
+const ECHO = 500;
+
 /**
  * The first signal asks everybody to stop and clean up; the second does not wait for them. An error that nobody caught is a
  * reason to stop, too: Node's own exit code for it would read as a failed verification.
  */
 function watchProcess(controller: AbortController, output: Console): () => void {
-  const handlers = (['SIGINT', 'SIGTERM'] as const).map((name) => [name, () => stop(name)] as const);
-  const stop = (name: 'SIGINT' | 'SIGTERM') => {
-    if (controller.signal.aborted) process.exit(EXIT_CODES[name]);
+  const handlers = SIGNALS.map((name) => [name, () => stop(name)] as const);
+  let stopped = Number.NEGATIVE_INFINITY;
+  const stop = (name: Signal) => {
+    const now = performance.now();
+    if (controller.signal.aborted && now - stopped > ECHO) process.exit(EXIT_CODES[name]);
+    if (controller.signal.aborted) return;
+    stopped = now;
     if (name === 'SIGINT' && process.stderr.isTTY)
       output.say('Stopping. Press Ctrl-C again to leave without cleaning up.');
     controller.abort(new Interruption(name));
@@ -103,7 +110,11 @@ function watchProcess(controller: AbortController, output: Console): () => void 
   };
 }
 
+/** What cannot be looked at is the command's to complain of. */
 function kindOf(path: string): 'file' | 'folder' | undefined {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found?.isDirectory() ? 'folder' : found && 'file';
+  try {
+    return statSync(path).isDirectory() ? 'folder' : 'file';
+  } catch {
+    return undefined;
+  }
 }

@@ -1,21 +1,32 @@
 /** SHA-256 of files, streamed; many at once are hashed in a thread of their own, beside other work. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
 import { Worker } from 'node:worker_threads';
+import { IoError } from '../errors.ts';
+import { openFile } from '../formats/byte-source.ts';
 import type { FileDigest } from './lock.ts';
 
 /** Large reads keep the disk busy; 1 MiB is where the gain ends. */
 const CHUNK = 1 << 20;
 
+/** Throws what openFile throws: a pipe, say, would be waited for without end. */
 export async function digestFile(path: string, signal?: AbortSignal): Promise<FileDigest> {
   const hash = createHash('sha256');
-  let bytes = 0;
-  for await (const chunk of createReadStream(path, { highWaterMark: CHUNK, ...(signal && { signal }) })) {
+  await using source = await openFile(path);
+  const read = (at: number) => {
+    const reading = source.read(at, Math.min(CHUNK, source.size - at));
+    reading.catch(() => undefined); // met when it is awaited
+    return reading;
+  };
+  let ahead = read(0);
+  for (let at = 0; at < source.size; at += CHUNK) {
+    signal?.throwIfAborted();
+    const chunk = await ahead;
+    ahead = read(Math.min(at + CHUNK, source.size)); // while this chunk is hashed
     hash.update(chunk);
-    bytes += chunk.length;
   }
-  return { sha256: hash.digest('hex'), bytes };
+  await ahead;
+  return { sha256: hash.digest('hex'), bytes: source.size };
 }
 
 export function digestBytes(data: Uint8Array): FileDigest {
@@ -33,7 +44,13 @@ export interface Digesting extends AsyncDisposable {
 /** Hashes `paths` in a thread; disposal ends it. */
 export function digestInBackground(paths: readonly string[]): Digesting {
   const worker = new Worker(WORKER, { workerData: paths });
-  const digests = once(worker, 'message').then(([message]) => message as readonly FileDigest[]);
+  const digests = once(worker, 'message').then(
+    ([message]) => message as readonly FileDigest[],
+    (error: Error) => {
+      // an error loses its class on the way between threads
+      throw new IoError(`An input that was just read can no longer be hashed. ${error.message}`, {}, { cause: error });
+    },
+  );
   digests.catch(() => undefined); // met where it is awaited
   return { digests, [Symbol.asyncDispose]: async () => void (await worker.terminate()) };
 }

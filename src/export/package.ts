@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import type { Component } from '../architecture/names.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Stage } from '../events.ts';
+import { writingTo } from '../formats/byte-source.ts';
 import { openBake, type TensorRequest } from '../merge/bake.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import { serializeModel } from '../onnx/proto.ts';
@@ -113,6 +114,6 @@ function graphMetadata({ recipe }: Plan, component: Component): Record<string, s
 async function writeSynced(path: string, data: Uint8Array): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await using file = await open(path, 'wx');
-  await file.writeFile(data);
-  await file.sync();
+  await writingTo(path, file.writeFile(data));
+  await writingTo(path, file.sync());
 }

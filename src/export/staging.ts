@@ -3,9 +3,10 @@
  * complete. What stood there before is replaced only if it is of the same sort, and only at that moment. Names carry the
  * process's id, so that two at work on one place don't meet and what a killed one left is recognised and removed.
  */
-import { access, mkdir, readdir, rename, rm, rmdir } from 'node:fs/promises';
+import { access, lstat, mkdir, readdir, realpath, rename, rm, rmdir, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
+import { ioReason } from '../formats/byte-source.ts';
 import { LOCK_FILE } from './lock.ts';
 
 export interface Staging extends AsyncDisposable {
@@ -28,13 +29,18 @@ const isNoPackage: Objection = (names) =>
  * @throws UsageError when something stands in the way that `objection` does not let go.
  */
 export async function openStaging(out: string, objection: Objection = isNoPackage): Promise<Staging> {
-  const target = resolve(out);
+  const target = await followLink(resolve(out));
   await assertReplaceable(target, objection);
   const parent = dirname(target);
-  const firstMade = await mkdir(parent, { recursive: true });
-  await removeLeftovers(target);
+  const firstMade = await makeFolders(parent);
   const path = `${target}.${process.pid}.partial`;
-  await mkdir(path);
+  try {
+    await removeLeftovers(target);
+    await mkdir(path);
+  } catch (error) {
+    if (firstMade) await removeEmptyParents(parent, dirname(firstMade));
+    throw error;
+  }
   let committed = false;
   return {
     path,
@@ -56,7 +62,7 @@ export async function openStaging(out: string, objection: Objection = isNoPackag
     async [Symbol.asyncDispose]() {
       if (committed) return;
       await rm(path, { recursive: true, force: true });
-      if (firstMade) await removeEmptyParents(parent, dirname(resolve(firstMade)));
+      if (firstMade) await removeEmptyParents(parent, dirname(firstMade));
     },
   };
 }
@@ -65,11 +71,45 @@ export async function openStaging(out: string, objection: Objection = isNoPackag
 export async function assertReplaceable(target: string, objection: Objection = isNoPackage): Promise<void> {
   const names = await readdir(target).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return [];
-    throw new UsageError(`The output ${target} cannot be a folder (${error.code}). Choose another with --out.`);
+    throw new UsageError(`The output ${target} cannot be a folder: ${ioReason(error)}. Choose another place.`);
   });
   const reason = objection(names);
-  if (reason)
-    throw new UsageError(`The output folder ${target} ${reason}. Nothing was written; choose another with --out.`);
+  if (reason) throw new UsageError(`The output folder ${target} ${reason}. Nothing was written; choose another place.`);
+}
+
+/** A link to a folder stands for that folder, which may be on a larger disk. @throws UsageError when it leads nowhere. */
+async function followLink(path: string): Promise<string> {
+  const isLink = await lstat(path).then(
+    (found) => found.isSymbolicLink(),
+    () => false,
+  );
+  if (!isLink) return path;
+  return realpath(path).catch(() => {
+    throw new UsageError(
+      `The output ${path} is a symbolic link that leads nowhere. Remove it, or choose another place.`,
+    );
+  });
+}
+
+/**
+ * Makes `path` and the folders above it, and says which was the first that was not there. (Node's own recursive mkdir never
+ * returns below a folder like /proc, where nothing can be made.)
+ */
+export async function makeFolders(path: string): Promise<string | undefined> {
+  try {
+    await mkdir(path);
+    return path;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return undefined;
+    if (code !== 'ENOENT' || dirname(path) === path) throw error;
+  }
+  const first = await makeFolders(dirname(path));
+  await mkdir(path).catch(async (error: unknown) => {
+    if (first) await removeEmptyParents(dirname(path), dirname(first));
+    throw error;
+  });
+  return first ?? path;
 }
 
 /** Clears up after processes that were killed: their unfinished folders go, a package they had moved aside comes back. */

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
+import { writingTo } from '../formats/byte-source.ts';
 import type { Graph, Layout } from '../onnx/graph.ts';
 import type { ExternalLocation } from '../onnx/proto.ts';
 
@@ -49,7 +50,7 @@ export async function* writeWeights(
   // one write is under way while the next tensor is made; a failed one is met at the next append or at the end
   const append = async (bytes: Uint8Array) => {
     await writing;
-    writing = file.appendFile(bytes);
+    writing = writingTo(path, file.appendFile(bytes));
     writing.catch(() => undefined);
     hash.update(bytes);
   };
@@ -71,6 +72,6 @@ export async function* writeWeights(
   if (index !== layout.entries.length)
     throw new RangeError(`${path} got ${index} of ${layout.entries.length} tensors.`);
   await writing;
-  await file.sync();
+  await writingTo(path, file.sync());
   return hash.digest('hex');
 }

@@ -65,6 +65,13 @@ export function ioError(action: string, path: string, cause: unknown): IoError {
   return new IoError(`${path}: cannot ${ACTIONS[action] ?? action} it: ${ioReason(cause)}.`, { file: path }, { cause });
 }
 
+/** `work` writes to `path`; an error of the file system, which does not say where once the file is open, becomes one that does. */
+export async function writingTo<Result>(path: string, work: Promise<Result>): Promise<Result> {
+  return work.catch((error: unknown) => {
+    throw error instanceof Error && 'syscall' in error ? ioError('write', path, error) : error;
+  });
+}
+
 /** Why the file system refused, as the end of a sentence. */
 export function ioReason(cause: unknown): string {
   const code = codeOf(cause);

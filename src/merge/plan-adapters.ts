@@ -177,7 +177,7 @@ function explain(
   const telltale = Object.entries(REFUSED_KINDS).find(([known]) => parts.some((part) => isPart(part, known)));
   if (telltale) {
     const [known, kind] = telltale;
-    return `${isPart(suffix, known) ? '' : 'beside '}${kind}, which this version does not merge`;
+    return `${isPart(suffix, known) ? '' : 'its module is '}${kind}, which this version does not merge`;
   }
   if (tensor.startsWith('bundle_emb.')) return 'an embedded textual inversion, which is no part of the weights';
   if (!isModule) return undefined;

@@ -1,9 +1,12 @@
 /** What a model.onnx says of itself: inputs, outputs, opsets, operators, initializers. Reads the proto only, never the weights. */
-import { readFile } from 'node:fs/promises';
 import onnxProto from 'onnx-proto';
-import { FormatError, InputMissingError } from '../errors.ts';
+import { FormatError } from '../errors.ts';
+import { readSmallFile } from '../formats/byte-source.ts';
 
 const { onnx } = onnxProto;
+
+/** What protobuf allows in one message; ours are a few MB, because weights lie in files beside them. */
+const MAX_PROTO_BYTES = 2 ** 31 - 1;
 
 export interface TensorInfo {
   readonly name: string;
@@ -32,9 +35,7 @@ export interface ModelInfo {
 
 /** @throws InputMissingError when there is no such file; FormatError when it is no ONNX model. */
 export async function readModelInfo(path: string): Promise<ModelInfo> {
-  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new InputMissingError(`The graph ${path} cannot be read (${error.code ?? error.message}).`, { file: path });
-  });
+  const bytes = await readSmallFile(path, MAX_PROTO_BYTES);
   try {
     return describe(onnx.ModelProto.decode(bytes));
   } catch (error) {

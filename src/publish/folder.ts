@@ -2,13 +2,14 @@
  * Publishes a verified package to a folder: the copy is checked byte for byte against the report and becomes visible as a whole;
  * the version that stood there before stays until then.
  */
-import { cp, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { PublishError } from '../errors.ts';
+import { cp, readdir } from 'node:fs/promises';
+import { join, relative, resolve, sep } from 'node:path';
+import { FormatError, InputMissingError, PublishError, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { openStaging } from '../export/staging.ts';
+import { kindOf } from '../recipe/input-files.ts';
 import { digestPackage } from '../verify/gate.ts';
-import { type Report, VERIFICATION_FOLDER } from '../verify/report.ts';
+import { type Report, readReport, VERIFICATION_FOLDER } from '../verify/report.ts';
 
 export interface Published {
   readonly to: string;
@@ -24,8 +25,9 @@ export async function* publish(
   { to, signal }: { to: string; signal?: AbortSignal | undefined },
 ): Stage<Published> {
   const started = performance.now();
+  refuseTarget(folder, to);
   yield { type: 'stage-started', stage: 'publish', subject: to };
-  const report = await readReport(folder);
+  const report = await reportOf(folder);
   if (report.verdict !== 'passed') {
     throw new PublishError(
       `${folder} is not published: its verification's verdict is ${report.verdict}. See ${join(folder, VERIFICATION_FOLDER, 'report.json')}.`,
@@ -48,15 +50,24 @@ export async function* publish(
   return published;
 }
 
-async function readReport(folder: string): Promise<Report> {
-  const path = join(folder, VERIFICATION_FOLDER, 'report.json');
-  try {
-    return JSON.parse(await readFile(path, 'utf8')) as Report;
-  } catch (error) {
-    throw new PublishError(
-      `${folder} is not published: it has no readable ${path} (${error instanceof Error ? error.message : error}). Run lcm-merge verify first.`,
-    );
-  }
+/** A package is copied to another place than below itself, and to one of this machine. */
+function refuseTarget(folder: string, to: string): void {
+  if (/^\w+:\/\//.test(to)) throw new UsageError(`This version does not publish to ${to} yet, only to a local folder.`);
+  const [first] = relative(resolve(folder), resolve(to)).split(sep);
+  if (first !== '' && first !== '..')
+    throw new UsageError(`${to} lies inside the package ${folder}, which cannot be copied into itself.`);
+}
+
+/** @throws PublishError when there is no readable report, InputMissingError when there is no package. */
+async function reportOf(folder: string): Promise<Pick<Report, 'verdict' | 'package'>> {
+  if ((await kindOf(folder)) !== 'folder')
+    throw new InputMissingError(`The package ${folder} is not there, or is no folder.`, { file: folder });
+  const report = await readReport(folder).catch((error: unknown) => {
+    if (error instanceof FormatError) throw new PublishError(`${folder} is not published. ${error.message}`);
+    throw error;
+  });
+  if (report) return report;
+  throw new PublishError(`${folder} is not published: it has not been verified. Run lcm-merge verify first.`);
 }
 
 /** A link's target can change after the check; what is published is files. */
@@ -70,10 +81,10 @@ async function refuseLinks(folder: string): Promise<void> {
   );
 }
 
-async function refuseOtherBytes(folder: string, report: Report, signal: AbortSignal | undefined) {
+async function refuseOtherBytes(folder: string, report: Pick<Report, 'package'>, signal: AbortSignal | undefined) {
   const files = await digestPackage(folder, signal);
-  const names = new Set([...Object.keys(files), ...Object.keys(report.package ?? {})]);
-  const different = [...names].filter((name) => files[name]?.sha256 !== report.package?.[name]);
+  const names = new Set([...Object.keys(files), ...Object.keys(report.package)]);
+  const different = [...names].filter((name) => files[name]?.sha256 !== report.package[name]);
   if (different.length > 0) {
     throw new PublishError(
       `${folder} is not published: its report is about other bytes (${different.slice(0, 5).join(', ')}). Verify it again.`,

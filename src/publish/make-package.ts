@@ -41,6 +41,7 @@ export async function* makePackage(plan: Plan, { out, device, signal }: MakeOpti
   const target = resolve(out);
   const failed = `${target}.failed`;
   await assertReplaceable(failed); // where the package goes if it does not pass
+  if (recipe.publish) await assertReplaceable(recipe.publish.to);
   await using staging = await openStaging(target);
   yield* bake(plan, { into: staging.path, signal });
   const report = yield* verify(staging.path, { plan, device: runsOn, signal });

@@ -72,7 +72,9 @@ export async function describeMissing(path: string, wanted: Wanted): Promise<str
     if (!names && parent !== gone) continue;
     const obstacle = gone === path ? '' : quote(gone, WHOLE_PATH);
     if (names?.includes(basename(gone)))
-      return obstacle ? `${sentence}: ${obstacle} is not a folder that can be read.` : `${sentence}.`;
+      return obstacle
+        ? `${sentence}: ${obstacle} is not a folder that can be read.`
+        : `${sentence}: it is a symbolic link that leads nowhere.`;
     const near = nearest(basename(gone), names ?? []);
     return `${sentence}${obstacle && `, nor does ${obstacle}`}.${near === undefined ? '' : ` Did you mean ${quote(near)}?`}`;
   }

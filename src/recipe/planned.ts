@@ -25,7 +25,7 @@ const oneOf =
   (value: unknown): boolean =>
     typeof value === 'string' && names.includes(value);
 
-const isAddress = (value: unknown): boolean => typeof value === 'string' && /^(hf|oci):\/\//i.test(value);
+const isAddress = (value: unknown): boolean => typeof value === 'string' && /^(hf|oci|https?):\/\//i.test(value);
 
 const input = (...at: KeyPath): Planned => ({
   at,

@@ -10,8 +10,12 @@ import { BLOCK_GROUPS, BLOCK_NAMES, TEXT_ENCODER_BLOCK } from '../architecture/b
 /** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
 const MAX_FRAMES = 1024;
 /** Pixels; far beyond what SD1.5 draws well, and small enough that no size in bytes overflows. */
-const MAX_SIDE = 16384;
+export const MAX_SIDE = 16384;
+/** Of a whole clip: 16 frames of the largest side. Its latents alone are 1 GiB, and every step needs many times that. */
+export const MAX_CLIP_PIXELS = 16 * MAX_SIDE ** 2;
 const MAX_STEPS = 50;
+/** 7.5 is usual; beyond this the sum is nothing but the difference of two noise predictions. */
+export const MAX_GUIDANCE = 1000;
 /** The training timesteps of SD1.5. */
 const MAX_ORIGINAL_STEPS = 1000;
 const MAX_NAME_LENGTH = 128;
@@ -122,6 +126,7 @@ const sampler = z
     guidance: z
       .number()
       .min(0)
+      .max(MAX_GUIDANCE)
       .default(1)
       .describe('Classifier-free guidance; above 1 the negative prompt counts and each step costs twice as much.'),
     beta_schedule: z
@@ -163,6 +168,12 @@ const output = z
       .describe(
         'static: frames, width and height are fixed in the graph. dynamic: they are symbolic, and these are only the defaults.',
       ),
+  })
+  .check(({ value, issues }) => {
+    const pixels = value.frames * value.width * value.height;
+    if (pixels <= MAX_CLIP_PIXELS) return;
+    const message = `makes, with width and height, a clip of ${pixels} pixels; ${MAX_CLIP_PIXELS} at most can be sampled`;
+    issues.push({ code: 'custom', path: ['frames'], message, input: value.frames });
   })
   .prefault({})
   .describe('What is written.');

@@ -4,7 +4,8 @@
  */
 import { writeFile } from 'node:fs/promises';
 import sharp from 'sharp';
-import { IoError, RuntimeFailure, UsageError } from '../errors.ts';
+import { RuntimeFailure, UsageError } from '../errors.ts';
+import { writingTo } from '../formats/byte-source.ts';
 
 export interface Frames {
   readonly width: number;
@@ -73,12 +74,7 @@ export async function writePng(path: string, frames: Frames, index: number): Pro
   const png = await sharp(frames.data.subarray(index * bytes, (index + 1) * bytes), { raw })
     .png()
     .toBuffer();
-  try {
-    await writeFile(path, png);
-  } catch (error) {
-    const reason = (error as Error).message;
-    throw new IoError(`The picture ${path} could not be written: ${reason}.`, { file: path }, { cause: error });
-  }
+  await writingTo(path, writeFile(path, png));
 }
 
 /**

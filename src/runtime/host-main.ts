@@ -2,7 +2,7 @@
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import type { HostRequest, HostTensor } from './host.ts';
 
-const sessions = new Map<number, InferenceSession>();
+const sessions = new Map<number, { readonly name: string; readonly session: InferenceSession }>();
 let nextSession = 0;
 
 /** Errors only: the fp16 graph on a CPU makes onnxruntime warn of every cast that it puts in. */
@@ -17,38 +17,39 @@ const answers = {
     } as const;
     const loading =
       typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options);
+    const name = typeof model === 'string' ? model : 'The graph';
     const session = await loading.catch((error: unknown) => {
-      throw new Error(
-        `${typeof model === 'string' ? model : 'The graph'} does not load on ${device}: ${message(error)}`,
-      );
+      throw new Error(`${name} does not load on ${device}: ${message(error)}`);
     });
-    sessions.set(nextSession, session);
+    sessions.set(nextSession, { name, session });
     nextSession += 1;
     return nextSession - 1;
   },
   async run({ session: id, feeds }: Extract<HostRequest, { op: 'run' }>) {
-    const session = sessions.get(id) as InferenceSession;
+    const { name, session } = sessions.get(id) as { name: string; session: InferenceSession };
     const tensors = Object.fromEntries(
-      Object.entries(feeds).map(([name, { type, data, dims }]) => [
-        name,
+      Object.entries(feeds).map(([input, { type, data, dims }]) => [
+        input,
         type === 'int64'
           ? new Tensor('int64', data as BigInt64Array, dims)
           : new Tensor('float32', data as Float32Array, dims),
       ]),
     );
     const started = performance.now();
-    const results = await session.run(tensors);
+    const results = await session.run(tensors).catch((error: unknown) => {
+      throw new Error(`${name} fails when it runs: ${message(error)}`);
+    });
     const milliseconds = performance.now() - started;
     const outputs = Object.fromEntries(
-      Object.entries(results).map(([name, tensor]) => [
-        name,
+      Object.entries(results).map(([output, tensor]) => [
+        output,
         { type: tensor.type, dims: tensor.dims, data: tensor.data } as HostTensor,
       ]),
     );
     return { outputs, milliseconds };
   },
   async release({ session: id }: Extract<HostRequest, { op: 'release' }>) {
-    await sessions.get(id)?.release();
+    await sessions.get(id)?.session.release();
     sessions.delete(id);
   },
   async memory() {

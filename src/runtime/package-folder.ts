@@ -9,8 +9,9 @@ import { readConfig } from '../architecture/config-file.ts';
 import { type LcmConfig, readSchedulerConfig } from '../architecture/lcm-config.ts';
 import { readVaeConfig } from '../architecture/vae-config.ts';
 import { FormatError, InputMissingError } from '../errors.ts';
-import { LOCK_FILE, type Lock } from '../export/lock.ts';
+import type { Lock } from '../export/lock.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
+import { readLock } from './lock-file.ts';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 
 /** A length that the graph fixes, or undefined where it leaves it open. */
@@ -73,45 +74,6 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
     max_frames: await readConfig(join(folder, 'unet', 'config.json'), unetSchema, (raw) => raw.motion_max_seq_length),
     lock: await readLock(folder),
   };
-}
-
-/** The parts of a lock that are relied upon; it is our own file, but anybody may have edited it. */
-const lockSchema = z.looseObject({
-  lock_version: z.literal(1),
-  name: z.string(),
-  recipe: z.looseObject({
-    personalized: z.array(z.looseObject({})),
-    sampler: z.looseObject({ steps: z.number().int().positive(), guidance: z.number() }),
-    output: z.looseObject({ frames: z.number(), width: z.number(), height: z.number() }),
-    verify: z.looseObject({
-      prompt: z.string(),
-      negative: z.string(),
-      seed: z.number(),
-      device: z.string(),
-      budgets: z.looseObject({}),
-    }),
-  }),
-  inputs: z.array(
-    z.looseObject({
-      role: z.string(),
-      file: z.string(),
-      sha256: z.string(),
-      accounting: z.looseObject({
-        tensors: z.number(),
-        applied: z.number(),
-        ignored: z.record(z.string(), z.number()),
-        allowed_unmatched: z.array(z.string()),
-      }),
-    }),
-  ),
-  outputs: z.record(z.string(), z.looseObject({ sha256: z.string(), bytes: z.number() })),
-});
-
-/** The package's lock, or undefined when it has none. @throws FormatError when it cannot be read. */
-export async function readLock(folder: string): Promise<Lock | undefined> {
-  const path = join(folder, LOCK_FILE);
-  if (!(await exists(path))) return undefined;
-  return readConfig(path, lockSchema, (raw) => raw as unknown as Lock);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -2,11 +2,13 @@
  * From a prompt to moving frames: text encoder → sampler over the UNet → VAE decoder, as diffusers' AnimateDiffPipeline
  * does it. The sampler's state is float32 whatever the graph's type: 1/√ᾱ amplifies an error in ε some 25-fold.
  */
-import { UsageError } from '../errors.ts';
+import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { VAE_SCALE } from '../export/graphs.ts';
+import { MAX_CLIP_PIXELS } from '../recipe/schema.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
+import { assertRunnable } from './graph-contract.ts';
 import { type HostedSession, type HostTensor, startHost } from './host.ts';
 import { createGenerator } from './noise.ts';
 import type { VideoPackage } from './package-folder.ts';
@@ -60,7 +62,7 @@ const DEFAULTS = { steps: 4, frames: 16, side: 512 };
 
 /**
  * Samples one clip.
- * @throws UsageError when the graph cannot do what is asked, UnavailableError when the device does not work, RuntimeFailure
+ * @throws UsageError when the graph cannot do what is asked, FormatError when it is not what a package promises, UnavailableError when the device does not work, RuntimeFailure
  * when it fails on the way.
  */
 export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<Video> {
@@ -74,6 +76,7 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const generator = createGenerator(options.seed ?? 0);
   yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
 
+  await assertRunnable(pkg);
   await using host = startHost(options.signal);
   const textEncoder = await host.load(pkg.models.text_encoder, device).catch(async (error: unknown) => {
     await probeDevice(device, options.signal); // is it the graph, or the device?
@@ -95,6 +98,13 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
     const answer = await predictNoise(pkg, unet, { latents, shape, timestep, states });
     step_ms.push(answer.milliseconds);
     latents = scheduler.step(guide(answer.noise, guidance), i, latents, () => generator.randn(count)).prevSample;
+    const broken = latents.find((x) => !Number.isFinite(x));
+    if (broken !== undefined) {
+      throw new RuntimeFailure(
+        `After step ${i + 1} of ${steps} the latents hold ${broken}: ${pkg.models.unet} overflowed or holds broken weights. ` +
+          `lcm-merge verify ${pkg.folder} looks at all of them.`,
+      );
+    }
     trajectory.push(latents);
     yield { type: 'latents', stage: 'run', step: i, shape, data: latents };
     yield { type: 'progress', stage: 'run', done: i + 1, total: steps, unit: 'steps', detail: `t = ${timestep}` };
@@ -157,13 +167,15 @@ function latentShape(pkg: VideoPackage, options: SampleOptions): readonly [1, 4,
       `${frames} frames were asked for; the motion module of ${folder} has positional encodings for ${max_frames}.`,
     );
   }
-  return [
-    1,
-    4,
-    frames,
-    choose('height', graph.height, options.height, output?.height ?? DEFAULTS.side, VAE_SCALE),
-    choose('width', graph.width, options.width, output?.width ?? DEFAULTS.side, VAE_SCALE),
-  ];
+  const height = choose('height', graph.height, options.height, output?.height ?? DEFAULTS.side, VAE_SCALE);
+  const width = choose('width', graph.width, options.width, output?.width ?? DEFAULTS.side, VAE_SCALE);
+  const pixels = frames * height * width * VAE_SCALE ** 2;
+  if (pixels > MAX_CLIP_PIXELS) {
+    throw new UsageError(
+      `${frames} frames of ${width * VAE_SCALE}×${height * VAE_SCALE} are ${pixels} pixels; ${MAX_CLIP_PIXELS} at most can be sampled.`,
+    );
+  }
+  return [1, 4, frames, height, width];
 }
 
 /** Text states `[tokens, D]` of each prompt. */

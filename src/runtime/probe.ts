@@ -44,7 +44,7 @@ export async function probeDevice(device: Device, signal?: AbortSignal): Promise
 /** onnxruntime puts the place in its own source before what it has to say. */
 function plainWords(error: unknown): string {
   const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/\/onnxruntime_src\/.* was false\. /s, '').trim();
+  return message.replace(/\/onnxruntime_src\/.* was false\. /s, '').replace(/[.\s]*$/, '.');
 }
 
 /** y = x + 1 on `[2]`. */

@@ -4,7 +4,11 @@
  */
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
+import { readConfig } from '../architecture/config-file.ts';
+import { InputMissingError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
+import { writingTo } from '../formats/byte-source.ts';
 import { encodeAnimatedWebp } from '../runtime/frames.ts';
 import type { Timing, Video } from '../runtime/pipeline.ts';
 import { reportHtml } from './report-html.ts';
@@ -46,6 +50,23 @@ export interface Report {
   readonly package: Readonly<Record<string, string>>;
 }
 
+/** What is relied upon of a report that lies in a package. */
+const reportSchema = z.looseObject({
+  verdict: z.enum(['passed', 'failed', 'unknown']),
+  device: z.string(),
+  package: z.record(z.string(), z.string()),
+});
+
+/** The report that lies in `folder`, or undefined when there is none. @throws FormatError when it is damaged. */
+export async function readReport(folder: string): Promise<Pick<Report, 'verdict' | 'device' | 'package'> | undefined> {
+  return readConfig(join(folder, VERIFICATION_FOLDER, 'report.json'), reportSchema, (raw) => raw).catch(
+    (error: unknown) => {
+      if (error instanceof InputMissingError) return undefined;
+      throw error;
+    },
+  );
+}
+
 /** Passed only if every check is; one that failed outweighs one that could not tell. */
 export function overall(checks: readonly { verdict: CheckVerdict }[]): CheckVerdict {
   if (checks.some(({ verdict }) => verdict === 'failed')) return 'failed';
@@ -60,9 +81,11 @@ export async function writeReport(folder: string, report: Report, video: Video |
   try {
     await mkdir(partial);
     const webp = video && (await encodeAnimatedWebp(video.frames, { fps: PREVIEW_FPS, lossless: true }));
-    if (webp) await writeFile(join(partial, 'frames.webp'), webp);
-    await writeFile(join(partial, 'report.json'), `${JSON.stringify(report, null, 2)}\n`);
-    await writeFile(join(partial, 'report.html'), reportHtml(report, webp));
+    const put = (name: string, data: string | Uint8Array) =>
+      writingTo(join(target, name), writeFile(join(partial, name), data));
+    if (webp) await put('frames.webp', webp);
+    await put('report.json', `${JSON.stringify(report, null, 2)}\n`);
+    await put('report.html', reportHtml(report, webp));
     await rm(target, { recursive: true, force: true });
     await rename(partial, target);
   } catch (error) {

@@ -1,5 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { outputOptions, parseCommandLine } from '../../src/cli/args.ts';
+import { COMMANDS } from '../../src/cli/command-table.ts';
+import { MAX_GUIDANCE, MAX_SIDE } from '../../src/recipe/schema.ts';
 
 /** A file system in which `notes` and `ink` are a file and a folder. */
 const parse = (...argv: string[]) =>
@@ -83,7 +85,8 @@ describe('parseCommandLine', () => {
     [['plan', 'a.yaml', '--__proto__', 'x'], 'has no option --__proto__'],
     [['run', 'p', '--prompt'], '--prompt needs a value (P).'],
     [['run', 'p', '--prompt', '-x'], 'If "-x" is the value, write --prompt=-x.'],
-    [['bake', 'a.yaml', '-o', '--quiet'], '-o needs a value (DIR).'],
+    [['bake', 'a.yaml', '-o', '--quiet'], '-o needs a value (DIR). If "--quiet" is the value, write --out=--quiet.'],
+    [['plan', ''], 'lcm-merge plan needs RECIPE; an empty name was given.'],
     [['bake', 'a.yaml', '-o', ''], '--out needs the name of a folder'],
     [['publish', 'p'], 'lcm-merge publish needs --to DIR'],
     [['plan', 'a.yaml', '--quiet=yes'], '--quiet takes no value, but "yes" was given.'],
@@ -95,7 +98,7 @@ describe('parseCommandLine', () => {
     [['run', 'p', '--steps', '1e1'], '"1e1" was given'],
     [['run', 'p', '--steps', ''], '--steps must be a whole number'],
     [['run', 'p', '--seed', '9007199254740993'], '--seed must be a whole number from 0 to 9007199254740991'],
-    [['run', 'p', '--guidance', 'Infinity'], '--guidance must be a number of 0 or more; "Infinity" was given.'],
+    [['run', 'p', '--guidance', 'Infinity'], '--guidance must be a number from 0 to 1000; "Infinity" was given.'],
     [['run', 'p', '--guidance', '0x10'], '"0x10" was given'],
     [['run', 'p', '--guidance=-1'], '"-1" was given'],
     [['\u001b[2J'], '"\\u001b[2J" is neither'],
@@ -104,6 +107,11 @@ describe('parseCommandLine', () => {
       expect.objectContaining({ kind: 'usage', message: expect.stringContaining(sentence) }),
     );
   });
+});
+
+it('holds runs to the limits of recipes', () => {
+  const { width, height, guidance } = COMMANDS.run.options;
+  expect([width.max, height.max, guidance.max]).toEqual([MAX_SIDE, MAX_SIDE, MAX_GUIDANCE]);
 });
 
 describe('outputOptions', () => {

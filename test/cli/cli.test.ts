@@ -1,6 +1,6 @@
 /** The program as users meet it: spawned, with its streams and exit codes, in an empty folder of its own each time. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import sharp from 'sharp';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -253,6 +253,7 @@ describe('with a package', () => {
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
+    ['SIGHUP', 129],
   ] as const)('%s in the middle of sampling ends it at once and leaves nothing', async (signal, code) => {
     const onOutput = (text: string, child: ChildProcess) => {
       if (text.includes('"progress"')) child.kill(signal);
@@ -276,6 +277,17 @@ describe('stopping', () => {
     const { code, stderr } = await lcmMerge([RECIPE, '-o', 'deep/p', '--json=stream'], { onOutput });
     expect(code).toBe(130);
     expect(stderr).toBe('error: Stopped by SIGINT; what was unfinished has been removed.\n');
+    expect(await entries()).toEqual([]);
+  });
+
+  it('takes a signal that comes twice at once, as through npm, for one', async () => {
+    const onOutput = (text: string, child: ChildProcess) => {
+      if (!text.includes('"stage":"bake"') || child.killed) return;
+      child.kill('SIGINT');
+      setTimeout(() => child.kill('SIGINT'), 5);
+    };
+    const { code } = await lcmMerge(['bake', RECIPE, '-o', 'p', '--json=stream'], { onOutput });
+    expect(code).toBe(130);
     expect(await entries()).toEqual([]);
   });
 
@@ -311,6 +323,16 @@ describe('failures', () => {
     expect(stderr).toMatch(/inc\.safetensors" does not exist.* Did you mean "ink\.safetensors"\?/);
     await fails(['run', 'nowhere'], 66, 'nowhere is not there');
     await fails(['inspect', 'nowhere'], 66, '"nowhere" does not exist');
+  });
+
+  it('latents that have nowhere to go: 2, before anything is sampled', async () => {
+    await mkdir(join(folder, 'taken'));
+    await fails(['run', 'nowhere', '--save-latents', 'taken'], 2, '--save-latents wants the name of a file');
+  });
+
+  it('a recipe that links in a circle: 66', async () => {
+    await symlink('loop', join(folder, 'loop'));
+    await fails(['plan', './loop'], 66, '"./loop" does not exist: it is a symbolic link that leads nowhere.');
   });
 
   it('a recipe with mistakes: 65, each at its line and column', async () => {

@@ -49,6 +49,9 @@ describe('failureOf', () => {
     const { message } = failureOf(system('ENOSPC', { path: '/x/y' }));
     expect(message).toBe('/x/y: cannot write it: no space is left on the device; free some or choose another place.');
     expect(failureOf(system('ENOSPC')).message).toContain('no space is left');
+    const copying = { path: '/from', dest: '/to', syscall: 'cp' };
+    expect(failureOf(system('ENOSPC', copying)).message).toMatch(/^\/to: cannot copy it: no space is left/);
+    expect(failureOf(system('EIO', copying)).message).toMatch(/^\/from: cannot copy it/);
   });
 
   it('takes what Node throws for a missing file for a missing input', async () => {
@@ -72,6 +75,7 @@ describe('failureOf', () => {
   it.each([
     ['SIGINT', 130, false],
     ['SIGTERM', 143, false],
+    ['SIGHUP', 129, false],
     ['EPIPE', 74, true],
   ] as const)('takes any error after %s for its consequence', (cause, exitCode, silent) => {
     const signal = AbortSignal.abort(new Interruption(cause));
@@ -93,6 +97,6 @@ describe('failureOf', () => {
 describe('the table', () => {
   it('explains every code', () => {
     expect(Object.keys(EXIT_MEANINGS)).toEqual(Object.keys(EXIT_CODES));
-    expect(Object.values(EXIT_CODES)).toEqual([0, 1, 2, 65, 66, 69, 70, 74, 130, 143]);
+    expect(Object.values(EXIT_CODES)).toEqual([0, 1, 2, 65, 66, 69, 70, 74, 129, 130, 143]);
   });
 });

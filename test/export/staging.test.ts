@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
@@ -111,11 +111,38 @@ describe('openStaging', () => {
     expect(await readdir(join(parent, 'out'))).toEqual(['came-later']);
   });
 
+  it('follows a link to a folder, and refuses one that leads nowhere', async () => {
+    const parent = await temporaryFolder();
+    await mkdir(join(parent, 'disk', 'packages'), { recursive: true });
+    await symlink(join(parent, 'disk', 'packages'), join(parent, 'out'));
+    await symlink(join(parent, 'gone'), join(parent, 'dangling'));
+    {
+      await using staging = await openStaging(join(parent, 'out'));
+      await writeFile(join(staging.path, LOCK_FILE), '{}');
+      expect(await staging.commit()).toBe(await realpath(join(parent, 'disk', 'packages')));
+    }
+    expect((await lstat(join(parent, 'out'))).isSymbolicLink()).toBe(true);
+    expect(await readdir(join(parent, 'out'))).toEqual([LOCK_FILE]);
+    await expect(openStaging(join(parent, 'dangling'))).rejects.toThrow(/is a symbolic link that leads nowhere/);
+    expect((await readdir(parent)).sort()).toEqual(['dangling', 'disk', 'out']);
+  });
+
+  it('leaves no parents when the folder itself cannot be made', async () => {
+    const parent = await temporaryFolder();
+    await expect(openStaging(join(parent, 'deep', 'x'.repeat(250)))).rejects.toMatchObject({ code: 'ENAMETOOLONG' });
+    await expect(openStaging(join(parent, 'a', 'x'.repeat(300), 'b'))).rejects.toThrow();
+    expect(await readdir(parent)).toEqual([]);
+  });
+
+  it.runIf(process.platform === 'linux')('gives up where no folder can be made', async () => {
+    await expect(openStaging('/proc/nowhere/package')).rejects.toMatchObject({ code: 'ENOENT', syscall: 'mkdir' });
+  });
+
   it('refuses a file, and a path through a file', async () => {
     const parent = await temporaryFolder();
     await writeFile(join(parent, 'file'), 'mine');
     for (const out of [join(parent, 'file'), join(parent, 'file', 'out')]) {
-      await expect(openStaging(out)).rejects.toThrow(/cannot be a folder \(ENOTDIR\)/);
+      await expect(openStaging(out)).rejects.toThrow(/cannot be a folder: a part of its path is a file/);
     }
     expect(await readFile(join(parent, 'file'), 'utf8')).toBe('mine');
   });

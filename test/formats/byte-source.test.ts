@@ -1,8 +1,9 @@
+import { execFileSync } from 'node:child_process';
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openFile } from '../../src/formats/byte-source.ts';
+import { ioError, openFile, readSmallFile, writingTo } from '../../src/formats/byte-source.ts';
 import { errorOf, source } from './build.ts';
 
 let folder: string;
@@ -54,6 +55,50 @@ describe('openFile', () => {
     const error = await errorOf(file.read(30, 20));
     expect(error.name).toBe('IoError');
     expect(error.message).toContain('had 100 bytes when it was opened and now ends at byte 40');
+  });
+});
+
+describe('readSmallFile', () => {
+  it('gives the whole of a file up to its limit, and refuses a larger one unread', async () => {
+    const path = join(folder, 'small');
+    await writeFile(path, new Uint8Array([1, 2, 3]));
+    expect([...(await readSmallFile(path, 3))]).toEqual([1, 2, 3]);
+    const error = await errorOf(readSmallFile(path, 2));
+    expect(error.name).toBe('FormatError');
+    expect(error.message).toBe(
+      `${path}: the file has 3 bytes, and one of its kind has at most 2; it is something else.`,
+    );
+  });
+
+  it('does not wait for a pipe', async () => {
+    const path = join(folder, 'pipe');
+    execFileSync('mkfifo', [path]);
+    expect((await errorOf(readSmallFile(path, 9))).message).toContain(
+      'not a regular file but a device, pipe or socket',
+    );
+  });
+});
+
+describe('ioError', () => {
+  it('says in English what the system calls by its own names', () => {
+    const cause = Object.assign(new Error('EEXIST: file already exists, mkdir'), { code: 'EEXIST' });
+    expect(ioError('mkdir', 'p', cause).message).toBe('p: cannot make it: something else stands there.');
+    expect(ioError('read', 'p', new Error('no reason known')).message).toBe('p: cannot read it: no reason known.');
+  });
+});
+
+describe('writingTo', () => {
+  it('names the file in an error of the file system, and changes nothing else', async () => {
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+      code: 'ENOSPC',
+      syscall: 'write',
+    });
+    const error = await errorOf(writingTo('a/b', Promise.reject(full)));
+    expect(error.name).toBe('IoError');
+    expect(error.message).toMatch(/^a\/b: cannot write it: no space is left on the device/);
+    const other = new Error('stopped');
+    await expect(writingTo('a/b', Promise.reject(other))).rejects.toBe(other);
+    expect(await writingTo('a/b', Promise.resolve(5))).toBe(5);
   });
 });
 

@@ -54,7 +54,7 @@ describe('readModelInfo', () => {
   it('says when there is no such file', async () => {
     const missing = join(await temporaryFolder(), 'model.onnx');
     await expect(readModelInfo(missing)).rejects.toThrow(InputMissingError);
-    await expect(readModelInfo(missing)).rejects.toThrow(`${missing} cannot be read (ENOENT)`);
+    await expect(readModelInfo(missing)).rejects.toThrow(`${missing}: there is no such file`);
   });
 
   it.each([

@@ -1,9 +1,11 @@
 import { appendFile, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { PublishError, UsageError } from '../../src/errors.ts';
+import { InputMissingError, PublishError, UsageError } from '../../src/errors.ts';
 import { drain } from '../../src/events.ts';
+import { plan } from '../../src/merge/plan.ts';
 import { publish } from '../../src/publish/folder.ts';
+import { makePackage } from '../../src/publish/make-package.ts';
 import { digestPackage, verify } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
@@ -37,7 +39,7 @@ describe('publish to a folder', () => {
   it.each([
     [
       'has no report',
-      /no readable .*report\.json.*Run lcm-merge verify first/,
+      /it has not been verified\. Run lcm-merge verify first/,
       (at: string) => rm(join(at, 'verification'), { recursive: true }),
     ],
     [
@@ -63,6 +65,38 @@ describe('publish to a folder', () => {
     await expect(publishing).rejects.toThrow(PublishError);
     await expect(publishing).rejects.toThrow(reason);
     expect(await readdir(parent)).toEqual([]);
+  });
+
+  it.each(['null', '{}', '[]', 'nope', '{"verdict":"passed","device":"cpu","package":{"README.md":5}}'])(
+    'refuses a package whose report is %s',
+    async (report) => {
+      const folder = await copy();
+      await writeFile(join(folder, 'verification/report.json'), report);
+      const publishing = drain(publish(folder, { to: join(await temporaryFolder(), 'x') }));
+      await expect(publishing).rejects.toThrow(PublishError);
+      await expect(publishing).rejects.toThrow(/is not published\. \S+report\.json/);
+    },
+  );
+
+  it('says that there is no package, or that it cannot be put there', async () => {
+    const folder = await temporaryFolder();
+    await expect(drain(publish(join(folder, 'gone'), { to: join(folder, 'x') }))).rejects.toThrow(InputMissingError);
+    const inside = drain(publish(verified, { to: join(verified, 'unet', 'published') }));
+    await expect(inside).rejects.toThrow(/lies inside the package/);
+    await expect(drain(publish(verified, { to: 'hf://owner/name' }))).rejects.toThrow(
+      'This version does not publish to hf://owner/name yet, only to a local folder.',
+    );
+    expect(await readdir(folder)).toEqual([]);
+  });
+
+  it('is found impossible before anything is baked', async () => {
+    const folder = await temporaryFolder();
+    await mkdir(join(folder, 'taken'));
+    await writeFile(join(folder, 'taken', 'diary.txt'), 'mine');
+    const planned = await plan(tinyRecipe({ publish: { to: join(folder, 'taken') } }));
+    const making = makePackage(planned, { out: join(folder, 'out') });
+    await expect(making.next()).rejects.toThrow(/taken is not empty and not a package/);
+    expect(await readdir(folder)).toEqual(['taken']);
   });
 
   it('refuses a symbolic link in place of a file, though it leads to the same bytes', async () => {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -117,6 +117,20 @@ motion: { module: ../models/vae.safetensors/animatelcm.ckpt }
   it('include a name longer than the file system takes', async () => {
     const path = await recipe(WHOLE.replace('ink.', `${'k'.repeat(300)}.`));
     expect(await failure(path)).toMatchObject({ kind: 'input-missing', line: 3, column: 24 });
+  });
+});
+
+describe('links', () => {
+  it.each([
+    ['to nothing', 'gone'],
+    ['to itself', 'link.safetensors'],
+  ])('%s are named as such', async (_, target) => {
+    const link = join(folder, 'models', 'link.safetensors');
+    await symlink(target, link);
+    const { kind, lines } = await failure(await recipe(WHOLE.replace('ink.safetensors', 'link.safetensors')));
+    await rm(link);
+    expect(kind).toBe('input-missing');
+    expect(lines.join()).toContain('/link.safetensors" does not exist: it is a symbolic link that leads nowhere.');
   });
 });
 

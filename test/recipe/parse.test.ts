@@ -347,6 +347,11 @@ describe('values', () => {
       '4:10: sampler.steps (4) must not be greater than sampler.original_steps (3), from which the steps are picked.',
     ],
     ['output: { frames: 0 }', '4:19: output.frames must be at least 1, but 0 was found.'],
+    [
+      'output: { frames: 17, width: 16384, height: 16384 }',
+      '4:19: output.frames makes, with width and height, a clip of 4563402752 pixels; 4294967296 at most can be sampled.',
+    ],
+    ['sampler: { guidance: 1001 }', '4:22: sampler.guidance must be at most 1000, but 1001 was found.'],
     ['output: { frames: 1025 }', '4:19: output.frames must be at most 1024, but 1025 was found.'],
     ['output: { width: 100 }', '4:18: output.width must be a multiple of 8, but 100 was found.'],
     ['output: { height: 0 }', '4:19: output.height must be at least 8, but 0 was found.'],
@@ -473,6 +478,10 @@ describe('what this version does not do yet', () => {
       `output: { targets: [portable, ${target}] }`,
       `4:31: This version does not write the "${target}" target yet. Use "portable", which runs on every device.`,
     ]),
+    [
+      'lcm: { lora: https://host/lcm.safetensors }',
+      '4:14: This version does not read "https://host/lcm.safetensors" yet, only local files. Download it and give its path.',
+    ],
     ['publish: { to: hf://o/r }', '4:16: This version does not publish to "hf://o/r" yet, only to a local folder.'],
   ])('%s', (line, expected) => {
     expect(problems(`${SHORTEST}${line}\n`)).toEqual([expected]);

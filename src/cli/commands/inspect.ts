@@ -1,8 +1,6 @@
 /** `inspect`: says what a file or folder is. Weights are never read, only headers, graphs, locks and reports. */
 import { access, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { readConfig } from '../../architecture/config-file.ts';
 import { FormatError, InputMissingError } from '../../errors.ts';
 import type { CheckVerdict } from '../../events.ts';
 import { COMPONENT_EXPORTS } from '../../export/graphs.ts';
@@ -11,9 +9,9 @@ import { openTensorFile } from '../../formats/tensor-file.ts';
 import { type Facts, recognise } from '../../merge/recognise.ts';
 import { readModelInfo, type TensorInfo } from '../../onnx/model-info.ts';
 import { describeMissing, kindOf } from '../../recipe/input-files.ts';
-import { readLock } from '../../runtime/package-folder.ts';
+import { readLock } from '../../runtime/lock-file.ts';
 import { quote } from '../../text/quote.ts';
-import { VERIFICATION_FOLDER } from '../../verify/report.ts';
+import { readReport } from '../../verify/report.ts';
 import type { Command } from '../context.ts';
 import { formatBytes, formatNumber, table } from '../format.ts';
 import { type Paint, sanitise } from '../terminal.ts';
@@ -181,12 +179,9 @@ function describeTensor({ name, type, shape }: TensorInfo): string {
 
 // ---------------------------------------------------------------------------------------------------- packages
 
-const reportSchema = z.looseObject({ verdict: z.enum(['passed', 'failed', 'unknown']), device: z.string() });
-
 async function inspectPackage(folder: string): Promise<Found> {
   const lock = await readLock(folder);
-  const reportFile = join(folder, VERIFICATION_FOLDER, 'report.json');
-  const report = (await exists(reportFile)) ? await readConfig(reportFile, reportSchema, (raw) => raw) : undefined;
+  const report = await readReport(folder);
   const verdict: CheckVerdict | 'not verified' = report?.verdict ?? 'not verified';
   const outputs = Object.values(lock?.outputs ?? {});
   const bytes = outputs.reduce((sum, output) => sum + output.bytes, 0);

@@ -1,9 +1,12 @@
 /** `run`: a prompt to PNG frames, an animation and, if asked for, the latents. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UsageError } from '../../errors.ts';
+import { makeFolders } from '../../export/staging.ts';
+import { writingTo } from '../../formats/byte-source.ts';
 import { fromFloat32 } from '../../formats/dtype.ts';
 import { writeSafetensors } from '../../formats/safetensors.ts';
+import { kindOf } from '../../recipe/input-files.ts';
 import { encodeAnimatedWebp, writePng } from '../../runtime/frames.ts';
 import { openPackage } from '../../runtime/package-folder.ts';
 import { sample, type Video } from '../../runtime/pipeline.ts';
@@ -14,6 +17,8 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   const out = resolve(args.out);
   const latents = args['save-latents'] === undefined ? undefined : resolve(args['save-latents']);
   const inside = latents === undefined ? undefined : pathInside(out, latents);
+  if (latents !== undefined && (await kindOf(latents)) === 'folder')
+    throw new UsageError(`--save-latents wants the name of a file, and ${latents} is a folder.`);
   const pkg = await openPackage(args.package);
   const wish = pkg.lock?.recipe.verify;
   const prompt = args.prompt ?? wish?.prompt;
@@ -33,7 +38,8 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   const video = await follow(sample(pkg, { ...asked, signal }));
   for (let i = 0; i < video.frames.count; i += 1) await writePng(join(folder.path, frameName(i)), video.frames, i);
   const animation = await encodeAnimatedWebp(video.frames, { fps: args.fps, lossless: false });
-  await writeFile(join(folder.path, ANIMATION), animation);
+  const file = join(folder.path, ANIMATION);
+  await writingTo(file, writeFile(file, animation));
   signal.throwIfAborted();
   if (latents !== undefined) await writeLatents(inside === undefined ? latents : join(folder.path, inside), video);
   const made = await folder.commit();
@@ -53,7 +59,7 @@ function pathInside(folder: string, file: string): string | undefined {
 }
 
 async function writeLatents(path: string, { latents, shape }: Video): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
+  await makeFolders(dirname(path));
   await writeSafetensors(path, [{ name: 'latents', dtype: 'F32', shape, data: fromFloat32(latents, 'F32') }]);
 }
 

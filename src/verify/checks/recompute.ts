@@ -11,6 +11,7 @@ import type { Term } from '../../merge/adapters/adapter.ts';
 import { motionGain } from '../../merge/motion.ts';
 import type { Plan, PlannedTensor } from '../../merge/plan.ts';
 import { type InitializerInfo, readModelInfo } from '../../onnx/model-info.ts';
+import { externalFaults } from '../../runtime/graph-contract.ts';
 import { type Check, failed, passed } from '../check.ts';
 
 const [TENSORS_PER_RULE, ELEMENTS_PER_TENSOR] = [4, 61];
@@ -30,9 +31,10 @@ export const recompute: Check = {
     let [tensors, elements, worst] = [0, 0, 0];
     for (const component of ['unet', 'text_encoder', 'vae_decoder'] as const) {
       const path = pkg.models[component];
-      const places = new Map(
-        (await readModelInfo(path)).initializers.map((initializer) => [initializer.name, initializer]),
-      );
+      const info = await readModelInfo(path);
+      const [fault] = await externalFaults(path, info);
+      if (fault) return failed(`${path}: ${fault}.`);
+      const places = new Map(info.initializers.map((initializer) => [initializer.name, initializer]));
       for (const tensor of sampleOfEveryRule(plan, plan.tensors[component])) {
         signal?.throwIfAborted();
         const place = places.get(tensor.name);

@@ -1,0 +1,58 @@
+/** lcm-merge.lock.json as it is read: our own file, but anybody may have edited it, so every field that is relied upon is checked. */
+import { join } from 'node:path';
+import { z } from 'zod';
+import { readConfig } from '../architecture/config-file.ts';
+import { InputMissingError } from '../errors.ts';
+import { LOCK_FILE, type Lock } from '../export/lock.ts';
+import { DEVICES } from './device.ts';
+
+const count = z.number().int().min(0);
+const digest = { sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits'), bytes: count };
+const expectation = z.looseObject({ expect: z.looseObject({ modules: count }).optional() });
+const side = z.number().int().positive().multipleOf(8);
+const counts = z.record(z.string(), count);
+
+const lockSchema = z.looseObject({
+  lock_version: z.literal(1),
+  tool: z.looseObject({ name: z.string(), version: z.string() }),
+  name: z.string(),
+  recipe: z.looseObject({
+    personalized: z.array(expectation),
+    lcm: expectation.optional(),
+    sampler: z.looseObject({ kind: z.string(), steps: z.number().int().positive(), guidance: z.number().min(0) }),
+    output: z.looseObject({ frames: z.number().int().positive(), width: side, height: side }),
+    verify: z.looseObject({
+      prompt: z.string(),
+      negative: z.string(),
+      seed: count,
+      device: z.enum(['auto', ...DEVICES]),
+      budgets: z.looseObject({ denoise_ms: z.number().positive().optional() }),
+    }),
+  }),
+  strengths: z.looseObject({ alpha: z.array(z.number()), beta: z.number(), gamma: z.number() }),
+  inputs: z.array(
+    z.looseObject({
+      role: z.string(),
+      file: z.string(),
+      ...digest,
+      accounting: z.looseObject({
+        tensors: count,
+        applied: count,
+        ignored: counts,
+        allowed_unmatched: z.array(z.string()),
+      }),
+      modules: counts.optional(),
+    }),
+  ),
+  rules: z.looseObject({ unet: counts, text_encoder: counts, vae_decoder: counts }),
+  outputs: z.record(z.string(), z.looseObject(digest)),
+});
+
+/** The package's lock, or undefined when it has none. @throws FormatError when it cannot be read. */
+export async function readLock(folder: string): Promise<Lock | undefined> {
+  const reading = readConfig(join(folder, LOCK_FILE), lockSchema, (raw) => raw as unknown as Lock);
+  return reading.catch((error: unknown) => {
+    if (error instanceof InputMissingError) return undefined;
+    throw error;
+  });
+}
