@@ -85,7 +85,7 @@ export function readSchedulerConfig(json: unknown, file: string): LcmConfig {
   const { _class_name: className } = fields;
   if (className !== 'LCMScheduler') {
     throw new FormatError(
-      `${file}: _class_name is ${JSON.stringify(className)}; expected "LCMScheduler". ` +
+      `${file}: _class_name is ${className === undefined ? 'missing' : JSON.stringify(className)}; expected "LCMScheduler". ` +
         'The config of a base model names the sampler it was published with; a package needs the one that its recipe makes.',
       { file },
     );
