@@ -142,7 +142,7 @@ describe('scheduler_config.json', () => {
   const refused: readonly (readonly [unknown, RegExp])[] = [
     [[], /not a JSON object/],
     [null, /not a JSON object/],
-    [{}, /_class_name is undefined; expected "LCMScheduler"/],
+    [{}, /_class_name is missing; expected "LCMScheduler"/],
     [{ _class_name: 'DDIMScheduler' }, /_class_name is "DDIMScheduler"/],
     [{ clip_sample: true }, /clip_sample is set/],
     [{ thresholding: true }, /thresholding is set/],
