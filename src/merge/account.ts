@@ -29,7 +29,6 @@ export interface Accounting {
 export interface Account {
   apply(tensor: string): void;
   ignore(rule: IgnoreRule, tensor: string): void;
-  has(tensor: string): boolean;
   /** @throws MergeError listing every unmatched tensor that no glob of `allow` covers. */
   close(options: {
     allow?: readonly string[];
@@ -53,7 +52,6 @@ export function openAccount(path: string, tensors: Iterable<string>): Account {
     ignore(rule, tensor) {
       if (open.delete(tensor)) ignored[rule] = (ignored[rule] ?? 0) + 1;
     },
-    has: (tensor) => open.has(tensor),
     close({ allow, candidates = [], explain = () => undefined }) {
       const left = [...open].sort();
       const allowed = left.filter((name) => allow?.some((glob) => matchesGlob(name, glob)));

@@ -156,7 +156,7 @@ describe('results', () => {
     expect(code).toBe(0);
     const { devices, node } = JSON.parse(stdout);
     expect(node).toBe(process.versions.node);
-    expect(devices).toContainEqual({ device: 'cpu', bundled: true, works: true, milliseconds: expect.any(Number) });
+    expect(devices).toContainEqual({ device: 'cpu', installed: true, works: true, milliseconds: expect.any(Number) });
     for (const device of devices)
       if (!device.works) expect(device).toMatchObject({ reason: expect.any(String), remedy: expect.any(String) });
   });

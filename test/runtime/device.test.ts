@@ -1,10 +1,13 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UnavailableError } from '../../src/errors.ts';
 import { DEVICES, listDevices, resolveDevice } from '../../src/runtime/device.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
 
 describe('devices', () => {
-  it('always have the CPU, bundled', () => {
-    expect(listDevices()[0]).toEqual({ device: 'cpu', bundled: true });
+  it('always have the CPU, installed', () => {
+    expect(listDevices()[0]).toEqual({ device: 'cpu', installed: true });
     expect(DEVICES).toEqual(expect.arrayContaining(listDevices().map(({ device }) => device)));
   });
 
@@ -19,12 +22,13 @@ describe('devices', () => {
     );
   });
 
-  it('are never a software WebGPU by themselves', () => {
-    expect(['cpu', 'cuda']).toContain(resolveDevice('auto'));
-    expect(known('cuda') ? 'cuda' : 'cpu').toBe(resolveDevice('auto'));
+  it('are never WebGPU by themselves, and CUDA only where its library lies beside the others', async () => {
+    const folder = await temporaryFolder();
+    expect(resolveDevice('auto', listDevices(folder))).toBe('cpu');
+    const library = join(folder, 'libonnxruntime_providers_cuda.so');
+    await writeFile(library, '');
+    const known = listDevices(folder);
+    const isOffered = known.some(({ device }) => device === 'cuda'); // on Linux x64; elsewhere a file changes nothing
+    expect(resolveDevice('auto', known)).toBe(isOffered ? 'cuda' : 'cpu');
   });
 });
-
-function known(device: string): boolean {
-  return listDevices().some((info) => info.device === device && info.bundled);
-}

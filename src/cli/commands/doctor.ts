@@ -10,7 +10,7 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { formatBytes, formatDuration, table } from '../format.ts';
 import { type Paint, sanitise } from '../terminal.ts';
 
-type Trial = { readonly device: Device; readonly bundled: boolean } & (
+type Trial = { readonly device: Device; readonly installed: boolean } & (
   | { readonly works: true; readonly milliseconds: number }
   | { readonly works: false; readonly reason: string; readonly remedy: string }
 );
@@ -32,12 +32,12 @@ export const doctor: Command<'doctor'> = async (_, { signal, paint }) => {
   return { value, text: render(value, paint), exitCode: usable ? EXIT_CODES.done : EXIT_CODES.unavailable };
 };
 
-async function tryDevice({ device, bundled }: DeviceInfo, signal: AbortSignal): Promise<Trial> {
+async function tryDevice({ device, installed }: DeviceInfo, signal: AbortSignal): Promise<Trial> {
   try {
-    return { device, bundled, works: true, milliseconds: await probeDevice(device, signal) };
+    return { device, installed, works: true, milliseconds: await probeDevice(device, signal) };
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;
-    return { device, bundled, works: false, reason: error.reason, remedy: error.remedy };
+    return { device, installed, works: false, reason: error.reason, remedy: error.remedy };
   }
 }
 
