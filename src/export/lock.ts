@@ -81,7 +81,7 @@ function countRules(plan: Plan, component: Component): Record<string, number> {
   const counts: Record<string, number> = {};
   for (const { source, terms } of plan.tensors[component].map((tensor) => tensor)) {
     const origin = source === null ? 'positional-encoding' : (plan.files[source.file]?.role ?? 'base');
-    const rule = [origin, ...terms.map((term) => `${term.kind} of ${plan.files[term.file]?.role}`)].join(' + ');
+    const rule = [origin, ...terms.map((term) => `${term.kind} of ${term.of}`)].join(' + ');
     counts[rule] = (counts[rule] ?? 0) + 1;
   }
   return counts;

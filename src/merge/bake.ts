@@ -9,6 +9,7 @@ import { firstNonFinite } from './finite.ts';
 import { createMerger, type Matrix, type Merger, type Numbers } from './gemm.ts';
 import { positionalEncoding } from './motion.ts';
 import type { Plan, PlannedTensor } from './plan.ts';
+import type { TensorRef } from './plan-files.ts';
 
 export interface TensorRequest {
   readonly tensor: PlannedTensor;
@@ -74,15 +75,15 @@ const DTYPES = { fp16: 'F16', fp32: 'F32' } as const;
 
 async function readOperands(files: readonly TensorFile[], { source, shape, terms }: PlannedTensor): Promise<Operands> {
   const weight = source
-    ? await readNumbers(files, source.file, source.tensor)
+    ? await readNumbers(files, source)
     : fromFloats(positionalEncoding(shape[1] as number, shape[2] as number));
   const products = await Promise.all(
     // a strength of 0 is accounted for in the plan and costs nothing here
     terms
       .filter((term) => term.scale !== 0)
-      .map(async ({ file, up, down, rank, scale }) => ({
-        up: await readNumbers(files, file, up),
-        down: await readNumbers(files, file, down),
+      .map(async ({ operands: { up, down }, rank, scale }) => ({
+        up: await readNumbers(files, up),
+        down: await readNumbers(files, down),
         rank,
         scale,
       })),
@@ -90,7 +91,7 @@ async function readOperands(files: readonly TensorFile[], { source, shape, terms
   return { weight, products };
 }
 
-async function readNumbers(files: readonly TensorFile[], file: number, name: string): Promise<Numbers> {
+async function readNumbers(files: readonly TensorFile[], { file, tensor: name }: TensorRef): Promise<Numbers> {
   const entry = files[file]?.tensors.get(name);
   if (!entry) throw new RangeError(`The plan names the tensor ${name} of file ${file}, which is not there.`);
   return { bytes: await readTensor(files[file] as TensorFile, entry), dtype: entry.dtype };
@@ -110,8 +111,8 @@ function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Oper
     ...tensor.terms
       .filter((term) => term.scale !== 0)
       .flatMap((term, i) => [
-        { values: products[i]?.up, path: file(term.file), name: term.up },
-        { values: products[i]?.down, path: file(term.file), name: term.down },
+        { values: products[i]?.up, path: file(term.operands.up.file), name: term.operands.up.tensor },
+        { values: products[i]?.down, path: file(term.operands.down.file), name: term.operands.down.tensor },
       ]),
   ];
   for (const { values: numbers, path, name } of inputs) {
@@ -129,9 +130,9 @@ function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Oper
   }
   const { dtype } = plan.recipe.output;
   const strengths = [
-    ...(tensor.gain === 1 ? [] : [tensor.source?.file]),
-    ...tensor.terms.filter((term) => term.scale !== 0).map((term) => term.file),
-  ].map((index) => plan.files[index ?? -1]?.role);
+    ...(tensor.gain === 1 ? [] : [plan.files[tensor.source?.file ?? -1]?.role]),
+    ...tensor.terms.filter((term) => term.scale !== 0).map((term) => term.of),
+  ];
   const remedies = [
     ...(strengths.length > 0 ? [`lower the strength of ${strengths.join(' or ')}`] : []),
     ...(dtype === 'fp16' ? ['ask for output.dtype: fp32'] : []),
@@ -148,7 +149,7 @@ const SINUSOID_TOLERANCE = 4e-3;
 async function checkPositionalEncodings(plan: Plan, files: readonly TensorFile[]): Promise<void> {
   const index = plan.files.findIndex((file) => file.role === 'motion');
   for (const name of plan.motion.stored_positional_encodings) {
-    const { bytes, dtype } = await readNumbers(files, index, name);
+    const { bytes, dtype } = await readNumbers(files, { file: index, tensor: name });
     const stored = toFloat32(bytes, dtype);
     const channels = files[index]?.tensors.get(name)?.shape.at(-1) ?? 0;
     const expected = positionalEncoding(stored.length / channels, channels);

@@ -13,7 +13,7 @@ import type { Recipe, ScaleConvention } from '../recipe/schema.ts';
 import { type Account, type Accounting, openAccount } from './account.ts';
 import type { Adapter, AdapterModule, Term } from './adapters/adapter.ts';
 import { ADAPTERS, REFUSED_KINDS } from './adapters/index.ts';
-import type { Role } from './plan.ts';
+import type { Role } from './plan-files.ts';
 import { recognise } from './recognise.ts';
 
 export interface AdapterSource {
@@ -79,7 +79,7 @@ export async function planAdapter(
     const scalar = (entry: TensorEntry) => readScalar(file, entry);
     terms.push({
       target: module.target,
-      term: await adapter.term(module, { file: index, strength, convention: source.scale, scalar }),
+      term: await adapter.term(module, { of: source.role, file: index, strength, convention: source.scale, scalar }),
     });
     for (const entry of module.parts.values()) account.apply(entry.name);
   }

@@ -3,10 +3,9 @@
  * what strength, and what is left over. It reads file headers, configs and the LoRAs' alpha scalars, nothing else.
  */
 import { join } from 'node:path';
-import { blockOf, blockWeight } from '../architecture/block-map.ts';
 import { TEXT_ENCODER_BLOCK } from '../architecture/block-names.ts';
 import { type ClipTextConfig, readClipTextConfig } from '../architecture/clip-config.ts';
-import { animateDiffName, type Component } from '../architecture/names.ts';
+import type { Component } from '../architecture/names.ts';
 import {
   clipTextParameters,
   type ModelParameter,
@@ -20,30 +19,19 @@ import { readUNetConfig } from '../architecture/unet-config.ts';
 import { type UNetStructure, unetStructure } from '../architecture/unet-structure.ts';
 import { readVaeConfig, type VaeConfig } from '../architecture/vae-config.ts';
 import { MergeError } from '../errors.ts';
-import { openTensorFile, type TensorFile } from '../formats/tensor-file.ts';
 import type { KeyPath } from '../recipe/located-yaml.ts';
 import { recipeMistake } from '../recipe/place.ts';
 import type { Recipe } from '../recipe/schema.ts';
-import { type Accounting, openAccount } from './account.ts';
+import { openAccount } from './account.ts';
 import type { Term } from './adapters/adapter.ts';
 import { findBaseFiles, matchBase } from './base.ts';
-import { type MotionLayout, matchMotion, motionGain, motionLayout, storedPositionalEncodings } from './motion.ts';
+import { checkExpectation } from './expectation.ts';
+import { motionLayout, storedPositionalEncodings } from './motion.ts';
 import { adapterSources, planAdapter } from './plan-adapters.ts';
+import { openPlanFiles, type PlannedFile, type TensorRef } from './plan-files.ts';
+import { checkFrames, planMotion } from './plan-motion.ts';
 
-/** Where in the recipe a file is named. */
-export type Role = `base.${Component}` | `personalized[${number}]` | 'lcm' | 'motion';
-
-export interface PlannedFile {
-  readonly role: Role;
-  readonly path: string;
-  readonly container: TensorFile['kind'];
-  readonly bytes: number;
-  readonly accounting: Accounting;
-  /** Adapters: how many modules it changes, by component, and the ranks and alphas met. */
-  readonly modules?: Readonly<Partial<Record<Component, number>>>;
-  readonly ranks?: readonly number[];
-  readonly alphas?: readonly (number | null)[];
-}
+export type { PlannedFile, Role } from './plan-files.ts';
 
 export interface PlannedTensor {
   readonly name: string;
@@ -52,11 +40,11 @@ export interface PlannedTensor {
   /** As in PyTorch. */
   readonly shape: readonly number[];
   /** The tensor that it starts from, or null for a positional encoding, which is computed. */
-  readonly source: { readonly file: number; readonly tensor: string } | null;
-  /** Multiplies the source: γ where it applies, else 1. */
-  readonly gain: number;
-  /** Added to it, in recipe order. */
+  readonly source: TensorRef | null;
+  /** What changes it, in recipe order. */
   readonly terms: readonly Term[];
+  /** Multiplies the result: γ where it applies, else 1. */
+  readonly gain: number;
 }
 
 export interface Plan {
@@ -84,12 +72,11 @@ export interface Plan {
  * @throws MergeError when files do not fit together, FormatError when one is damaged, InputMissingError when one is absent.
  */
 export async function plan(recipe: Recipe): Promise<Plan> {
-  await using open = new AsyncDisposableStack();
-  const openFile = async (path: string) => open.use(await openTensorFile(path));
+  await using files = openPlanFiles();
   const warnings: string[] = [];
 
   const base = await findBaseFiles(recipe);
-  const motionFile = await openFile(recipe.motion.module);
+  const motionFile = await files.open(recipe.motion.module);
   const layout = motionLayout(motionFile);
   checkFrames(recipe, layout);
   const config = (folder: string) => join(base.config, folder, 'config.json');
@@ -113,31 +100,22 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     vae_decoder: vaeDecoderParameters(vae),
   };
 
-  const files: PlannedFile[] = [];
-  const sources = new Map<string, PlannedTensor['source']>();
-  const addFile = (file: TensorFile, role: Role, accounting: Accounting, modules: Partial<PlannedFile> = {}) =>
-    files.push({
-      role,
-      path: file.source.name,
-      container: file.kind,
-      bytes: file.source.size,
-      accounting,
-      ...modules,
-    }) - 1;
-
+  const sources = new Map<string, TensorRef>();
   for (const component of Object.keys(parameters) as Component[]) {
-    const file = await openFile(base.weights[component]);
+    const file = await files.open(base.weights[component]);
+    const index = files.add(file, `base.${component}`);
     const account = openAccount(file.source.name, file.tensors.keys());
     const wanted = parameters[component].filter((parameter) => !parameter.motion);
     const found = matchBase(component, wanted, file, account);
-    const index = addFile(file, `base.${component}`, account.close({ candidates: wanted.map((p) => p.name) }));
+    files.settle(index, account.close({ candidates: wanted.map((p) => p.name) }));
     for (const [name, tensor] of found) sources.set(`${component}/${name}`, { file: index, tensor });
   }
 
   const terms = new Map<string, Term[]>();
   for (const adapter of adapterSources(recipe)) {
-    const file = await openFile(adapter.path);
-    const planned = await planAdapter(file, files.length, adapter, parameters);
+    const file = await files.open(adapter.path);
+    const index = files.add(file, adapter.role);
+    const planned = await planAdapter(file, index, adapter, parameters);
     checkExpectation(recipe, adapter.key, {
       path: adapter.path,
       expected: adapter.modules,
@@ -147,41 +125,30 @@ export async function plan(recipe: Recipe): Promise<Plan> {
       const key = `${target.component}/${target.parameter.name}`;
       terms.set(key, [...(terms.get(key) ?? []), term]);
     }
-    addFile(file, adapter.role, planned.accounting, planned.summary);
+    files.settle(index, planned.accounting, planned.summary);
     warnings.push(...planned.warnings);
   }
   if (!recipe.lcm)
     warnings.push('The recipe has no lcm LoRA: with a base that is no LCM itself, few steps give noisy frames.');
 
-  const account = openAccount(motionFile.source.name, motionFile.tensors.keys());
-  const motionParameters = parameters.unet.filter((parameter) => parameter.motion);
-  const found = matchMotion(motionParameters, motionFile, layout, account);
-  const { allow_unmatched, expect } = recipe.motion;
-  const motionIndex = addFile(
-    motionFile,
-    'motion',
-    account.close({ allow: allow_unmatched, candidates: motionParameters.map(({ name }) => animateDiffName(name)) }),
+  const motion = planMotion(
+    recipe,
+    parameters.unet.filter((parameter) => parameter.motion),
+    { file: motionFile, layout, files },
   );
-  for (const [name, tensor] of found) sources.set(`unet/${name}`, { file: motionIndex, tensor });
-  checkExpectation(recipe, ['motion'], {
-    path: motionFile.source.name,
-    expected: expect?.modules,
-    found: new Set([...found.keys()].map((name) => name.replace(/(?<=\.motion_modules\.\d+)\..*$/, ''))).size,
-  });
-
   const planned = (component: Component) =>
-    parameters[component].map(({ name, kind, shape, motion }): PlannedTensor => {
-      const block = blockWeight(motion ? recipe.motion.blocks : {}, blockOf(component, name));
-      const gain =
-        motion && kind !== 'positional-encoding'
-          ? motionGain({ ...recipe.motion, gamma: recipe.motion.gamma * block }, name)
-          : 1;
-      const source = sources.get(`${component}/${name}`) ?? null;
-      return { name, component, kind, shape, source, gain, terms: terms.get(`${component}/${name}`) ?? [] };
+    parameters[component].map(({ name, kind, shape, motion: ofMotion }): PlannedTensor => {
+      const key = `${component}/${name}`;
+      const made = (ofMotion ? motion.get(name) : undefined) ?? {
+        source: sources.get(key) ?? null,
+        terms: terms.get(key) ?? [],
+        gain: 1,
+      };
+      return { name, component, kind, shape, ...made };
     });
   return {
     recipe,
-    files,
+    files: files.planned(),
     tensors: { unet: planned('unet'), text_encoder: planned('text_encoder'), vae_decoder: planned('vae_decoder') },
     unet,
     text_encoder: clip,
@@ -195,16 +162,6 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     config_folder: base.config,
     warnings,
   };
-}
-
-function checkFrames(recipe: Recipe, { positions }: MotionLayout): void {
-  if (recipe.output.frames > positions) {
-    throw recipeMistake(
-      recipe,
-      ['output', 'frames'],
-      `output.frames is ${recipe.output.frames}, but ${recipe.motion.module} has positional encodings for ${positions} frames. Ask for ${positions} or fewer.`,
-    );
-  }
 }
 
 /** IN00…OUT11 count SD1.5's layers; in a UNet with more or fewer they would name others than the recipe means. */
@@ -223,21 +180,6 @@ function checkBlockNames(recipe: Recipe, { config }: UNetStructure, file: string
     `The recipe weighs blocks by name, which are made for 4 blocks of 2 layers; ${file} has ${config.block_out_channels.length} of ` +
       `${config.layers_per_block}. Leave blocks out for this base.`,
   );
-}
-
-/** `key` is where the recipe names the source. */
-function checkExpectation(
-  recipe: Recipe,
-  key: KeyPath,
-  { path, expected, found }: { path: string; expected: number | undefined; found: number },
-): void {
-  if (expected !== undefined && expected !== found) {
-    throw recipeMistake(
-      recipe,
-      [...key, 'expect', 'modules'],
-      `the recipe expects ${expected} modules, ${found} were matched in ${path}. Nothing was merged.`,
-    );
-  }
 }
 
 /** The sampler picks its timesteps from those that the base was trained on. */

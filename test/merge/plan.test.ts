@@ -67,7 +67,10 @@ describe('the plan of models/tiny', async () => {
     expect(tiny.tensors.vae_decoder).toHaveLength(110);
     const name = 'down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight';
     const key = 'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q';
-    const [up, down] = [`${key}.lora_up.weight`, `${key}.lora_down.weight`];
+    const operands = (file: number) => ({
+      up: { file, tensor: `${key}.lora_up.weight` },
+      down: { file, tensor: `${key}.lora_down.weight` },
+    });
     expect(tiny.tensors.unet.find((tensor) => tensor.name === name)).toEqual({
       name,
       component: 'unet',
@@ -76,8 +79,8 @@ describe('the plan of models/tiny', async () => {
       source: { file: 0, tensor: name },
       gain: 1,
       terms: [
-        { kind: 'lora', file: 3, up, down, rank: 8, alpha: 4, scale: 0.4 },
-        { kind: 'lora', file: 4, up, down, rank: 16, alpha: 2, scale: 0.125 },
+        { kind: 'lora', of: 'personalized[0]', operands: operands(3), rank: 8, alpha: 4, scale: 0.4 },
+        { kind: 'lora', of: 'lcm', operands: operands(4), rank: 16, alpha: 2, scale: 0.125 },
       ],
     });
     const encodings = tiny.tensors.unet.filter(({ source }) => source === null);

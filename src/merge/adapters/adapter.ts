@@ -5,14 +5,14 @@
 import type { LoraTarget } from '../../architecture/names.ts';
 import type { TensorEntry } from '../../formats/tensor-file.ts';
 import type { ScaleConvention } from '../../recipe/schema.ts';
+import type { Role, TensorRef } from '../plan-files.ts';
 
 /** `weight += scale · up·down`, the product reshaped to the weight: `[out, r]·[r, in·kh·kw]`. */
 export interface LowRankTerm {
   readonly kind: 'lora';
-  /** Index into the plan's files. */
-  readonly file: number;
-  readonly up: string;
-  readonly down: string;
+  /** Which source of the recipe asks for it. */
+  readonly of: Role;
+  readonly operands: Readonly<Record<'up' | 'down', TensorRef>>;
   readonly rank: number;
   /** The file's own alpha, or null where it has none (then it counts as the rank). */
   readonly alpha: number | null;
@@ -41,6 +41,8 @@ export interface Adapter {
   term(
     module: AdapterModule,
     options: {
+      readonly of: Role;
+      /** Index of the module's file. */
       readonly file: number;
       readonly strength: number;
       readonly convention: ScaleConvention;

@@ -20,7 +20,7 @@ export const lora: Adapter = {
   kind: 'lora',
   required: [DOWN, UP],
   optional: [ALPHA],
-  async term(module, { file, strength, convention, scalar }) {
+  async term(module, { of, file, strength, convention, scalar }) {
     const [down, up, alphaEntry] = [module.parts.get(DOWN), module.parts.get(UP), module.parts.get(ALPHA)];
     if (!down || !up) throw new RangeError(`${module.prefix} is not a LoRA module.`);
     const { name, shape } = module.target.parameter;
@@ -44,9 +44,8 @@ export const lora: Adapter = {
     const alpha = alphaEntry ? await scalar(alphaEntry) : null;
     return {
       kind: 'lora',
-      file,
-      up: up.name,
-      down: down.name,
+      of,
+      operands: { up: { file, tensor: up.name }, down: { file, tensor: down.name } },
       rank,
       alpha,
       scale: strength * FACTOR[convention](alpha ?? rank, rank),

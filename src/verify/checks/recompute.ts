@@ -10,6 +10,7 @@ import { openTensorFile, readTensor, type TensorFile } from '../../formats/tenso
 import type { Term } from '../../merge/adapters/adapter.ts';
 import { motionGain } from '../../merge/motion.ts';
 import type { Plan, PlannedTensor } from '../../merge/plan.ts';
+import type { TensorRef } from '../../merge/plan-files.ts';
 import { type InitializerInfo, readModelInfo } from '../../onnx/model-info.ts';
 import { externalFaults } from '../../runtime/graph-contract.ts';
 import { type Check, failed, passed } from '../check.ts';
@@ -72,7 +73,7 @@ function sampleOfEveryRule(plan: Plan, tensors: readonly PlannedTensor[]): Plann
         kind,
         shape.length,
         shape[2] ?? 0,
-        ...terms.map((term) => `${term.kind}${term.file}`),
+        ...terms.map((term) => `${term.kind} of ${term.of}`),
       ].join();
     },
   );
@@ -89,19 +90,19 @@ async function worstDistance(
   files: readonly TensorFile[],
   tensor: PlannedTensor,
 ) {
-  const read = async (file: number, name: string) => {
+  const read = async ({ file, tensor: name }: TensorRef) => {
     const entry = files[file]?.tensors.get(name);
     if (!entry) throw new RangeError(`${name} is not in ${plan.files[file]?.path}.`);
     return toFloat64(await readTensor(files[file] as TensorFile, entry), entry.dtype);
   };
-  const source = tensor.source as { file: number; tensor: string };
-  const weight = await read(source.file, source.tensor);
+  const source = tensor.source as TensorRef;
+  const weight = await read(source);
   const terms = await Promise.all(
     tensor.terms.map(async (term) => ({
       rank: term.rank,
       scale: await expectedScale(plan, tensor, term, files, read),
-      up: await read(term.file, term.up),
-      down: await read(term.file, term.down),
+      up: await read(term.operands.up),
+      down: await read(term.operands.down),
     })),
   );
   const gain = plan.files[source.file]?.role === 'motion' ? motionGain(strengthOfMotion(plan, tensor), tensor.name) : 1;
@@ -138,23 +139,24 @@ function strengthOfMotion({ recipe }: Plan, tensor: PlannedTensor) {
 
 /** The strength of a term, from the recipe and the file's own alpha and rank. */
 async function expectedScale(
-  { recipe, files: planned }: Plan,
+  { recipe }: Plan,
   tensor: PlannedTensor,
   term: Term,
   files: readonly TensorFile[],
-  read: (file: number, name: string) => Promise<Float64Array>,
+  read: (ref: TensorRef) => Promise<Float64Array>,
 ): Promise<number> {
-  const role = planned[term.file]?.role ?? '';
-  const index = Number(/\d+/.exec(role)?.[0]);
-  const source = role === 'lcm' ? recipe.lcm : recipe.personalized[index];
-  if (!source) throw new RangeError(`The recipe has no source ${role}.`);
+  const index = Number(/\d+/.exec(term.of)?.[0]);
+  const source = term.of === 'lcm' ? recipe.lcm : recipe.personalized[index];
+  if (!source) throw new RangeError(`The recipe has no source ${term.of}.`);
   const whole =
     'beta' in source ? source.beta : tensor.component === 'text_encoder' ? source.text_encoder : source.alpha;
   const strength = whole * blockWeight(source.blocks, blockOf(tensor.component, tensor.name));
   if (source.scale === 'raw') return strength;
-  const alphaName = term.up.replace('lora_up.weight', 'alpha');
-  const rank = files[term.file]?.tensors.get(term.down)?.shape[0] ?? Number.NaN;
-  const alpha = files[term.file]?.tensors.has(alphaName) ? ((await read(term.file, alphaName))[0] as number) : rank;
+  const { up, down } = term.operands;
+  const alphaName = up.tensor.replace('lora_up.weight', 'alpha');
+  const rank = files[down.file]?.tensors.get(down.tensor)?.shape[0] ?? Number.NaN;
+  const hasAlpha = files[up.file]?.tensors.has(alphaName);
+  const alpha = hasAlpha ? ((await read({ file: up.file, tensor: alphaName }))[0] as number) : rank;
   return (strength * alpha) / (source.scale === 'rslora' ? Math.sqrt(rank) : rank);
 }
 
