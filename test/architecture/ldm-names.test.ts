@@ -1,0 +1,74 @@
+import { readFile } from 'node:fs/promises';
+import { inflateSync } from 'node:zlib';
+import { describe, expect, it } from 'vitest';
+import { ldmUNetName, ldmVaeName } from '../../src/architecture/ldm-names.ts';
+import { unetParameters, vaeDecoderParameters } from '../../src/architecture/parameters.ts';
+import { readUNetConfig } from '../../src/architecture/unet-config.ts';
+import { unetStructure } from '../../src/architecture/unet-structure.ts';
+import { readVaeConfig } from '../../src/architecture/vae-config.ts';
+
+/** Made by `python test/oracle/bases.py`; each table is deflated lines `diffusers ldm` in base64. */
+interface Golden {
+  readonly unets: readonly {
+    readonly layers: number;
+    readonly widths: readonly number[];
+    readonly attention: readonly boolean[];
+    readonly names: string;
+  }[];
+  readonly vae: string;
+}
+
+const golden = JSON.parse(await readFile('test/golden/ldm-names.json', 'utf8')) as Golden;
+
+const unpacked = (text: string): ReadonlyMap<string, string> =>
+  new Map(
+    inflateSync(Buffer.from(text, 'base64'))
+      .toString()
+      .split('\n')
+      .map((line) => line.split(' ') as [string, string]),
+  );
+
+const tiny = await readUNetConfig('models/tiny/base/unet/config.json');
+
+describe('ldmUNetName', () => {
+  it.each(
+    golden.unets.map(({ names, ...shape }) => [shape.widths.length, shape.layers, shape, unpacked(names)] as const),
+  )(
+    'is what diffusers takes apart, for %i levels of %i layers',
+    (_levels, _layers, { layers, widths, attention }, expected) => {
+      const structure = unetStructure(
+        {
+          ...tiny,
+          block_out_channels: widths,
+          layers_per_block: layers,
+          cross_attention: attention,
+          num_attention_heads: widths.map(() => 8),
+        },
+        { mid: true },
+      );
+      const spatial = unetParameters(structure, 32).filter(({ motion }) => !motion);
+      expect(new Map(spatial.map(({ name }) => [name, ldmUNetName(name, structure)]))).toEqual(expected);
+    },
+  );
+
+  it('names modules too, as LoRA keys need them', () => {
+    const structure = unetStructure(tiny, { mid: false });
+    expect(ldmUNetName('down_blocks.0.downsamplers.0.conv', structure)).toBe('input_blocks.3.0.op');
+    expect(ldmUNetName('time_embedding.linear_1', structure)).toBe('time_embed.0');
+    expect(ldmUNetName('up_blocks.1.resnets.2.conv_shortcut', structure)).toBe('output_blocks.5.0.skip_connection');
+  });
+
+  it('has nothing for a motion module', () => {
+    const name = 'down_blocks.0.motion_modules.0.proj_in.weight';
+    expect(() => ldmUNetName(name, unetStructure(tiny, { mid: true }))).toThrow(`LDM's UNet has no ${name}.`);
+  });
+});
+
+describe('ldmVaeName', () => {
+  it('is what diffusers takes apart', async () => {
+    const config = { ...(await readVaeConfig('models/tiny/base/vae/config.json')), layers_per_block: 2 };
+    const parameters = vaeDecoderParameters({ ...config, block_out_channels: [128, 256, 512, 512] });
+    const decoder = [...unpacked(golden.vae)].filter(([name]) => /^(decoder|post_quant_conv)\./.test(name));
+    expect(parameters.map(({ name }) => [name, ldmVaeName(name, config)]).sort()).toEqual(decoder.sort());
+  });
+});
