@@ -1,10 +1,7 @@
 /**
- * What other tools call the parameters of the three models. Every map goes from our (diffusers, transformers) name to the
- * file's: kohya's flattening of '.' to '_' cannot be undone, so it is generated and looked up, never parsed.
- * Sources: formats.md §1a (old VAE and text-encoder names), §1b (motion modules), §1c (kohya).
+ * What other tools call the parameters of the three models. Every map goes from our (diffusers, transformers) name to the file's.
+ * Sources: formats.md §1a (old VAE and text-encoder names), §1b (motion modules). Adapters: module-names.ts.
  */
-import type { ModelParameter } from './parameters.ts';
-
 export type Component = 'unet' | 'text_encoder' | 'vae_decoder';
 
 /** Pairs of a piece of our name and what stands in its place, all replaced in order. */
@@ -44,35 +41,4 @@ export function baseNames(component: Component, name: string): readonly string[]
     case 'vae_decoder':
       return name.includes('.attentions.') ? [name, rename(name, OLD_VAE_ATTENTION)] : [name];
   }
-}
-
-/** Prefixes of kohya's LoRA keys, by component. */
-const KOHYA_PREFIXES = { unet: ['lora_unet_'], text_encoder: ['lora_te_', 'lora_te1_'] } as const;
-
-export interface LoraTarget {
-  readonly component: 'unet' | 'text_encoder';
-  readonly parameter: ModelParameter;
-}
-
-/**
- * kohya key prefix (`lora_unet_down_blocks_0_…`) → the weight it changes, for every Linear and convolution.
- * @throws RangeError should two modules ever flatten to the same key.
- */
-export function kohyaTargets(
-  component: 'unet' | 'text_encoder',
-  parameters: readonly ModelParameter[],
-): Map<string, LoraTarget> {
-  const targets = new Map<string, LoraTarget>();
-  for (const parameter of parameters) {
-    if ((parameter.kind !== 'linear' && parameter.kind !== 'conv') || parameter.motion) continue;
-    for (const name of baseNames(component, parameter.name)) {
-      const module = name.replace(/\.weight$/, '').replaceAll('.', '_');
-      for (const prefix of KOHYA_PREFIXES[component]) {
-        const key = prefix + module;
-        if (targets.has(key)) throw new RangeError(`Two modules flatten to the LoRA key ${key}.`);
-        targets.set(key, { component, parameter });
-      }
-    }
-  }
-  return targets;
 }

@@ -12,7 +12,7 @@ export const IGNORE_RULES = {
   'vae-encoder': 'the recipe asks for no VAE encoder',
   'text-projection': 'the pooled output is not used by SD1.5',
   'positional-encoding': 'a sinusoid, checked against the formula and recomputed in float32',
-  'lora-metadata': 'a flag that carries no weight',
+  'bundled-embedding': 'a textual inversion packed with a LoRA, which is no part of the weights',
 } as const;
 
 export type IgnoreRule = keyof typeof IGNORE_RULES;

@@ -5,8 +5,9 @@
 import { MergeError } from '../errors.ts';
 import { toFloat32 } from '../formats/dtype.ts';
 import { openTensorFile, readTensor, type TensorFile } from '../formats/tensor-file.ts';
+import type { Term } from './adapters/adapter.ts';
 import { firstNonFinite } from './finite.ts';
-import { createMerger, type Matrix, type Merger, type Numbers } from './gemm.ts';
+import { createMerger, type LoadedTerm, type Merge, type Merger, type Numbers } from './gemm.ts';
 import { positionalEncoding } from './motion.ts';
 import type { Plan, PlannedTensor } from './plan.ts';
 import type { TensorRef } from './plan-files.ts';
@@ -23,7 +24,7 @@ export interface BakeSession extends AsyncDisposable {
 }
 
 /** What stands in memory before the arithmetic, as it lies in the files. */
-type Operands = Pick<Matrix, 'weight' | 'products'>;
+type Operands = Pick<Merge, 'weight' | 'terms'>;
 
 /**
  * Opens the plan's files and checks the stored positional encodings.
@@ -60,12 +61,10 @@ async function mergeTensor(
   operands: Operands,
 ): Promise<Uint8Array> {
   const { shape, gain } = tensor;
-  const { weight, products } = operands;
+  const { weight, terms } = operands;
   const { dtype } = plan.recipe.output;
-  const untouched = products.length === 0 && gain === 1 && !transposed && weight.dtype === DTYPES[dtype];
-  const rows = shape[0] as number;
-  const columns = shape.slice(1).reduce((n, dim) => n * dim, 1);
-  const data = untouched ? weight.bytes : await merger.merge({ weight, rows, columns, gain, products, transposed });
+  const untouched = terms.length === 0 && gain === 1 && !transposed && weight.dtype === DTYPES[dtype];
+  const data = untouched ? weight.bytes : await merger.merge({ weight, shape, gain, terms, transposed });
   const bad = firstNonFinite(data, dtype);
   if (bad >= 0) throw nonFinite(plan, tensor, operands, bad);
   return data;
@@ -76,62 +75,63 @@ const DTYPES = { fp16: 'F16', fp32: 'F32' } as const;
 async function readOperands(files: readonly TensorFile[], { source, shape, terms }: PlannedTensor): Promise<Operands> {
   const weight = source
     ? await readNumbers(files, source)
-    : fromFloats(positionalEncoding(shape[1] as number, shape[2] as number));
-  const products = await Promise.all(
-    // a strength of 0 is accounted for in the plan and costs nothing here
-    terms
-      .filter((term) => term.scale !== 0)
-      .map(async ({ operands: { up, down }, rank, scale }) => ({
-        up: await readNumbers(files, up),
-        down: await readNumbers(files, down),
-        rank,
-        scale,
-      })),
+    : fromFloats(positionalEncoding(shape[1] as number, shape[2] as number), shape);
+  // a strength of 0 is accounted for in the plan and costs nothing here
+  const counting = terms.filter((term) => term.scale !== 0);
+  return { weight, terms: await Promise.all(counting.map((term) => loadTerm(files, term))) };
+}
+
+async function loadTerm(files: readonly TensorFile[], term: Term): Promise<LoadedTerm> {
+  const { alpha: _, ...matrices } = term.operands as Readonly<Record<string, TensorRef>>;
+  const operands = await Promise.all(
+    Object.entries(matrices).map(async ([name, ref]) => [name, await readNumbers(files, ref)] as const),
   );
-  return { weight, products };
+  const inner = term.kind === 'dora' ? await loadTerm(files, term.delta) : undefined;
+  return { term, operands: Object.fromEntries(operands), ...(inner && { inner }) };
 }
 
 async function readNumbers(files: readonly TensorFile[], { file, tensor: name }: TensorRef): Promise<Numbers> {
   const entry = files[file]?.tensors.get(name);
   if (!entry) throw new RangeError(`The plan names the tensor ${name} of file ${file}, which is not there.`);
-  return { bytes: await readTensor(files[file] as TensorFile, entry), dtype: entry.dtype };
+  return { bytes: await readTensor(files[file] as TensorFile, entry), dtype: entry.dtype, shape: entry.shape };
 }
 
-function fromFloats(values: Float32Array): Numbers {
-  return { bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength), dtype: 'F32' };
+function fromFloats(values: Float32Array, shape: readonly number[]): Numbers {
+  return { bytes: new Uint8Array(values.buffer, values.byteOffset, values.byteLength), dtype: 'F32', shape };
 }
 
 const RANGE = { fp16: 'fp16 (±65504)', fp32: 'float32 (±3.4e38)' } as const;
 
 /** Tells whether an input was already broken or the sum left fp16's range, and names the file. */
-function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Operands, element: number): MergeError {
+function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, terms }: Operands, element: number): MergeError {
   const file = (index: number | undefined) => plan.files[index ?? -1]?.path ?? 'the positional encoding';
-  const inputs: { values: Numbers | undefined; path: string; name: string }[] = [
-    { values: weight, path: file(tensor.source?.file), name: tensor.source?.tensor ?? tensor.name },
-    ...tensor.terms
-      .filter((term) => term.scale !== 0)
-      .flatMap((term, i) => [
-        { values: products[i]?.up, path: file(term.operands.up.file), name: term.operands.up.tensor },
-        { values: products[i]?.down, path: file(term.operands.down.file), name: term.operands.down.tensor },
-      ]),
+  const inputs = [
+    { numbers: weight, path: file(tensor.source?.file), name: tensor.source?.tensor ?? tensor.name },
+    ...terms
+      .flatMap((loaded) => (loaded.inner ? [loaded, loaded.inner] : [loaded]))
+      .flatMap(({ term, operands }) => {
+        const refs = term.operands as Readonly<Record<string, TensorRef>>;
+        return Object.entries(operands).map(([name, numbers]) => ({
+          numbers,
+          path: file(refs[name]?.file),
+          name: refs[name]?.tensor ?? name,
+        }));
+      }),
   ];
-  for (const { values: numbers, path, name } of inputs) {
-    const values = numbers ? toFloat32(numbers.bytes, numbers.dtype) : new Float32Array();
+  for (const { numbers, path, name } of inputs) {
+    const values = toFloat32(numbers.bytes, numbers.dtype);
     const at = values.findIndex((x) => !Number.isFinite(x));
     if (at >= 0) {
       return new MergeError(
         `${path}: ${name} holds ${values[at]} at element ${at} of ${values.length}. The file is damaged; get a sound copy.`,
-        {
-          file: path,
-          tensor: name,
-        },
+        { file: path, tensor: name },
       );
     }
   }
   const { dtype } = plan.recipe.output;
   const strengths = [
     ...(tensor.gain === 1 ? [] : [plan.files[tensor.source?.file ?? -1]?.role]),
-    ...tensor.terms.filter((term) => term.scale !== 0).map((term) => term.of),
+    ...terms.map(({ term }) => term.of),
   ];
   const remedies = [
     ...(strengths.length > 0 ? [`lower the strength of ${strengths.join(' or ')}`] : []),

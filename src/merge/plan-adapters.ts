@@ -3,17 +3,21 @@
  * Only headers and the alpha scalars are read.
  */
 import { blockOf, blockWeight } from '../architecture/block-map.ts';
-import { type Component, kohyaTargets, type LoraTarget } from '../architecture/names.ts';
+import type { AdaptedComponent, AdaptedModule, ModuleNames } from '../architecture/module-names.ts';
 import type { ModelParameter } from '../architecture/parameters.ts';
 import { MergeError } from '../errors.ts';
 import { toFloat64 } from '../formats/dtype.ts';
 import { readTensor, type TensorEntry, type TensorFile } from '../formats/tensor-file.ts';
 import type { KeyPath } from '../recipe/located-yaml.ts';
 import type { Recipe, ScaleConvention } from '../recipe/schema.ts';
+import { nearest } from '../text/nearest.ts';
 import { type Account, type Accounting, openAccount } from './account.ts';
-import type { Adapter, AdapterModule, Term } from './adapters/adapter.ts';
-import { ADAPTERS, REFUSED_KINDS } from './adapters/index.ts';
-import type { Role } from './plan-files.ts';
+import type { OpenModule, PlanOptions, Ranked, TargetedTerm, Term } from './adapters/adapter.ts';
+import { isDecomposed } from './adapters/dora.ts';
+import { ADAPTERS, REFUSED_PARTS } from './adapters/index.ts';
+import { partName } from './adapters/parts.ts';
+import { adapterSettings } from './adapters/settings.ts';
+import type { PlannedFile, Role } from './plan-files.ts';
 import { recognise } from './recognise.ts';
 
 export interface AdapterSource {
@@ -51,146 +55,209 @@ export function adapterSources(recipe: Recipe): AdapterSource[] {
   ];
 }
 
+/** How a file's alpha and rank count; a file without alpha means alpha = rank. */
+const FACTOR: Record<ScaleConvention, (alpha: number, rank: number) => number> = {
+  'alpha/rank': (alpha, rank) => alpha / rank,
+  raw: () => 1,
+  rslora: (alpha, rank) => alpha / Math.sqrt(rank),
+};
+
+export interface PlannedAdapter {
+  readonly terms: readonly TargetedTerm[];
+  /** Modules of the file that change something. */
+  readonly modules: number;
+  readonly accounting: Accounting;
+  readonly summary: Pick<PlannedFile, 'modules' | 'ranks' | 'alphas'>;
+  readonly warnings: readonly string[];
+}
+
 /** Turns the modules of one file into terms and accounts for all of its tensors. @throws MergeError */
 export async function planAdapter(
   file: TensorFile,
   index: number,
   source: AdapterSource,
-  parameters: Readonly<Record<Component, readonly ModelParameter[]>>,
-) {
+  names: ModuleNames,
+): Promise<PlannedAdapter> {
   const path = file.source.name;
-  const targets = new Map([
-    ...kohyaTargets('unet', parameters.unet),
-    ...kohyaTargets('text_encoder', parameters.text_encoder),
-  ]);
   const account = openAccount(path, file.tensors.keys());
-  const terms: { target: LoraTarget; term: Term }[] = [];
-  const seen = new Map<ModelParameter, string>();
-  for (const { adapter, module } of modules(file, targets)) {
-    const { component, parameter } = module.target;
-    const twin = seen.get(parameter);
+  const options = await planOptions(file, index, source);
+  const terms: (TargetedTerm & { readonly component: AdaptedComponent })[] = [];
+  const seen = new Map<AdaptedModule, string>();
+  for (const module of openModules(file, names, account)) {
+    const { target } = module;
+    const made = await termsOf(module, options);
+    if (made.length === 0) continue;
+    const twin = seen.get(target);
     if (twin)
       throw new MergeError(
-        `${path} changes ${parameter.name} twice, as ${twin} and as ${module.prefix}. Remove one of them.`,
+        `${path} changes ${target.weight.name} twice, as ${twin} and as ${module.name}. Remove one of them.`,
         { file: path },
       );
-    seen.set(parameter, module.prefix);
-    const strength = source.strength[component] * blockWeight(source.blocks, blockOf(component, parameter.name));
-    const scalar = (entry: TensorEntry) => readScalar(file, entry);
-    terms.push({
-      target: module.target,
-      term: await adapter.term(module, { of: source.role, file: index, strength, convention: source.scale, scalar }),
-    });
-    for (const entry of module.parts.values()) account.apply(entry.name);
+    seen.set(target, module.name);
+    terms.push(...made.map((term) => ({ ...term, component: target.component })));
   }
-  const names = [...file.tensors.keys()];
-  if (!names.some((name) => targets.has(splitName(name)[0]))) await refuseOtherKind(file, source);
-  const accounting = closeAdapter(account, source, targets, { names, matched: terms.length });
-  const count = (component: Component) => terms.filter((t) => t.target.component === component).length;
+  const bundled = ignoreBundledEmbeddings(file, account);
+  if (seen.size === 0) await refuseOtherKind(file, source);
+  const accounting = closeAdapter(account, source, names, file);
+  if (seen.size === 0) {
+    throw new MergeError(
+      `${path} changes nothing: none of its ${accounting.tensors} tensors belongs to a module of this model.`,
+      { file: path },
+    );
+  }
+  const count = (component: AdaptedComponent) => [...seen.keys()].filter((m) => m.component === component).length;
+  const ranked = terms.flatMap(({ term }) => rankOf(term));
   return {
     terms,
+    modules: seen.size,
     accounting,
     summary: {
       modules: { unet: count('unet'), text_encoder: count('text_encoder') },
-      ranks: distinct(terms.map(({ term }) => term.rank)),
-      alphas: distinct(terms.map(({ term }) => term.alpha)),
+      ranks: distinct(ranked.map(({ rank }) => rank)),
+      alphas: distinct(ranked.map(({ alpha }) => alpha)),
     },
-    warnings: terms.every(({ term }) => term.scale === 0)
-      ? [`${source.role} (${path}) has strength 0 everywhere: it changes nothing.`]
-      : [],
+    warnings: [
+      ...(terms.every(({ term }) => term.scale === 0)
+        ? [`${source.role} (${path}) has strength 0 everywhere: it changes nothing.`]
+        : []),
+      ...(bundled > 0
+        ? [
+            `${source.role} (${path}) brings ${bundled} tensors of embedded textual inversions (bundle_emb), which are no weights and were left out: its trigger words will not work.`,
+          ]
+        : []),
+    ],
   };
 }
 
-/** Groups a file's tensors into modules by their suffixes; a module whose parts make no adapter kind is left unmatched. */
-function* modules(
-  file: TensorFile,
-  targets: ReadonlyMap<string, LoraTarget>,
-): Generator<{ adapter: Adapter; module: AdapterModule }> {
-  const byPrefix = new Map<string, Map<string, TensorEntry>>();
-  for (const entry of file.tensors.values()) {
-    const [prefix, suffix] = splitName(entry.name);
-    if (!targets.has(prefix)) continue;
-    const parts = byPrefix.get(prefix) ?? new Map<string, TensorEntry>();
-    byPrefix.set(prefix, parts.set(suffix, entry));
-  }
-  for (const [prefix, parts] of byPrefix) {
-    const target = targets.get(prefix) as LoraTarget;
-    const adapter = ADAPTERS.find(
-      ({ required, optional }) =>
-        required.every((part) => parts.has(part)) &&
-        [...parts.keys()].every((part) => required.includes(part) || optional.includes(part)),
-    );
-    if (adapter) yield { adapter, module: { prefix, parts, target, path: file.source.name } };
-  }
+async function planOptions(file: TensorFile, index: number, source: AdapterSource): Promise<PlanOptions> {
+  const settings = await adapterSettings(file);
+  const scalar = (entry: TensorEntry) => readScalar(file, entry);
+  return {
+    of: source.role,
+    file: index,
+    strength(parameter) {
+      const component = parameter.name.startsWith('text_model.') ? 'text_encoder' : 'unet';
+      return source.strength[component] * blockWeight(source.blocks, blockOf(component, parameter.name));
+    },
+    scalar,
+    async ranked({ target }, rank, entry) {
+      const alpha = entry ? await scalar(entry) : (settings.alpha(target) ?? null);
+      const convention =
+        source.scale === 'alpha/rank' && settings.rankStabilised(target) ? ('rslora' as const) : source.scale;
+      return { rank, alpha, convention, factor: FACTOR[convention](alpha ?? rank, rank) };
+    },
+  };
 }
 
-/** What a file that holds none of the modules we merge is instead, where that is known: a base, a motion module, PEFT's LoRA. */
+/** What the kinds make of one module, each of what the ones before it have left. */
+async function termsOf(module: OpenModule, options: PlanOptions): Promise<TargetedTerm[]> {
+  let terms: TargetedTerm[] = [];
+  const { weight } = module.target;
+  const inner = isDecomposed(module)
+    ? { ...options, strength: (parameter: ModelParameter) => (parameter === weight ? 1 : options.strength(parameter)) }
+    : options;
+  for (const adapter of ADAPTERS) {
+    const made = await adapter.plan(module, adapter.kind === 'dora' ? options : inner, terms);
+    const wraps = made.some(({ term }) => term.kind === 'dora');
+    terms = [...terms.filter(({ parameter }) => !(wraps && parameter === weight)), ...made];
+  }
+  return terms;
+}
+
+/** Groups a file's tensors into the modules of the model; what no kind takes from them stays open in the account. */
+function openModules(file: TensorFile, names: ModuleNames, account: Account): OpenModule[] {
+  const grouped = new Map<string, { target: AdaptedModule; parts: Map<string, TensorEntry> }>();
+  for (const entry of file.tensors.values()) {
+    const name = partName(entry.name);
+    const target = name && names.find(name.module);
+    if (!name || !target) continue;
+    const known = grouped.get(name.module) ?? { target, parts: new Map<string, TensorEntry>() };
+    if (!known.parts.has(name.part)) known.parts.set(name.part, entry);
+    grouped.set(name.module, known);
+  }
+  return [...grouped].map(([name, { target, parts }]) => {
+    const taken = new Set<string>();
+    const peek = (part: string) => (taken.has(part) ? undefined : parts.get(part));
+    return {
+      name,
+      path: file.source.name,
+      target,
+      has: (...wanted) => wanted.every((part) => peek(part) !== undefined),
+      peek,
+      take(part) {
+        const entry = peek(part);
+        if (entry) account.apply(entry.name);
+        taken.add(part);
+        return entry;
+      },
+    };
+  });
+}
+
+/** LyCORIS' pack_bundle.py puts textual inversions beside a LoRA. @returns how many tensors they are */
+function ignoreBundledEmbeddings(file: TensorFile, account: Account): number {
+  const bundled = [...file.tensors.keys()].filter((name) => name.startsWith('bundle_emb.'));
+  for (const name of bundled) account.ignore('bundled-embedding', name);
+  return bundled.length;
+}
+
+function rankOf(term: Term): Pick<Ranked, 'rank' | 'alpha'>[] {
+  if (term.kind === 'dora') return rankOf(term.delta);
+  if ('rank' in term) return [term];
+  return 'ranked' in term && term.ranked ? [term.ranked] : [];
+}
+
+/** What a file that holds none of the modules we merge is instead, where that is known: a base, a motion module. */
 async function refuseOtherKind(file: TensorFile, { role, allow_unmatched }: AdapterSource): Promise<void> {
   const { kind, title } = await recognise(file);
-  if (kind === 'unknown' || OWN_KINDS.has(kind) || allow_unmatched.length > 0) return;
+  if (!FOREIGN_KINDS.has(kind) || allow_unmatched.length > 0) return;
   const [path, [first = '']] = [file.source.name, file.tensors.keys()];
   throw new MergeError(
-    `${path}: ${role} wants a LoRA with kohya names (lora_unet_….lora_down.weight), and this is something else: ${title}. ` +
+    `${path}: ${role} wants a LoRA for SD1.5's UNet or text encoder, and this is something else: ${title}. ` +
       `Its tensors have names like ${first}. Nothing was merged.`,
     { file: path, tensor: first },
   );
 }
 
-/** What `recognise` calls the files that this version merges. */
-const OWN_KINDS: ReadonlySet<string> = new Set(['kohya-lora', 'lcm-lora']);
+/** What `recognise` calls files that are no adapters of the UNet or the text encoder. */
+const FOREIGN_KINDS: ReadonlySet<string> = new Set([
+  'motion-lora',
+  'motion-unet',
+  'motion-module',
+  'motion-adapter',
+  'sdxl-checkpoint',
+  'ldm-checkpoint',
+  'unet',
+  'vae',
+  'ldm-vae',
+  'clip-text',
+  'textual-inversion',
+]);
 
-function closeAdapter(
-  account: Account,
-  source: AdapterSource,
-  targets: ReadonlyMap<string, LoraTarget>,
-  { names, matched }: { names: readonly string[]; matched: number },
-): Accounting {
-  const { path } = source;
-  const suffixed = (function* () {
-    for (const key of targets.keys())
-      for (const suffix of ['lora_down.weight', 'lora_up.weight', 'alpha']) yield `${key}.${suffix}`;
-  })();
-  const accounting = account.close({
+function closeAdapter(account: Account, source: AdapterSource, names: ModuleNames, file: TensorFile): Accounting {
+  const tensors = [...file.tensors.keys()];
+  return account.close({
     allow: source.allow_unmatched,
-    candidates: suffixed,
-    explain: (tensor) => explain(tensor, targets, names),
+    explain: (tensor) => explain(tensor, names, tensors),
   });
-  if (matched === 0) {
-    throw new MergeError(
-      `${path} changes nothing: none of its ${accounting.tensors} tensors belongs to a LoRA module of this model.`,
-      { file: path },
-    );
-  }
-  return accounting;
 }
 
 /** Why a tensor was not merged, told from its own name and from those that make up a module with it. */
-function explain(
-  tensor: string,
-  targets: ReadonlyMap<string, LoraTarget>,
-  names: readonly string[],
-): string | undefined {
-  const [prefix, suffix] = splitName(tensor);
-  const isModule = targets.has(prefix);
-  const parts = isModule ? names.map(splitName).flatMap(([p, part]) => (p === prefix ? [part] : [])) : [suffix];
-  const isPart = (part: string, known: string) => part === known || part.endsWith(`.${known}`);
-  const telltale = Object.entries(REFUSED_KINDS).find(([known]) => parts.some((part) => isPart(part, known)));
-  if (telltale) {
-    const [known, kind] = telltale;
-    return `${isPart(suffix, known) ? '' : 'its module is '}${kind}, which this version does not merge`;
+function explain(tensor: string, names: ModuleNames, tensors: readonly string[]): string | undefined {
+  const refused = REFUSED_PARTS.find(([pattern]) => pattern.test(tensor));
+  if (refused) return `${refused[1]}, which this version does not merge`;
+  const name = partName(tensor);
+  if (!name) return 'its name ends like no part of an adapter';
+  const isModule = names.find(name.module) !== undefined;
+  if (!isModule) {
+    const near = nearest(name.module, names.alternatives(name.module));
+    return near ? `did you mean ${near}${tensor.slice(name.module.length)}?` : 'this model has no such module';
   }
-  if (tensor.startsWith('bundle_emb.')) return 'an embedded textual inversion, which is no part of the weights';
-  if (!isModule) return undefined;
-  const strange = parts.find((part) => !ADAPTERS.some((a) => a.required.includes(part) || a.optional.includes(part)));
-  return strange === undefined
-    ? 'its module is incomplete: lora_down and lora_up belong together'
-    : `its module has a part ${strange}, which no known kind of LoRA has`;
-}
-
-/** `lora_unet_….lora_up.weight` → the module and what follows the first dot. */
-function splitName(tensor: string): readonly [prefix: string, suffix: string] {
-  const dot = tensor.indexOf('.');
-  return dot < 0 ? [tensor, ''] : [tensor.slice(0, dot), tensor.slice(dot + 1)];
+  const siblings = tensors.filter((other) => other.startsWith(`${name.module}.`));
+  const beside = siblings.find((other) => REFUSED_PARTS.some(([pattern]) => pattern.test(other)));
+  if (beside) return `its module has ${beside}, which this version does not merge`;
+  const parts = new Set(siblings.flatMap((other) => partName(other)?.part ?? []));
+  return `no kind of adapter is made of its module's parts: ${[...parts].sort().join(', ')}`;
 }
 
 /** Alphas are scalars of any float or integer type, of shape [] or [1]. */

@@ -5,6 +5,7 @@
 import { join } from 'node:path';
 import { TEXT_ENCODER_BLOCK } from '../architecture/block-names.ts';
 import { type ClipTextConfig, readClipTextConfig } from '../architecture/clip-config.ts';
+import { moduleNames } from '../architecture/module-names.ts';
 import type { Component } from '../architecture/names.ts';
 import {
   clipTextParameters,
@@ -111,20 +112,19 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     for (const [name, tensor] of found) sources.set(`${component}/${name}`, { file: index, tensor });
   }
 
+  const names = moduleNames(parameters, unet);
   const terms = new Map<string, Term[]>();
   for (const adapter of adapterSources(recipe)) {
     const file = await files.open(adapter.path);
     const index = files.add(file, adapter.role);
-    const planned = await planAdapter(file, index, adapter, parameters);
+    const planned = await planAdapter(file, index, adapter, names);
     checkExpectation(recipe, adapter.key, {
       path: adapter.path,
       expected: adapter.modules,
-      found: planned.terms.length,
+      found: planned.modules,
     });
-    for (const { target, term } of planned.terms) {
-      const key = `${target.component}/${target.parameter.name}`;
-      terms.set(key, [...(terms.get(key) ?? []), term]);
-    }
+    for (const { parameter, term } of planned.terms)
+      terms.set(parameter.name, [...(terms.get(parameter.name) ?? []), term]);
     files.settle(index, planned.accounting, planned.summary);
     warnings.push(...planned.warnings);
   }
@@ -141,7 +141,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
       const key = `${component}/${name}`;
       const made = (ofMotion ? motion.get(name) : undefined) ?? {
         source: sources.get(key) ?? null,
-        terms: terms.get(key) ?? [],
+        terms: terms.get(name) ?? [],
         gain: 1,
       };
       return { name, component, kind, shape, ...made };

@@ -5,7 +5,8 @@
  */
 import { FormatError } from '../errors.ts';
 
-export type ElementType = 'float32' | 'float16' | 'int64';
+/** float64 is for the merge's own arithmetic; no exported graph has it. */
+export type ElementType = 'float64' | 'float32' | 'float16' | 'int64';
 
 /** A length that is known, or the name of one that is known only at run time. */
 export type Dim = number | string;
@@ -36,6 +37,8 @@ export type Attribute = number | readonly number[] | string | { readonly float: 
 export interface Node {
   readonly name: string;
   readonly opType: string;
+  /** Left out for ONNX's own operators. */
+  readonly domain?: string;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
   readonly attributes: Readonly<Record<string, Attribute>>;
@@ -120,8 +123,9 @@ export function emit(
   type: ElementType,
   shape: readonly Dim[],
   outputName?: string,
+  domain?: string,
 ): Value {
-  return emitMany(scope, opType, inputs, attributes, type, [shape], outputName)[0] as Value;
+  return emitMany(scope, opType, inputs, attributes, type, [shape], outputName, domain)[0] as Value;
 }
 
 /** Records a node with one output per shape. */
@@ -133,6 +137,7 @@ export function emitMany(
   type: ElementType,
   shapes: readonly (readonly Dim[])[],
   outputName?: string,
+  domain?: string,
 ): readonly Value[] {
   const { graph } = scope;
   const name = `${scope.path === '' ? '' : `${scope.path}/`}${opType}_${graph.nodes.length}`;
@@ -144,6 +149,7 @@ export function emitMany(
   graph.nodes.push({
     name,
     opType,
+    ...(domain && { domain }),
     inputs: inputs.map((input) => input?.name ?? ''),
     outputs: outputs.map((output) => output.name),
     attributes,
@@ -174,15 +180,17 @@ export function int64Constant(graph: Graph, values: readonly number[]): Constant
   return constant(graph, `const.int64.[${values.join(',')}]`, 'int64', [values.length], data);
 }
 
+const FLOAT_ARRAYS = { float64: Float64Array, float32: Float32Array, float16: Float16Array } as const;
+
 /** A constant tensor of `type`; `name` must say what it holds when it has more than a handful of elements. */
 export function floatConstant(
   graph: Graph,
-  type: 'float32' | 'float16',
-  values: readonly number[] | Float32Array,
+  type: 'float64' | 'float32' | 'float16',
+  values: readonly number[] | Float32Array | Float64Array,
   shape: readonly number[] = [],
   name = `${values.join(',')}`,
 ): Constant {
-  const typed = type === 'float16' ? Float16Array.from(values) : Float32Array.from(values);
+  const typed = FLOAT_ARRAYS[type].from(values);
   const data = new Uint8Array(typed.buffer);
   return constant(graph, `const.${type}.[${shape.join(',')}].${name}`, type, shape, data);
 }

@@ -17,6 +17,7 @@ export interface ExternalLocation {
 }
 
 const DATA_TYPE: Record<ElementType, number> = {
+  float64: onnx.TensorProto.DataType.DOUBLE,
   float32: onnx.TensorProto.DataType.FLOAT,
   float16: onnx.TensorProto.DataType.FLOAT16,
   int64: onnx.TensorProto.DataType.INT64,
@@ -39,7 +40,10 @@ export function serializeModel(
     irVersion: IR_VERSION,
     producerName: 'lcm-merge',
     producerVersion: options.producerVersion,
-    opsetImport: [{ domain: '', version: OPSET }],
+    opsetImport: [
+      { domain: '', version: OPSET },
+      ...[...new Set(graph.nodes.flatMap(({ domain }) => domain ?? []))].map((domain) => ({ domain, version: 1 })),
+    ],
     metadataProps: Object.entries(options.metadata ?? {}).map(([key, value]) => ({ key, value })),
     graph: {
       name: graph.name,
@@ -48,6 +52,7 @@ export function serializeModel(
       node: graph.nodes.map((node) => ({
         name: node.name,
         opType: node.opType,
+        domain: node.domain ?? '',
         input: [...node.inputs],
         output: [...node.outputs],
         attribute: Object.entries(node.attributes).map(([name, value]) => attribute(name, value)),

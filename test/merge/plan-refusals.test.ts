@@ -65,7 +65,7 @@ describe('what does not fit', async () => {
     ['motion', 'motion module (AnimateDiff layout)', 'motion.safetensors'],
   ])('says that a LoRA is a %s', async (_, title, lora) => {
     const error = await refusal({ personalized: [{ lora, alpha: 1 }] });
-    expect(error.message).toContain(`personalized[0] wants a LoRA with kohya names`);
+    expect(error.message).toContain(`personalized[0] wants a LoRA for SD1.5's UNet or text encoder`);
     expect(error.message).toContain(`this is something else: ${title}.`);
   });
 
@@ -101,7 +101,7 @@ describe('what does not fit', async () => {
     expect(error.message).toMatch(
       /does not fit down_blocks\.0\S+to_q\.weight: up \[320,2\] × down \[2,320\] cannot make \[8,8\]/,
     );
-    expect(error.place.tensor).toBe(`${TO_Q}.lora_down.weight`);
+    expect(error.place.tensor).toBe(TO_Q);
   });
 
   it('names a LoRA whose halves have different ranks', async () => {
@@ -116,42 +116,53 @@ describe('what does not fit', async () => {
     const { message } = await loraRefusal(tensors);
     expect(message).toContain(`2 of 2 tensors fit nothing`);
     expect(message).toContain(
-      `${TO_Q}.lora_down.weight (its module is incomplete: lora_down and lora_up belong together)`,
+      `${TO_Q}.lora_down.weight (no kind of adapter is made of its module's parts: alpha, down)`,
     );
   });
 
   it.each([
-    ['dora_scale', 'DoRA'],
-    ['lora_mid.weight', 'LoCon with a Tucker core'],
-    ['hada_w1_a', 'LoHa'],
-    ['lokr_w1', 'LoKr'],
-    ['oft_blocks', 'OFT'],
-    ['on_input', 'IA3'],
-    ['a1.weight', 'GLoRA'],
-    ['diff', 'full difference'],
-    ['w_norm', 'norm difference'],
-  ])('refuses %s by name: %s', async (suffix, kind) => {
+    ['hada_w1_a', /made of its module's parts: down, hada_w1_a, up/],
+    ['lokr_w1', /made of its module's parts: down, lokr_w1, up/],
+    ['oft_blocks', /made of its module's parts: down, oft_blocks, up/],
+    ['a1.weight', /made of its module's parts: a1, down, up/],
+    ['oft_diag', /kohya's diagonal OFT, which is no rotation of weights, which this version does not merge/],
+    ['reshape_weight', /a weight of another shape/],
+    ['something', /its name ends like no part of an adapter/],
+  ])('refuses a %s that is left over', async (suffix, reason) => {
     const tensors = loraModule(TO_Q, [8, 8]).set(`${TO_Q}.${suffix}`, filled([8, 1]));
     const { message } = await loraRefusal(tensors);
-    expect(message).toContain(`${TO_Q}.${suffix} (${kind}, which this version does not merge)`);
+    expect(message).toContain(`1 of 3 tensors fit nothing`);
+    expect(message).toContain(`${TO_Q}.${suffix} (`);
+    expect(message).toMatch(reason);
   });
 
   it.each([
     [
-      'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora_A.weight',
-      /PEFT LoRA, which this version does not merge/,
+      'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k.lora_A.weight',
+      /no kind of adapter is made of its module's parts: down\)/,
     ],
     [
-      'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.lora.down.weight',
-      /diffusers LoRA, which this version does not merge/,
+      'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_p.lora.down.weight',
+      /did you mean down_blocks\.0\S+to_[kqv]\.lora\.down\.weight\?/,
     ],
-    ['bundle_emb.style.string_to_param.*', /an embedded textual inversion/],
     [
       'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_p.alpha',
       /did you mean lora_unet_down_blocks_0\S+to_[kqv]\.alpha\?/,
     ],
   ])('explains %s', async (name, reason) => {
     expect((await loraRefusal(new Map([...loraModule(TO_Q, [8, 8]), [name, filled([1])]]))).message).toMatch(reason);
+  });
+
+  it('refuses a weight that two modules of one file change', async () => {
+    const dotted = 'unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q';
+    const twice = new Map([
+      ...loraModule(TO_Q, [8, 8]),
+      [`${dotted}.lora_A.weight`, filled([2, 8])],
+      [`${dotted}.lora_B.weight`, filled([8, 2])],
+    ]);
+    expect((await loraRefusal(twice)).message).toContain(
+      `changes down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q.weight twice, as ${TO_Q} and as ${dotted}. Remove one of them.`,
+    );
   });
 
   it('lets unmatched tensors pass that the recipe names, and no others', async () => {
@@ -174,7 +185,7 @@ describe('what does not fit', async () => {
 
   it('refuses a LoRA of which nothing is left', async () => {
     const error = await loraRefusal(new Map([['extra.one', filled([1])]]), { allow_unmatched: ['*'] });
-    expect(error.message).toMatch(/changes nothing: none of its 1 tensors belongs to a LoRA module/);
+    expect(error.message).toMatch(/changes nothing: none of its 1 tensors belongs to a module of this model/);
   });
 
   it('refuses another number of modules than expected', async () => {

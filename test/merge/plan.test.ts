@@ -1,7 +1,7 @@
 import { cp, mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { animateDiffName, kohyaTargets } from '../../src/architecture/names.ts';
+import { animateDiffName } from '../../src/architecture/names.ts';
 import { clipTextParameters, unetParameters, vaeDecoderParameters } from '../../src/architecture/parameters.ts';
 import { readUNetConfig } from '../../src/architecture/unet-config.ts';
 import { unetStructure } from '../../src/architecture/unet-structure.ts';
@@ -70,7 +70,9 @@ describe('the plan of models/tiny', async () => {
     const operands = (file: number) => ({
       up: { file, tensor: `${key}.lora_up.weight` },
       down: { file, tensor: `${key}.lora_down.weight` },
+      alpha: { file, tensor: `${key}.alpha` },
     });
+    const convention = 'alpha/rank';
     expect(tiny.tensors.unet.find((tensor) => tensor.name === name)).toEqual({
       name,
       component: 'unet',
@@ -79,8 +81,8 @@ describe('the plan of models/tiny', async () => {
       source: { file: 0, tensor: name },
       gain: 1,
       terms: [
-        { kind: 'lora', of: 'personalized[0]', operands: operands(3), rank: 8, alpha: 4, scale: 0.4 },
-        { kind: 'lora', of: 'lcm', operands: operands(4), rank: 16, alpha: 2, scale: 0.125 },
+        { kind: 'lora', of: 'personalized[0]', operands: operands(3), rank: 8, alpha: 4, convention, scale: 0.4 },
+        { kind: 'lora', of: 'lcm', operands: operands(4), rank: 16, alpha: 2, convention, scale: 0.125 },
       ],
     });
     const encodings = tiny.tensors.unet.filter(({ source }) => source === null);
@@ -204,10 +206,11 @@ describe('what is read', () => {
       .filter((parameter) => parameter.motion)
       .map(({ name, shape }) => ({ name: animateDiffName(name), shape }));
     const excluded = /^(conv_in|conv_out|time_embedding)/;
-    const lora = [...kohyaTargets('unet', spatial)]
-      .filter(([, { parameter }]) => !excluded.test(parameter.name))
-      .flatMap(([key, { parameter }]) => {
-        const [out, ...into] = parameter.shape as [number, ...number[]];
+    const lora = spatial
+      .filter(({ name, kind }) => (kind === 'linear' || kind === 'conv') && !excluded.test(name))
+      .flatMap(({ name, shape }) => {
+        const key = `lora_unet_${name.replace(/\.weight$/, '').replaceAll('.', '_')}`;
+        const [out, ...into] = shape as [number, ...number[]];
         return [
           { name: `${key}.lora_down.weight`, shape: [64, ...into] },
           { name: `${key}.lora_up.weight`, shape: [out, 64, ...into.slice(1).map(() => 1)] },

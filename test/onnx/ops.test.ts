@@ -20,6 +20,12 @@ const CALLS: Record<
   (s: Scope, x: Value[], a: never) => Value | readonly Value[]
 > = {
   Add: (s, x) => op.Add(s, x[0] as Value, x[1] as Value),
+  Sub: (s, x) => op.Sub(s, x[0] as Value, x[1] as Value),
+  Div: (s, x) => op.Div(s, x[0] as Value, x[1] as Value),
+  Max: (s, x) => op.Max(s, x[0] as Value, x[1] as Value),
+  Sqrt: (s, x) => op.Sqrt(s, x[0] as Value),
+  ReduceSumSquare: (s, x, a) => op.ReduceSumSquare(s, x[0] as Value, a),
+  Inverse: (s, x) => op.Inverse(s, x[0] as Value),
   Mul: (s, x) => op.Mul(s, x[0] as Value, x[1] as Value),
   Sigmoid: (s, x) => op.Sigmoid(s, x[0] as Value),
   Cos: (s, x) => op.Cos(s, x[0] as Value),

@@ -91,8 +91,25 @@ def layers():
     case("Gemm", [a, b, c[0]], torch.addmm(c[0], a, b))
 
 
+def merging():
+    """What the merge's own graphs need besides."""
+    a, b, row = random(2, 3, 4), random(2, 3, 4), random(1, 4)
+    case("Sub", [a, row], a - row)
+    case("Max", [a, b], torch.maximum(a, b))
+    x = random(3, 5).abs() + 0.5
+    numerator = random(3, 5)
+    case("Div", [numerator, x], numerator / x)
+    case("Sqrt", [x], x.sqrt())
+    x = random(2, 3, 4)
+    case("ReduceSumSquare", [x], (x * x).sum((1, 2), keepdim=True), axes=[1, 2])
+    case("ReduceSumSquare", [x], (x * x).sum((0, 2), keepdim=True), axes=[0, 2])
+    x = torch.eye(4) + random(2, 4, 4) / 8
+    x = (x * 1000).round() / 1000
+    case("Inverse", [x], torch.linalg.inv(x.double()).float())
+
+
 if __name__ == "__main__":
-    for write in (movement, arithmetic, layers):
+    for write in (movement, arithmetic, layers, merging):
         write()
     path = Path(__file__).parents[1] / "golden/ops.json"
     text = json.dumps({"command": "python test/oracle/ops.py", "cases": CASES}, separators=(",", ":"))

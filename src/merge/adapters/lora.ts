@@ -1,58 +1,69 @@
 /**
- * LoRA as kohya writes it (Linear, 1×1 and 3×3 convolution, text encoder): ΔW = strength · factor · up·down.
- * Source: sd-scripts networks/lora.py and merge_lora.py; reference: formats.md §1c, merge-tools.md §8.
+ * LoRA of Linear, 1×1 and 3×3 convolutions: Δ = up·down. With a Tucker core (LoCon) the kernel lies in `mid`:
+ * Δ[o,i,y,x] = Σ mid[p,q,y,x]·up[o,p]·down[q,i]. Sources: sd-scripts networks/lora.py and merge_lora.py, LyCORIS
+ * functional/general.py, PEFT lora/layer.py; reference: formats.md §1c, merge-tools.md §8.
  */
-import { MergeError } from '../../errors.ts';
-import type { ScaleConvention } from '../../recipe/schema.ts';
-import { assertFloat } from '../weight-type.ts';
-import type { Adapter } from './adapter.ts';
+import * as op from '../../onnx/ops.ts';
+import type { Adapter, Ranked, TermOf } from './adapter.ts';
+import { planDifference } from './full.ts';
+import { assertFits, matrixSizes, operands, product } from './shapes.ts';
 
-/** How a file's alpha and rank count; a file without alpha means alpha = rank. */
-const FACTOR: Record<ScaleConvention, (alpha: number, rank: number) => number> = {
-  'alpha/rank': (alpha, rank) => alpha / rank,
-  raw: () => 1,
-  rslora: (alpha, rank) => alpha / Math.sqrt(rank),
-};
+/** `weight += scale · up·down`, the product reshaped to the weight: `[out, r]·[r, in·kh·kw]`. */
+export interface LowRankTerm extends TermOf<'lora', 'up' | 'down' | 'mid'>, Ranked {}
 
-const [DOWN, UP, ALPHA] = ['lora_down.weight', 'lora_up.weight', 'alpha'];
-
-export const lora: Adapter = {
+export const lora: Adapter<LowRankTerm> = {
   kind: 'lora',
-  required: [DOWN, UP],
-  optional: [ALPHA],
-  async term(module, { of, file, strength, convention, scalar }) {
-    const [down, up, alphaEntry] = [module.parts.get(DOWN), module.parts.get(UP), module.parts.get(ALPHA)];
-    if (!down || !up) throw new RangeError(`${module.prefix} is not a LoRA module.`);
-    const { name, shape } = module.target.parameter;
+  parts: ['down', 'up', 'mid', 'up_bias', 'alpha'],
+  async plan(module, options) {
+    if (!module.has('down', 'up')) return [];
+    const { weight } = module.target;
+    const [down, up, mid, alpha] = [module.take('down'), module.take('up'), module.take('mid'), module.take('alpha')];
+    if (!down || !up) return [];
     const rank = down.shape[0] ?? 0;
-    const columns = elements(shape.slice(1));
+    const [out, into, kernel] = matrixSizes(weight.shape);
+    const upRank = mid?.shape[0] ?? rank;
     const fits =
       down.shape.length >= 2 &&
       rank > 0 &&
-      up.shape[0] === shape[0] &&
-      elements(up.shape) === (shape[0] as number) * rank &&
-      elements(down.shape) === rank * columns;
-    if (!fits) {
-      throw new MergeError(
-        `${module.path}: the LoRA module ${module.prefix} does not fit ${name}: up [${up.shape}] × down [${down.shape}] cannot make ` +
-          `[${shape}]. It was made for a model of another width; use a LoRA for this base.`,
-        { file: module.path, tensor: down.name },
-      );
-    }
-    assertFloat(module.path, down);
-    assertFloat(module.path, up);
-    const alpha = alphaEntry ? await scalar(alphaEntry) : null;
-    return {
+      up.shape[0] === out &&
+      product(up.shape) === out * upRank &&
+      product(down.shape) === rank * into * (mid ? 1 : kernel) &&
+      (!mid || (mid.shape[1] === rank && product(mid.shape) === upRank * rank * kernel));
+    assertFits(fits, module, weight, `up [${up.shape}] × ${mid ? `mid [${mid.shape}] × ` : ''}down [${down.shape}]`);
+    const { factor, ...ranked } = await options.ranked(module, rank, alpha);
+    const term: LowRankTerm = {
       kind: 'lora',
-      of,
-      operands: { up: { file, tensor: up.name }, down: { file, tensor: down.name } },
-      rank,
-      alpha,
-      scale: strength * FACTOR[convention](alpha ?? rank, rank),
+      of: options.of,
+      operands: operands(module, options.file, { up, down, mid, alpha }),
+      ...ranked,
+      scale: options.strength(weight) * factor,
     };
+    // PEFT's lora_bias adds to the bias, scaled like the product that it belongs to
+    const biases = module.has('up_bias')
+      ? [planDifference(module, options, { part: 'up_bias', which: 'bias', factor, ranked })]
+      : [];
+    return [{ parameter: weight, term }, ...biases];
+  },
+  arithmetic: {
+    anyShape: (term) => term.operands.mid === undefined,
+    delta(f, term, scale) {
+      const { s } = f;
+      if (!term.operands.mid) {
+        const up = op.Mul(s, f.operand('up', [f.rows, term.rank]), scale);
+        return op.MatMul(s, up, f.operand('down', [term.rank, f.columns]));
+      }
+      const [out, into, kernel] = matrixSizes(f.shape);
+      const upRank = f.shapeOf('mid')?.[0] as number;
+      const up = op.Mul(s, f.operand('up', [out, upRank]), scale);
+      const mid = f.operand('mid', [upRank, term.rank * kernel]);
+      const core = op.Transpose(s, op.Reshape(s, op.MatMul(s, up, mid), [out, term.rank, kernel]), [0, 2, 1]);
+      const delta = op.MatMul(s, core, f.operand('down', [term.rank, into])); // [out, kernel, in]
+      return op.Reshape(s, op.Transpose(s, delta, [0, 2, 1]), [out, into * kernel]);
+    },
+    add(f, term, scale, weight) {
+      if (term.operands.mid) return undefined;
+      const up = op.Mul(f.s, f.operand('up', [f.rows, term.rank]), scale);
+      return op.Gemm(f.s, up, f.operand('down', [term.rank, f.columns]), weight);
+    },
   },
 };
-
-function elements(shape: readonly number[]): number {
-  return shape.reduce((product, n) => product * n, 1);
-}

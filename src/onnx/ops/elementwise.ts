@@ -2,7 +2,11 @@
 import { type Dim, type ElementType, emit, type Scope, type Value } from '../graph.ts';
 
 export const Add = (s: Scope, a: Value, b: Value) => binary(s, 'Add', a, b);
+export const Sub = (s: Scope, a: Value, b: Value) => binary(s, 'Sub', a, b);
 export const Mul = (s: Scope, a: Value, b: Value) => binary(s, 'Mul', a, b);
+export const Div = (s: Scope, a: Value, b: Value) => binary(s, 'Div', a, b);
+export const Max = (s: Scope, a: Value, b: Value) => binary(s, 'Max', a, b);
+export const Sqrt = (s: Scope, x: Value) => unary(s, 'Sqrt', x);
 export const Sigmoid = (s: Scope, x: Value) => unary(s, 'Sigmoid', x);
 export const Cos = (s: Scope, x: Value) => unary(s, 'Cos', x);
 export const Sin = (s: Scope, x: Value) => unary(s, 'Sin', x);
@@ -12,7 +16,7 @@ export function Gelu(s: Scope, x: Value, { approximate = 'none' }: { approximate
   return emit(s, 'Gelu', [x], { approximate }, x.type, x.shape);
 }
 
-const TO: Record<ElementType, number> = { float32: 1, int64: 7, float16: 10 };
+const TO: Record<ElementType, number> = { float64: 11, float32: 1, int64: 7, float16: 10 };
 
 /** A cast to the type that `x` already has makes no node. */
 export function Cast(s: Scope, x: Value, { to }: { to: ElementType }): Value {

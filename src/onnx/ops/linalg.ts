@@ -1,5 +1,5 @@
-/** MatMul, Conv and the normalisations, each named exactly as in ONNX. */
-import { type Dim, emit, halved, type Scope, type Value } from '../graph.ts';
+/** MatMul, Conv, the normalisations and reductions, each named exactly as in ONNX. */
+import { type Dim, emit, halved, int64Constant, type Scope, type Value } from '../graph.ts';
 import { broadcast } from './elementwise.ts';
 
 /** `[…, m, k] × […, k, n] → […, m, n]`; leading dimensions broadcast. */
@@ -50,4 +50,15 @@ export function LayerNormalization(s: Scope, x: Value, scale: Value, b: Value, {
 
 export function Softmax(s: Scope, x: Value, { axis = -1 } = {}): Value {
   return emit(s, 'Softmax', [x], { axis }, x.type, x.shape);
+}
+
+/** Sum of squares along `axes`, which keep a length of 1. */
+export function ReduceSumSquare(s: Scope, x: Value, { axes }: { axes: readonly number[] }): Value {
+  const shape = x.shape.map((dim, axis) => (axes.includes(axis) ? 1 : dim));
+  return emit(s, 'ReduceSumSquare', [x, int64Constant(s.graph, axes)], { keepdims: 1 }, x.type, shape);
+}
+
+/** Inverse of each of `[…, n, n]`. onnxruntime's own (com.microsoft): ONNX has none. */
+export function Inverse(s: Scope, x: Value): Value {
+  return emit(s, 'Inverse', [x], {}, x.type, x.shape, undefined, 'com.microsoft');
 }

@@ -5,15 +5,18 @@
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { blockOf, blockWeight } from '../../architecture/block-map.ts';
+import type { Component } from '../../architecture/names.ts';
 import { toFloat64 } from '../../formats/dtype.ts';
 import { openTensorFile, readTensor, type TensorFile } from '../../formats/tensor-file.ts';
 import type { Term } from '../../merge/adapters/adapter.ts';
 import { motionGain } from '../../merge/motion.ts';
 import type { Plan, PlannedTensor } from '../../merge/plan.ts';
-import type { TensorRef } from '../../merge/plan-files.ts';
+import type { Role, TensorRef } from '../../merge/plan-files.ts';
 import { type InitializerInfo, readModelInfo } from '../../onnx/model-info.ts';
+import type { Recipe } from '../../recipe/schema.ts';
 import { externalFaults } from '../../runtime/graph-contract.ts';
 import { type Check, failed, passed } from '../check.ts';
+import { applyExactly, type Elements, type ExactOperand, type ExactTerm } from '../float64.ts';
 
 const [TENSORS_PER_RULE, ELEMENTS_PER_TENSOR] = [4, 61];
 
@@ -93,35 +96,40 @@ async function worstDistance(
   const read = async ({ file, tensor: name }: TensorRef) => {
     const entry = files[file]?.tensors.get(name);
     if (!entry) throw new RangeError(`${name} is not in ${plan.files[file]?.path}.`);
-    return toFloat64(await readTensor(files[file] as TensorFile, entry), entry.dtype);
+    const values = toFloat64(await readTensor(files[file] as TensorFile, entry), entry.dtype);
+    return { values, shape: entry.shape };
   };
   const source = tensor.source as TensorRef;
   const weight = await read(source);
-  const terms = await Promise.all(
-    tensor.terms.map(async (term) => ({
-      rank: term.rank,
-      scale: await expectedScale(plan, tensor, term, files, read),
-      up: await read(term.operands.up),
-      down: await read(term.operands.down),
-    })),
-  );
-  const gain = plan.files[source.file]?.role === 'motion' ? motionGain(strengthOfMotion(plan, tensor), tensor.name) : 1;
   const rows = tensor.shape[0] as number;
-  const columns = weight.length / rows;
+  const columns = weight.values.length / rows;
+  const load = async (term: Term, inside?: Term): Promise<ExactTerm> => {
+    const { alpha: _, ...matrices } = term.operands as Readonly<Record<string, TensorRef>>;
+    const entries = Object.entries(matrices).map(async ([name, ref]) => [name, await read(ref)] as const);
+    return {
+      term,
+      scale: await expectedScale(plan, tensor, term, read, inside),
+      operands: Object.fromEntries(await Promise.all(entries)),
+      ...(term.kind === 'dora' && { inner: await load(term.delta, term) }),
+    };
+  };
+  let exact: Elements = (row, column) => weight.values[row * columns + column] as number;
+  let sizes: Elements = (row, column) => Math.abs(exact(row, column));
+  for (const term of tensor.terms) {
+    const [below, smaller, loaded] = [exact, sizes, await load(term)];
+    if (loaded.scale === 0) continue; // a source that is turned off takes no part
+    const above = applyExactly(below, tensor.shape, loaded);
+    exact = above;
+    sizes = (row, column) => smaller(row, column) + Math.abs(above(row, column) - below(row, column));
+  }
+  const gain = plan.files[source.file]?.role === 'motion' ? motionGain(strengthOfMotion(plan, tensor), tensor.name) : 1;
   const baked = await readBaked(path, place);
   let worst = { ulps: 0, element: 0, found: 0, expected: 0 };
-  for (let n = 0; n < Math.min(ELEMENTS_PER_TENSOR, weight.length); n += 1) {
-    const element = Math.floor((n * (weight.length - 1)) / Math.max(1, ELEMENTS_PER_TENSOR - 1)) % weight.length;
+  for (let n = 0; n < Math.min(ELEMENTS_PER_TENSOR, rows * columns); n += 1) {
+    const element = Math.floor((n * (rows * columns - 1)) / Math.max(1, ELEMENTS_PER_TENSOR - 1)) % (rows * columns);
     const [row, column] = [Math.floor(element / columns), element % columns];
-    let expected = gain * (weight[element] as number);
-    let size = Math.abs(expected);
-    for (const { rank, scale, up, down } of terms) {
-      let product = 0;
-      for (let r = 0; r < rank; r += 1)
-        product += (up[row * rank + r] as number) * (down[r * columns + column] as number);
-      expected += scale * product;
-      size += Math.abs(scale * product);
-    }
+    const expected = gain * exact(row, column);
+    const size = Math.abs(gain) * sizes(row, column);
     const found = baked(tensor.kind === 'linear' ? column * rows + row : element);
     const ulps =
       place.type === 'FLOAT16'
@@ -137,27 +145,52 @@ function strengthOfMotion({ recipe }: Plan, tensor: PlannedTensor) {
   return { mode, gamma: gamma * blockWeight(blocks, blockOf(tensor.component, tensor.name)) };
 }
 
-/** The strength of a term, from the recipe and the file's own alpha and rank. */
+/** How a file's alpha and rank count. */
+const FACTOR = {
+  'alpha/rank': (alpha: number, rank: number) => alpha / rank,
+  raw: () => 1,
+  rslora: (alpha: number, rank: number) => alpha / Math.sqrt(rank),
+} as const;
+
+/** The operand whose first length is the rank, by kind. */
+const RANKED_BY: Readonly<Partial<Record<Term['kind'], readonly string[]>>> = {
+  lora: ['down'],
+  loha: ['w1_b'],
+  lokr: ['w1_b', 'w2_b'],
+  glora: ['a2'],
+};
+
+/**
+ * The scale of a term, from the recipe and the file's own alpha and rank. `around` is the DoRA that decomposes it and has the
+ * strength in its place.
+ */
 async function expectedScale(
-  { recipe }: Plan,
+  plan: Plan,
   tensor: PlannedTensor,
   term: Term,
-  files: readonly TensorFile[],
-  read: (ref: TensorRef) => Promise<Float64Array>,
+  read: (ref: TensorRef) => Promise<ExactOperand>,
+  around: Term | undefined,
 ): Promise<number> {
-  const index = Number(/\d+/.exec(term.of)?.[0]);
-  const source = term.of === 'lcm' ? recipe.lcm : recipe.personalized[index];
-  if (!source) throw new RangeError(`The recipe has no source ${term.of}.`);
-  const whole =
-    'beta' in source ? source.beta : tensor.component === 'text_encoder' ? source.text_encoder : source.alpha;
-  const strength = whole * blockWeight(source.blocks, blockOf(tensor.component, tensor.name));
-  if (source.scale === 'raw') return strength;
-  const { up, down } = term.operands;
-  const alphaName = up.tensor.replace('lora_up.weight', 'alpha');
-  const rank = files[down.file]?.tensors.get(down.tensor)?.shape[0] ?? Number.NaN;
-  const hasAlpha = files[up.file]?.tensors.has(alphaName);
-  const alpha = hasAlpha ? ((await read({ file: up.file, tensor: alphaName }))[0] as number) : rank;
-  return (strength * alpha) / (source.scale === 'rslora' ? Math.sqrt(rank) : rank);
+  const { whole, blocks, scale } = sourceOf(plan.recipe, term.of, tensor.component);
+  const strength = around ? 1 : whole * blockWeight(blocks, blockOf(tensor.component, tensor.name));
+  const ranked = 'rank' in term ? term : 'ranked' in term ? term.ranked : undefined;
+  if (!ranked) return strength;
+  const refs = term.operands as Readonly<Record<string, TensorRef>>;
+  const measured = RANKED_BY[term.kind]?.find((name) => refs[name]);
+  const rank = measured ? ((await read(refs[measured] as TensorRef)).shape[0] as number) : ranked.rank;
+  const alpha = refs['alpha'] ? ((await read(refs['alpha'])).values[0] as number) : (ranked.alpha ?? rank);
+  // a file may declare itself rank-stabilised where the recipe leaves the convention to it
+  const convention = scale === 'alpha/rank' ? ranked.convention : scale;
+  return strength * FACTOR[convention](alpha, rank);
+}
+
+/** What the recipe says of the source that asked for a term. */
+function sourceOf(recipe: Recipe, role: Role, component: Component) {
+  const index = Number(/\d+/.exec(role)?.[0]);
+  const source = role === 'lcm' ? recipe.lcm : recipe.personalized[index];
+  if (!source) throw new RangeError(`The recipe has no source ${role}.`);
+  const whole = 'beta' in source ? source.beta : component === 'text_encoder' ? source.text_encoder : source.alpha;
+  return { whole, blocks: source.blocks, scale: source.scale };
 }
 
 /** Reads the initializer and gives access to its elements as they lie in the file. */
