@@ -15,7 +15,7 @@ export type Event =
       readonly stage: StageName;
       readonly done: number;
       readonly total: number;
-      readonly unit: 'bytes' | 'steps' | 'frames' | 'checks';
+      readonly unit: 'bytes' | 'steps' | 'frames' | 'checks' | 'tensors';
       readonly detail?: string;
     }
   | { readonly type: 'warning'; readonly stage: StageName; readonly message: string }

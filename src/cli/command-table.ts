@@ -101,11 +101,15 @@ export const COMMANDS = {
   },
   plan: {
     summary: 'show what would be merged, by which rule and how large it gets',
-    details: 'Reads the headers of the files only.',
+    details: 'Reads the headers of the files only; with --effects, the weights that are changed as well.',
     operands: { recipe: RECIPE },
-    options: COMMON,
+    options: {
+      effects: { type: 'boolean', description: 'measure how much each source changes each block' },
+      ...COMMON,
+    },
     examples: [
       'lcm-merge plan recipes/tiny.yaml',
+      'lcm-merge plan recipes/tiny.yaml --effects',
       'lcm-merge plan recipes/tiny.yaml --json | jq .components.unet.rules',
     ],
   },

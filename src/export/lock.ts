@@ -5,6 +5,7 @@
 import { basename, dirname, relative } from 'node:path';
 import type { Component } from '../architecture/names.ts';
 import type { Accounting } from '../merge/account.ts';
+import type { Effects } from '../merge/effects.ts';
 import type { Plan, PlannedFile } from '../merge/plan.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import { VERSION } from '../version.ts';
@@ -37,13 +38,19 @@ export interface Lock {
   /** How many tensors of each component each rule made. */
   readonly rules: Readonly<Record<Component, Readonly<Record<string, number>>>>;
   readonly motion: { readonly mid: boolean; readonly positions: number };
+  /** How much each source changes; absent in locks of tools before 0.2. */
+  readonly effects?: Effects;
   /** Every file of the package but this one, the verification and what it is read with later. */
   readonly outputs: Readonly<Record<string, FileDigest>>;
 }
 
 export function makeLock(
   plan: Plan,
-  digests: { readonly inputs: readonly FileDigest[]; readonly outputs: Readonly<Record<string, FileDigest>> },
+  made: {
+    readonly inputs: readonly FileDigest[];
+    readonly outputs: Readonly<Record<string, FileDigest>>;
+    readonly effects?: Effects;
+  },
 ): Lock {
   const { recipe } = plan;
   return {
@@ -59,7 +66,7 @@ export function makeLock(
     inputs: plan.files.map(({ role, path, container, accounting, modules, ranks, alphas }, i) => ({
       role,
       file: fileName(recipe, role, path),
-      ...(digests.inputs[i] as FileDigest),
+      ...(made.inputs[i] as FileDigest),
       container,
       accounting,
       ...(modules && { modules }),
@@ -72,7 +79,8 @@ export function makeLock(
       vae_decoder: countRules(plan, 'vae_decoder'),
     },
     motion: { mid: plan.motion.mid, positions: plan.motion.positions },
-    outputs: Object.fromEntries(Object.entries(digests.outputs).sort(([a], [b]) => (a < b ? -1 : 1))),
+    ...(made.effects && { effects: made.effects }),
+    outputs: Object.fromEntries(Object.entries(made.outputs).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
 }
 

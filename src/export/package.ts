@@ -3,13 +3,15 @@
  * must be new; whoever gives it decides when the result becomes visible (staging.ts).
  */
 import { mkdir, open, readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Component } from '../architecture/names.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Stage } from '../events.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import { openBake, type TensorRequest } from '../merge/bake.ts';
+import { effectWarnings } from '../merge/effects.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
+import type { Role } from '../merge/plan-files.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
 import { MODEL_INDEX, schedulerConfigJson } from './configs.ts';
@@ -92,7 +94,10 @@ export async function* bake(
   await put('model_index.json', MODEL_INDEX);
   await put('README.md', modelCard(plan));
 
-  const lock = makeLock(plan, { inputs: await hashing.digests, outputs });
+  const effects = session.effects();
+  const fileOf = (role: Role) => basename(plan.files.find((file) => file.role === role)?.path ?? '');
+  for (const message of effectWarnings(effects, fileOf)) yield { type: 'warning', stage: 'bake', message };
+  const lock = makeLock(plan, { inputs: await hashing.digests, outputs, effects });
   await writeSynced(join(into, LOCK_FILE), Buffer.from(`${JSON.stringify(lock, null, 2)}\n`));
   const bytes = Object.values(outputs).reduce((sum, file) => sum + file.bytes, 0);
   yield {

@@ -3,14 +3,16 @@
  * memory at a time (and the next one's bytes, read ahead), whatever the size of the model.
  */
 import { MergeError } from '../errors.ts';
+import type { Stage } from '../events.ts';
 import { toFloat32 } from '../formats/dtype.ts';
 import { openTensorFile, readTensor, type TensorFile } from '../formats/tensor-file.ts';
 import type { Term } from './adapters/adapter.ts';
+import { createEffectsMeter, type Effects } from './effects.ts';
 import { firstNonFinite } from './finite.ts';
 import { createMerger, type LoadedTerm, type Merge, type Merger, type Numbers } from './gemm.ts';
 import { positionalEncoding } from './motion.ts';
 import type { Plan, PlannedTensor } from './plan.ts';
-import type { TensorRef } from './plan-files.ts';
+import type { Role, TensorRef } from './plan-files.ts';
 
 export interface TensorRequest {
   readonly tensor: PlannedTensor;
@@ -21,6 +23,8 @@ export interface TensorRequest {
 export interface BakeSession extends AsyncDisposable {
   /** The merged tensors in the order asked for, as little-endian bytes of the recipe's dtype. */
   tensors(requests: Iterable<TensorRequest>, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
+  /** What the sources have changed in the tensors asked for so far. */
+  effects(): Effects;
 }
 
 /** What stands in memory before the arithmetic, as it lies in the files. */
@@ -35,6 +39,7 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
   const files: TensorFile[] = [];
   for (const file of plan.files) files.push(stack.use(await openTensorFile(file.path)));
   const merger = stack.use(await createMerger(plan.recipe.output.dtype === 'fp16' ? 'float16' : 'float32'));
+  const meter = stack.use(await createEffectsMeter(plan.recipe.output.dtype, rolesOf(plan)));
   await checkPositionalEncodings(plan, files);
   const opened = stack.move();
   return {
@@ -47,26 +52,53 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
         const next = queue[i + 1];
         ahead = next && readOperands(files, next.tensor);
         ahead?.catch(() => undefined); // handled when it is awaited
-        yield await mergeTensor(plan, merger, request, operands);
+        const { tensor, transposed } = request;
+        const merge = { ...operands, shape: tensor.shape, gain: tensor.gain, transposed };
+        const data = await mergeTensor(plan, merger, tensor, merge);
+        await meter.observe(tensor, merge);
+        yield data;
       }
     },
+    effects: () => meter.result(),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
 
-async function mergeTensor(
-  plan: Plan,
-  merger: Merger,
-  { tensor, transposed }: TensorRequest,
-  operands: Operands,
-): Promise<Uint8Array> {
-  const { shape, gain } = tensor;
-  const { weight, terms } = operands;
+/** The sources that change something, each once. */
+function rolesOf({ files }: Plan): Role[] {
+  return [...new Set(files.map(({ role }) => role))];
+}
+
+/** Reads what is to be merged and measures it, without writing anything: the effects that a bake would record. */
+export async function* measureEffects(plan: Plan, signal?: AbortSignal): Stage<Effects> {
+  const started = performance.now();
+  yield { type: 'stage-started', stage: 'plan', subject: `effects of ${plan.recipe.name}` };
+  await using stack = new AsyncDisposableStack();
+  const files: TensorFile[] = [];
+  for (const file of plan.files) files.push(stack.use(await openTensorFile(file.path)));
+  const meter = stack.use(await createEffectsMeter(plan.recipe.output.dtype, rolesOf(plan)));
+  const changed = Object.values(plan.tensors)
+    .flat()
+    .filter(({ terms }) => terms.length > 0);
+  for (const [done, tensor] of changed.entries()) {
+    signal?.throwIfAborted();
+    const operands = await readOperands(files, tensor);
+    await meter.observe(tensor, { ...operands, shape: tensor.shape, gain: tensor.gain, transposed: false });
+    const detail = tensor.name;
+    yield { type: 'progress', stage: 'plan', done: done + 1, total: changed.length, unit: 'tensors', detail };
+  }
+  const milliseconds = performance.now() - started;
+  yield { type: 'stage-finished', stage: 'plan', milliseconds, summary: `${changed.length} tensors measured` };
+  return meter.result();
+}
+
+async function mergeTensor(plan: Plan, merger: Merger, tensor: PlannedTensor, merge: Merge): Promise<Uint8Array> {
+  const { weight, terms, gain, transposed } = merge;
   const { dtype } = plan.recipe.output;
   const untouched = terms.length === 0 && gain === 1 && !transposed && weight.dtype === DTYPES[dtype];
-  const data = untouched ? weight.bytes : await merger.merge({ weight, shape, gain, terms, transposed });
+  const data = untouched ? weight.bytes : await merger.merge(merge);
   const bad = firstNonFinite(data, dtype);
-  if (bad >= 0) throw nonFinite(plan, tensor, operands, bad);
+  if (bad >= 0) throw nonFinite(plan, tensor, merge, bad);
   return data;
 }
 

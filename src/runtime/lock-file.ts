@@ -11,6 +11,7 @@ const digest = { sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadeci
 const expectation = z.looseObject({ expect: z.looseObject({ modules: count }).optional() });
 const side = z.number().int().positive().multipleOf(8);
 const counts = z.record(z.string(), count);
+const figures = z.record(z.string(), z.number());
 
 const lockSchema = z.looseObject({
   lock_version: z.literal(1),
@@ -45,6 +46,15 @@ const lockSchema = z.looseObject({
     }),
   ),
   rules: z.looseObject({ unet: counts, text_encoder: counts, vae_decoder: counts }),
+  effects: z
+    .looseObject({
+      sampled: z.number(),
+      unchanged: z.number(),
+      sources: figures,
+      blocks: z.record(z.string(), z.looseObject({ unchanged: z.number(), sources: figures })),
+      pairs: z.array(z.looseObject({ a: z.string(), b: z.string(), cosine: z.number(), opposed: z.number() })),
+    })
+    .optional(),
   outputs: z.record(z.string(), z.looseObject(digest)),
 });
 

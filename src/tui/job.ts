@@ -10,7 +10,7 @@ export type JobStatus = 'running' | 'stopping' | 'passed' | 'refused' | 'failed'
 export interface Progress {
   readonly done: number;
   readonly total: number;
-  readonly unit: 'bytes' | 'steps' | 'frames' | 'checks';
+  readonly unit: Extract<Event, { type: 'progress' }>['unit'];
   readonly detail?: string | undefined;
   readonly at: number;
 }

@@ -86,6 +86,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     },
     checks,
     timing: made?.timing ?? null,
+    ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
     package: Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256])),
   };
   await writeReport(folder, report, made);

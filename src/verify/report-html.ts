@@ -1,5 +1,6 @@
 /** The report as one self-contained page: verdict, moving frames, checks with reasons, timing, and the bytes it speaks of. */
 import type { CheckVerdict } from '../events.ts';
+import type { Effects } from '../merge/effects.ts';
 import type { Report } from './report.ts';
 
 const GLYPH: Record<CheckVerdict, string> = { passed: '✓', failed: '✗', unknown: '?' };
@@ -48,6 +49,7 @@ ${report.checks
 </tbody>
 </table>
 ${timing ? steps(timing.step_ms) : ''}
+${report.effects ? effectsHtml(report.effects) : ''}
 <h2>What this report is about</h2>
 <table class="files">
 <thead><tr><th scope="col">File</th><th scope="col">SHA-256</th></tr></thead>
@@ -95,6 +97,45 @@ function milliseconds(ms: number): string {
   return ms < 10_000 ? `${ms.toFixed(ms < 100 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
+/** A row per source, a column per block; the colour is the change's share of the weights, on a logarithmic scale. */
+function effectsHtml({ sampled, unchanged, sources, blocks, pairs }: Effects): string {
+  const roles = Object.keys(sources) as (keyof typeof sources)[];
+  const columns = Object.entries(blocks);
+  const rows = roles.map((role) => {
+    const cells = columns.map(([block, { sources: ofBlock }]) => {
+      const value = ofBlock[role];
+      return value === undefined
+        ? '<td></td>'
+        : `<td style="--heat:${heat(value)}" title="${escapeHtml(`${role} in ${block}`)}">${percent(value)}</td>`;
+    });
+    return `<tr><th scope="row">${escapeHtml(role)}</th>${cells.join('')}<td class="whole">${percent(sources[role] ?? 0)}</td></tr>`;
+  });
+  const kept = columns.map(([, block]) => `<td>${percent(block.unchanged)}</td>`);
+  const conflicts = pairs.map(
+    ({ a, b, cosine, opposed }) =>
+      `<li>${escapeHtml(a)} and ${escapeHtml(b)}: cosine ${cosine.toFixed(3)}, opposite signs in ${percent(opposed)} of the weights that both change</li>`,
+  );
+  return `<h2>What the sources change</h2>
+<p>‖Δ‖/‖W‖ by block, in percent, measured on ${percent(sampled)} of the changed weights. Rounding leaves ${percent(unchanged)} of them as they were.</p>
+<div class="wide"><table class="effects">
+<thead><tr><th scope="col">Source</th>${columns.map(([block]) => `<th scope="col">${escapeHtml(block)}</th>`).join('')}<th scope="col">all</th></tr></thead>
+<tbody>
+${rows.join('\n')}
+<tr class="kept"><th scope="row">unchanged</th>${kept.join('')}<td>${percent(unchanged)}</td></tr>
+</tbody>
+</table></div>
+${conflicts.length > 0 ? `<ul>${conflicts.join('\n')}</ul>` : ''}`;
+}
+
+/** 0 for a ten-thousandth and less, 1 for a change as large as the weights. */
+function heat(value: number): string {
+  return Math.min(1, Math.max(0, 1 + Math.log10(Math.max(value, 1e-4)) / 4)).toFixed(2);
+}
+
+function percent(value: number): string {
+  return `${Number((value * 100).toPrecision(2))} %`;
+}
+
 /** Small clips are shown enlarged, in whole multiples, so that their pixels stay square. */
 function previewWidth({ width }: Report['run']): number {
   return width * Math.max(1, Math.floor(320 / Math.max(1, width)));
@@ -124,6 +165,10 @@ thead th{font-weight:600;opacity:.7;font-size:.85rem}
 .n{text-align:right;font-variant-numeric:tabular-nums}.verdict{white-space:nowrap}
 .proves{margin:.1rem 0 0;font-size:.85rem;opacity:.65}
 tr.failed td,tr.failed th{background:color-mix(in srgb,var(--bad) 9%,transparent)}
+main p{margin:.25rem 0 .75rem}.wide{overflow-x:auto}
+.effects{font-size:.8rem;font-variant-numeric:tabular-nums}.effects th,.effects td{padding:.3rem .35rem;text-align:right;white-space:nowrap}
+.effects th[scope=row]{text-align:left}.effects td[style]{background:color-mix(in srgb,#e2662a calc(var(--heat)*75%),transparent)}
+.effects .whole{font-weight:600}.effects .kept{opacity:.75}
 code{font:12px/1.4 ui-monospace,monospace;overflow-wrap:anywhere}
 .steps{list-style:none;padding:0;margin:0}.steps li{display:flex;gap:.75rem;align-items:center}
 .steps span{min-width:4.5rem;font-variant-numeric:tabular-nums}.steps i{height:.8rem;background:#5b8def;border-radius:.2rem}

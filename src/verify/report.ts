@@ -9,6 +9,7 @@ import { readConfig } from '../architecture/config-file.ts';
 import { InputMissingError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
 import { writingTo } from '../formats/byte-source.ts';
+import type { Effects } from '../merge/effects.ts';
 import { encodeAnimatedWebp } from '../runtime/frames.ts';
 import type { Timing, Video } from '../runtime/pipeline.ts';
 import { reportHtml } from './report-html.ts';
@@ -46,6 +47,8 @@ export interface Report {
   readonly checks: readonly CheckReport[];
   /** Null when the run did not end. */
   readonly timing: Timing | null;
+  /** From the lock: how much each source changes. */
+  readonly effects?: Effects;
   /** File → SHA-256 of everything in the package but this folder. */
   readonly package: Readonly<Record<string, string>>;
 }

@@ -4,6 +4,8 @@ import type { Component } from '../../architecture/names.ts';
 import { COMPONENT_EXPORTS } from '../../export/graphs.ts';
 import { makeLock } from '../../export/lock.ts';
 import { layOutWeights } from '../../export/weight-file.ts';
+import { measureEffects } from '../../merge/bake.ts';
+import type { Effects } from '../../merge/effects.ts';
 import type { Plan, PlannedFile } from '../../merge/plan.ts';
 import type { Recipe } from '../../recipe/schema.ts';
 import type { Command, Outcome } from '../context.ts';
@@ -11,8 +13,13 @@ import { formatBytes, formatNumber, table } from '../format.ts';
 import { type Paint, sanitise } from '../terminal.ts';
 import { planRecipe } from './plan-recipe.ts';
 
-export const planCommand: Command<'plan'> = async ({ recipe }, { signal, follow, paint }) =>
-  describePlan(await follow(planRecipe(recipe, signal)), paint);
+export const planCommand: Command<'plan'> = async ({ recipe, effects: wanted }, { signal, follow, paint }) => {
+  const plan = await follow(planRecipe(recipe, signal));
+  const outcome = describePlan(plan, paint);
+  if (!wanted) return outcome;
+  const effects = await follow(measureEffects(plan, signal));
+  return { value: { ...outcome.value, effects }, text: `${outcome.text}\n\n${renderEffects(effects, paint)}` };
+};
 
 export function describePlan(plan: Plan, paint: Paint): Outcome {
   const value = summarise(plan);
@@ -130,4 +137,35 @@ function leftAside({ role, ignored, allowed_unmatched }: Source): string[] {
     allowed_unmatched.length === 0 ? [] : [`${role}: ${allowed_unmatched.length} unmatched, as the recipe allows`];
   const lines = [...rules, ...allowed];
   return lines.length === 0 ? [] : [...lines, ''];
+}
+
+/** ‖Δ‖/‖W‖ in percent, a row per block and a column per source. */
+function renderEffects({ sampled, unchanged, sources, blocks, pairs }: Effects, paint: Paint): string {
+  const roles = Object.keys(sources) as (keyof typeof sources)[];
+  const cells = (values: Effects['sources'], kept: number) => [
+    ...roles.map((role) => (values[role] === undefined ? '–' : percent(values[role]))),
+    percent(kept),
+  ];
+  return [
+    paint('bold', `Effects: ‖Δ‖/‖W‖ by block, on ${percent(sampled)} of the changed weights`),
+    table(
+      [
+        ['block', ...roles, 'unchanged after rounding'],
+        ...Object.entries(blocks).map(([block, { sources: ofBlock, unchanged: kept }]) => [
+          block,
+          ...cells(ofBlock, kept),
+        ]),
+        ['all', ...cells(sources, unchanged)],
+      ],
+      { right: roles.map((_, i) => i + 1).concat(roles.length + 1) },
+    ),
+    ...pairs.map(
+      ({ a, b, cosine, opposed }) =>
+        `${a} and ${b}: cosine ${cosine.toFixed(3)}, opposite signs in ${percent(opposed)} of the weights that both change`,
+    ),
+  ].join('\n');
+}
+
+function percent(value: number): string {
+  return `${Number((value * 100).toPrecision(3))} %`;
 }

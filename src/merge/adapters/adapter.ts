@@ -111,22 +111,24 @@ export interface Fragment {
   operand(name: string, shape: readonly Dim[]): Value;
 }
 
-export type Arithmetic<T extends Term> =
-  | {
-      /** `scale · Δ` as `[rows, columns]`; `scale` is float32 [1]. */
-      readonly delta: (f: Fragment, term: T, scale: Value) => Value;
-      /** `weight + scale · Δ` where that is cheaper than a sum. */
-      readonly add?: (f: Fragment, term: T, scale: Value, weight: Value) => Value | undefined;
-      /** May rows and columns stay symbolic, so that one graph serves weights of every shape? */
-      readonly anyShape?: (term: T) => boolean;
-    }
-  | {
-      /** The new weight; `scale` is float32 [1]. `deltaOf` gives the change of a term within this one. */
-      readonly apply: (
-        f: Fragment,
-        term: T,
-        scale: Value,
-        weight: Value,
-        deltaOf: (inner: AdditiveTerm) => Value,
-      ) => Value;
-    };
+export type Arithmetic<T extends Term> = {
+  /**
+   * Operands of which each row of the weight needs only its own, as their first axis has it. Undefined where rows depend on
+   * each other, so that no part of a weight can be merged alone.
+   */
+  readonly rows: (term: T) => readonly string[] | undefined;
+} & (Additive<T> | WeightDependent<T>);
+
+interface Additive<T extends Term> {
+  /** `scale · Δ` as `[rows, columns]`; `scale` is float32 [1]. */
+  readonly delta: (f: Fragment, term: T, scale: Value) => Value;
+  /** `weight + scale · Δ` where that is cheaper than a sum. */
+  readonly add?: (f: Fragment, term: T, scale: Value, weight: Value) => Value | undefined;
+  /** May rows and columns stay symbolic, so that one graph serves weights of every shape? */
+  readonly anyShape?: (term: T) => boolean;
+}
+
+interface WeightDependent<T extends Term> {
+  /** The new weight; `scale` is float32 [1]. `deltaOf` gives the change of a term within this one. */
+  readonly apply: (f: Fragment, term: T, scale: Value, weight: Value, deltaOf: (inner: AdditiveTerm) => Value) => Value;
+}

@@ -14,6 +14,7 @@ export const boft: Adapter<BoftTerm> = {
   parts: ['oft_blocks', 'rescale', 'alpha'],
   plan: (module, options) => planRotation('boft', 4, module, options),
   arithmetic: {
+    rows: () => undefined,
     apply(f, { constraint }, scale, weight) {
       const { s } = f;
       const [out, into, kernel] = matrixSizes(f.shape);

@@ -7,6 +7,7 @@ export interface DifferenceTerm extends TermOf<'difference', 'weight' | 'origin'
 export const difference: { readonly kind: 'difference'; readonly arithmetic: Arithmetic<DifferenceTerm> } = {
   kind: 'difference',
   arithmetic: {
+    rows: () => ['weight', 'origin'],
     anyShape: () => true,
     delta(f, _term, scale) {
       const shape = [f.rows, f.columns];

@@ -52,6 +52,7 @@ export const dora: Adapter<DoraTerm> = {
     return [{ parameter: weight, term }];
   },
   arithmetic: {
+    rows: ({ axis }) => (axis === 'out' ? ['magnitude'] : undefined),
     apply(f, { axis, delta }, scale, weight, deltaOf) {
       const { s } = f;
       const [out, into, kernel] = matrixSizes(f.shape);

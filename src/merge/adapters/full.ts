@@ -24,6 +24,7 @@ export const full: Adapter<FullTerm> = {
       .map(([part, which]) => planDifference(module, options, { part, which }));
   },
   arithmetic: {
+    rows: () => ['difference'],
     anyShape: () => true,
     delta: (f, _term, scale) => op.Mul(f.s, f.operand('difference', [f.rows, f.columns]), scale),
   },

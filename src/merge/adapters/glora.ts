@@ -54,6 +54,7 @@ export const glora: Adapter<GloraTerm> = {
     return [{ parameter: weight, term }];
   },
   arithmetic: {
+    rows: () => ['b1'],
     apply(f, term, scale, weight) {
       const { s } = f;
       const [out, into, kernel] = matrixSizes(f.shape);

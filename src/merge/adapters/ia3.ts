@@ -38,6 +38,7 @@ export const ia3: Adapter<Ia3Term> = {
     return [{ parameter: weight, term }];
   },
   arithmetic: {
+    rows: ({ axis }) => (axis === 'out' ? ['factor'] : []),
     apply(f, { axis, neutral }, scale, weight) {
       const { s } = f;
       const [out, into, kernel] = matrixSizes(f.shape);

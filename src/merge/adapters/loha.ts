@@ -50,6 +50,8 @@ export const loha: Adapter<LohaTerm> = {
     return [{ parameter: weight, term }];
   },
   arithmetic: {
+    // with a Tucker core the factors lie transposed
+    rows: (term) => (term.operands.t1 ? undefined : ['w1_a', 'w2_a']),
     delta: (f, _term, scale) => op.Mul(f.s, factor(f, '1', scale), factor(f, '2')),
   },
 };

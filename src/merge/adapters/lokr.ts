@@ -69,6 +69,7 @@ export const lokr: Adapter<LokrTerm> = {
     return [{ parameter: weight, term }];
   },
   arithmetic: {
+    rows: () => undefined,
     delta(f, { left, right }, scale) {
       const { s } = f;
       const kernel = matrixSizes(f.shape)[2];

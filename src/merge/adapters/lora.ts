@@ -45,6 +45,7 @@ export const lora: Adapter<LowRankTerm> = {
     return [{ parameter: weight, term }, ...biases];
   },
   arithmetic: {
+    rows: () => ['up'],
     anyShape: (term) => term.operands.mid === undefined,
     delta(f, term, scale) {
       const { s } = f;

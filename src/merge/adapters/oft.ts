@@ -20,6 +20,7 @@ export const oft: Adapter<OftTerm> = {
   parts: ['oft_blocks', 'rescale', 'alpha'],
   plan: (module, options) => planRotation('oft', 3, module, options),
   arithmetic: {
+    rows: () => undefined,
     apply(f, { constraint }, scale, weight) {
       const { s } = f;
       const [out, into, kernel] = matrixSizes(f.shape);
