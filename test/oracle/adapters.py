@@ -313,7 +313,7 @@ def hadamard_and_kronecker(b):
         return parts | {"alpha": torch.tensor(alpha)}
 
     wide, kernel = (24, 20), (3, 3)  # LyCORIS' factorization: 24 = 4*6, 20 = 4*5
-    case("lokr-full", "w1 and w2 both full: alpha does not count", FF, wide, lokr((4, 4), (6, 5), alpha=3.0), scale_is_one=True)
+    case("lokr-full", "w1 and w2 both full: alpha does not count", FF, (12, 20), lokr((3, 4), (4, 5), alpha=3.0), scale_is_one=True)
     case("lokr-w2-factored", "", FF, wide, lokr((4, 4), (6, 5), second=True))
     case("lokr-both-factored", "", FF, (30, 25), lokr((5, 5), (6, 5), first=True, second=True))
     case("lokr-conv3x3", "full w2 with its kernel", CONV1, CONV, lokr((2, 2), (4, 2), kernel=kernel, alpha=3.0), scale_is_one=True)
@@ -465,7 +465,7 @@ def decomposed(b):
               by="LyCORIS, forward pass, interpolated")
 
     decomposed_product("dora-loha", "", {f"hada_w{i}_{x}": b.random(*s) for i in (1, 2) for x, s in (("a", (12, 3)), ("b", (3, 8)))} | {"alpha": torch.tensor(1.5)}, LINEAR)
-    decomposed_product("dora-lokr", "", {"lokr_w1": b.random(4, 4), "lokr_w2_a": b.random(6, 2), "lokr_w2_b": b.random(2, 5), "alpha": torch.tensor(1.0)}, (24, 20))
+    decomposed_product("dora-lokr", "", {"lokr_w1": b.random(3, 4), "lokr_w2_a": b.random(4, 2), "lokr_w2_b": b.random(2, 5), "alpha": torch.tensor(1.0)}, (12, 20))
 
 
 def pairs(b):
