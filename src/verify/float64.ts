@@ -210,7 +210,7 @@ function oft(weight: Elements, { operands, scale }: ExactTerm, _: Sizes, constra
     const r = rotation(block, 0);
     let sum = (1 - scale) * weight(row, column);
     for (let n = 0; n < size; n += 1) sum += scale * (r[n * size + m] as number) * weight(block * size + n, column);
-    return sum * rescale(operands, row);
+    return sum * rescale(operands, scale, row);
   };
 }
 
@@ -240,11 +240,11 @@ function boft(weight: Elements, { operands, scale }: ExactTerm, { out }: Sizes, 
     }
     return x;
   });
-  return (row, c) => (column(c, 0)[row] as number) * rescale(operands, row);
+  return (row, c) => (column(c, 0)[row] as number) * rescale(operands, scale, row);
 }
 
-function rescale(operands: ExactTerm['operands'], row: number): number {
-  return operands['rescale'] ? at(operands['rescale'], row) : 1;
+function rescale(operands: ExactTerm['operands'], scale: number, row: number): number {
+  return operands['rescale'] ? 1 + scale * (at(operands['rescale'], row) - 1) : 1;
 }
 
 /** R = (I + Q)(I − Q)⁻¹ of one block, Q = B − Bᵀ, bounded over all blocks. */

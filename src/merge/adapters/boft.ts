@@ -41,7 +41,7 @@ export const boft: Adapter<BoftTerm> = {
         const back = op.Transpose(s, op.Reshape(s, turned, [groups, apart, 2, columns]), [0, 2, 1, 3]);
         x = op.Reshape(s, back, [out, columns]);
       }
-      return rescaled(f, x);
+      return rescaled(f, x, scale);
     },
   },
 };

@@ -1,7 +1,7 @@
 /**
  * OFT: the output channels of the running weight are rotated block by block, W' = (scale·(R − I) + I)ᵀ·W with
- * R = (I + Q)(I − Q)⁻¹ and Q = B − Bᵀ (Cayley), then each is multiplied by `rescale`, where there is one. An alpha above 0 bounds
- * ‖Q‖ by alpha·out. Sources: sd-scripts networks/oft.py, LyCORIS functional/diag_oft.py and modules/diag_oft.py.
+ * R = (I + Q)(I − Q)⁻¹ and Q = B − Bᵀ (Cayley), then each is multiplied by its `rescale`, which the strength takes from 1 as well
+ * (LyCORIS applies it whole, so that strength 0 would still change weights). An alpha above 0 bounds ‖Q‖ by alpha·out. Sources: sd-scripts networks/oft.py, LyCORIS functional/diag_oft.py and modules/diag_oft.py.
  */
 import { floatConstant, type Value } from '../../onnx/graph.ts';
 import * as op from '../../onnx/ops.ts';
@@ -34,7 +34,7 @@ export const oft: Adapter<OftTerm> = {
       );
       const left = op.Transpose(s, op.Cast(s, partial, { to: 'float32' }), [0, 2, 1]);
       const turned = op.MatMul(s, left, op.Reshape(s, weight, [count, size, into * kernel]));
-      return rescaled(f, op.Reshape(s, turned, [out, into * kernel]));
+      return rescaled(f, op.Reshape(s, turned, [out, into * kernel]), scale);
     },
   },
 };
@@ -103,8 +103,10 @@ export function identityMatrix(f: Fragment, size: number, type: 'float32' | 'flo
   return floatConstant(f.s.graph, type, values, [size, size], `identity ${size}`);
 }
 
-/** Each row of `[out, columns]` times its factor, where the term has factors. */
-export function rescaled(f: Fragment, weight: Value): Value {
+/** Each row of `[out, columns]` times 1 + scale·(rescale − 1), where the term has factors: at strength 0 they are turned off too. */
+export function rescaled(f: Fragment, weight: Value, scale: Value): Value {
   if (!f.shapeOf('rescale')) return weight;
-  return op.Mul(f.s, weight, f.operand('rescale', [f.shape[0] as number, 1]));
+  const one = floatConstant(f.s.graph, 'float32', [1]);
+  const change = op.Mul(f.s, op.Sub(f.s, f.operand('rescale', [f.shape[0] as number, 1]), one), scale);
+  return op.Mul(f.s, weight, op.Add(f.s, change, one));
 }
