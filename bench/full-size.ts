@@ -263,7 +263,10 @@ const spatial = unet.filter(({ motion }) => !motion);
 const temporal = unet.filter(({ motion }) => motion);
 const text = clipTextParameters(await readClipTextConfig(join(base, 'text_encoder/config.json')));
 const vaeConfig = await readVaeConfig(join(base, 'vae/config.json'));
-const vae = [...vaeEncoder(vaeConfig.block_out_channels, vaeConfig.layers_per_block), ...vaeDecoderParameters(vaeConfig)];
+const vae = [
+  ...vaeEncoder(vaeConfig.block_out_channels, vaeConfig.layers_per_block),
+  ...vaeDecoderParameters(vaeConfig),
+];
 
 const weights = (parameters: readonly ModelParameter[]) =>
   parameters.filter(({ kind }) => kind === 'linear' || kind === 'conv');

@@ -17,7 +17,7 @@ import { digestBytes, digestInBackground } from './digest.ts';
 import { COMPONENT_EXPORTS } from './graphs.ts';
 import { type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
 import { modelCard } from './model-card.ts';
-import { layOutWeights, writeWeights } from './weight-file.ts';
+import { layOutWeights, openWeightWriter } from './weight-file.ts';
 
 export interface BakedPackage {
   readonly folder: string;
@@ -55,6 +55,7 @@ export async function* bake(
   const total = components.reduce((sum, { layout }) => sum + layout.bytes, 0);
   let done = 0;
   await using session = await openBake(plan);
+  await using writer = openWeightWriter();
   await using hashing = digestInBackground(plan.files.map((file) => file.path));
   for (const { component, folder, graph, layout, config } of components) {
     const external = new Map(layout.entries.map((entry) => [entry.name, entry]));
@@ -75,7 +76,7 @@ export async function* bake(
       }),
     );
     const file = `${folder}/${WEIGHTS_NAME}`;
-    const writing = writeWeights(join(into, file), layout, session.tensors(requests, signal));
+    const writing = writer.write(join(into, file), layout, session.tensors(requests, signal));
     let step = await writing.next();
     for (; !step.done; step = await writing.next()) {
       done += step.value.length;
@@ -92,7 +93,9 @@ export async function* bake(
   await put('model_index.json', MODEL_INDEX);
   await put('README.md', modelCard(plan));
 
-  const lock = makeLock(plan, { inputs: await hashing.digests, outputs });
+  const inputs = await hashing.digests;
+  await session.assertInputsUnchanged(); // between opening and now: what was merged is what was hashed
+  const lock = makeLock(plan, { inputs, outputs });
   await writeSynced(join(into, LOCK_FILE), Buffer.from(`${JSON.stringify(lock, null, 2)}\n`));
   const bytes = Object.values(outputs).reduce((sum, file) => sum + file.bytes, 0);
   yield {

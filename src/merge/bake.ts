@@ -1,25 +1,29 @@
 /**
- * Executes a plan tensor by tensor: read the source, add its terms, round once, check. One tensor and its LoRA factors are in
- * memory at a time (and the next one's bytes, read ahead), whatever the size of the model.
+ * Executes a plan tensor by tensor: read the source, add its terms, round once, check. One tensor (or a part of a large one) and
+ * its factors are in memory at a time, and the next one's bytes, read ahead, whatever the size of the model.
  */
 import { MergeError } from '../errors.ts';
 import { toFloat32 } from '../formats/dtype.ts';
-import { openTensorFile, readTensor, type TensorFile } from '../formats/tensor-file.ts';
+import { openTensorFile, readTensor, rowsOf, type TensorFile } from '../formats/tensor-file.ts';
 import { firstNonFinite } from './finite.ts';
 import { createMerger, type Matrix, type Merger, type Numbers } from './gemm.ts';
 import { positionalEncoding } from './motion.ts';
 import type { Plan, PlannedTensor } from './plan.ts';
 import type { TensorRef } from './plan-files.ts';
+import { readAhead } from './read-ahead.ts';
+import { type Part, partsOf, type TensorRequest } from './row-parts.ts';
+import type { Scratch } from './scratch.ts';
 
-export interface TensorRequest {
-  readonly tensor: PlannedTensor;
-  /** Ask for a Linear weight as `[in, out]`. */
-  readonly transposed: boolean;
-}
+export type { TensorRequest } from './row-parts.ts';
 
 export interface BakeSession extends AsyncDisposable {
-  /** The merged tensors in the order asked for, as little-endian bytes of the recipe's dtype. */
+  /**
+   * The merged tensors in the order asked for, as little-endian bytes of the recipe's dtype; a large one comes in several pieces.
+   * Each is valid until the next is asked for.
+   */
   tensors(requests: Iterable<TensorRequest>, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
+  /** Throws IoError when a file is no longer what was opened. To be called at the end: what was read may be of either state. */
+  assertInputsUnchanged(): Promise<void>;
 }
 
 /** What stands in memory before the arithmetic, as it lies in the files. */
@@ -38,52 +42,48 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
   const opened = stack.move();
   return {
     async *tensors(requests, signal) {
-      const queue = [...requests];
-      let ahead = queue[0] && readOperands(files, queue[0].tensor);
-      for (const [i, request] of queue.entries()) {
+      const load = ({ request, rows }: Part, { take }: Scratch) => readOperands(files, request.tensor, rows, take);
+      for await (const [part, operands] of readAhead(partsOf(requests), load)) {
         signal?.throwIfAborted();
-        const operands = await (ahead as Promise<Operands>);
-        const next = queue[i + 1];
-        ahead = next && readOperands(files, next.tensor);
-        ahead?.catch(() => undefined); // handled when it is awaited
-        yield await mergeTensor(plan, merger, request, operands);
+        const data = await mergePart(merger, part, operands);
+        const bad = firstNonFinite(data, plan.recipe.output.dtype);
+        if (bad >= 0) throw await nonFinite(plan, files, part, bad);
+        yield data;
       }
+    },
+    async assertInputsUnchanged() {
+      for (const { source } of files) await source.assertUnchanged();
     },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }
 
-async function mergeTensor(
-  plan: Plan,
+function mergePart(
   merger: Merger,
-  { tensor, transposed }: TensorRequest,
-  operands: Operands,
+  { request: { tensor, transposed }, rows: [from, to], columns }: Part,
+  { weight, products }: Operands,
 ): Promise<Uint8Array> {
-  const { shape, gain } = tensor;
-  const { weight, products } = operands;
-  const { dtype } = plan.recipe.output;
-  const untouched = products.length === 0 && gain === 1 && !transposed && weight.dtype === DTYPES[dtype];
-  const rows = shape[0] as number;
-  const columns = shape.slice(1).reduce((n, dim) => n * dim, 1);
-  const data = untouched ? weight.bytes : await merger.merge({ weight, rows, columns, gain, products, transposed });
-  const bad = firstNonFinite(data, dtype);
-  if (bad >= 0) throw nonFinite(plan, tensor, operands, bad);
-  return data;
+  return merger.merge({ weight, rows: to - from, columns, gain: tensor.gain, products, transposed });
 }
 
-const DTYPES = { fp16: 'F16', fp32: 'F32' } as const;
+type Allocate = Scratch['take'];
 
-async function readOperands(files: readonly TensorFile[], { source, shape, terms }: PlannedTensor): Promise<Operands> {
+async function readOperands(
+  files: readonly TensorFile[],
+  { source, shape, terms }: PlannedTensor,
+  rows?: Part['rows'],
+  allocate?: Allocate,
+): Promise<Operands> {
   const weight = source
-    ? await readNumbers(files, source)
+    ? await readNumbers(files, source, { rows, allocate })
     : fromFloats(positionalEncoding(shape[1] as number, shape[2] as number));
   const products = await Promise.all(
     // a strength of 0 is accounted for in the plan and costs nothing here
     terms
       .filter((term) => term.scale !== 0)
       .map(async ({ operands: { up, down }, rank, scale }) => ({
-        up: await readNumbers(files, up),
-        down: await readNumbers(files, down),
+        up: await readNumbers(files, up, { rows, allocate }),
+        down: await readNumbers(files, down, { allocate }),
         rank,
         scale,
       })),
@@ -91,10 +91,15 @@ async function readOperands(files: readonly TensorFile[], { source, shape, terms
   return { weight, products };
 }
 
-async function readNumbers(files: readonly TensorFile[], { file, tensor: name }: TensorRef): Promise<Numbers> {
+async function readNumbers(
+  files: readonly TensorFile[],
+  { file, tensor: name }: TensorRef,
+  { rows, allocate }: { rows?: Part['rows'] | undefined; allocate?: Allocate | undefined } = {},
+): Promise<Numbers> {
   const entry = files[file]?.tensors.get(name);
   if (!entry) throw new RangeError(`The plan names the tensor ${name} of file ${file}, which is not there.`);
-  return { bytes: await readTensor(files[file] as TensorFile, entry), dtype: entry.dtype };
+  const wanted = rows && rows[1] - rows[0] < (entry.shape[0] ?? 1) ? rowsOf(entry, ...rows) : entry;
+  return { bytes: await readTensor(files[file] as TensorFile, wanted, allocate), dtype: entry.dtype };
 }
 
 function fromFloats(values: Float32Array): Numbers {
@@ -104,7 +109,14 @@ function fromFloats(values: Float32Array): Numbers {
 const RANGE = { fp16: 'fp16 (±65504)', fp32: 'float32 (±3.4e38)' } as const;
 
 /** Tells whether an input was already broken or the sum left fp16's range, and names the file. */
-function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, products }: Operands, element: number): MergeError {
+async function nonFinite(
+  plan: Plan,
+  files: readonly TensorFile[],
+  { request: { tensor, transposed }, rows, columns }: Part,
+  at: number,
+): Promise<MergeError> {
+  const { weight, products } = await readOperands(files, tensor);
+  const element = transposed ? at : rows[0] * columns + at;
   const file = (index: number | undefined) => plan.files[index ?? -1]?.path ?? 'the positional encoding';
   const inputs: { values: Numbers | undefined; path: string; name: string }[] = [
     { values: weight, path: file(tensor.source?.file), name: tensor.source?.tensor ?? tensor.name },

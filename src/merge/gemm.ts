@@ -1,5 +1,5 @@
 /**
- * The merge's arithmetic, run by onnxruntime's CPU kernels: y = cast(transpose(g·W + Σ (sᵢ·Uᵢ)·Dᵢ)), summed in float32 in
+ * The merge's arithmetic, run by onnxruntime's CPU kernels: y = transpose(cast(g·W + Σ (sᵢ·Uᵢ)·Dᵢ)), summed in float32 in
  * the order of the terms and rounded once, to nearest even. A small graph with symbolic shapes serves every tensor of the same
  * make-up. Numbers go in as they lie in the files: plain JavaScript would convert and multiply two orders of magnitude slower.
  */
@@ -9,6 +9,7 @@ import { addInput, addOutput, createGraph, rootScope, type Scope, type Value } f
 import * as op from '../onnx/ops.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
+import { createScratch } from './scratch.ts';
 
 /** A matrix as it was read. */
 export interface Numbers {
@@ -37,59 +38,117 @@ export interface Matrix {
 }
 
 export interface Merger extends AsyncDisposable {
-  /** The merged matrix in the merger's dtype, little-endian. */
+  /** The merged matrix in the merger's dtype, little-endian; valid until the next one is merged. It may be the weight's own memory. */
   merge(matrix: Matrix): Promise<Uint8Array>;
 }
 
 type FloatType = 'float16' | 'float32';
+
+const STORED = { float16: 'F16', float32: 'F32' } as const;
 
 /** What decides a graph: its inputs' types and which of its steps are there. */
 interface MakeUp {
   readonly weight: FloatType;
   readonly gained: boolean;
   readonly products: readonly (readonly [up: FloatType, down: FloatType])[];
-  readonly transposed: boolean;
 }
+
+/**
+ * Elements of the weight that are merged at a time, in whole rows: what the graph holds in float32 then stays in the cache, and
+ * onnxruntime's allocator gets the same memory back each time. Larger blocks take three times as long.
+ */
+const BLOCK_ELEMENTS = 1 << 19;
+
+/** Rows of a block, at least: the factor `[rank, columns]` is converted to float32 once per block. */
+const BLOCK_ROWS = 128;
+
+/**
+ * One thread of onnxruntime: on blocks of this size its pool would wait for itself most of the time, spinning on the core that
+ * hashes and writes meanwhile. It also makes the sums the same on any number of cores.
+ */
+const SESSION_OPTIONS = {
+  logSeverityLevel: 3,
+  enableCpuMemArena: false,
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+} as const;
 
 export async function createMerger(type: FloatType): Promise<Merger> {
   const ort = await import('onnxruntime-node');
   const sessions = new Map<string, Promise<InferenceSession>>();
-  const session = (makeUp: MakeUp) => {
-    const key = JSON.stringify(makeUp);
-    const known =
-      sessions.get(key) ??
-      ort.InferenceSession.create(mergeModel(makeUp, type), { logSeverityLevel: 3, enableCpuMemArena: false });
+  const session = (key: string, model: () => Uint8Array) => {
+    const known = sessions.get(key) ?? ort.InferenceSession.create(model(), SESSION_OPTIONS);
     sessions.set(key, known);
     return known;
   };
   const float32 = (value: number) => new ort.Tensor('float32', Float32Array.of(value), [1]);
-  /** F16 and F32 go in as they are; the rest, which few files have, is converted first. */
-  const tensor = ({ bytes, dtype }: Numbers, dims: number[]): Tensor => {
-    if (dtype !== 'F16') return new ort.Tensor('float32', toFloat32(bytes, dtype), dims);
-    const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
-    const bits = new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 2);
+  const float16 = (bytes: Uint8Array, dims: number[]): Tensor => {
+    const bits = new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 2);
     // onnxruntime-common 1.30 turns the bits into a Float16Array where there is one, which the binding takes for empty
     return Object.defineProperty(new ort.Tensor('float16', bits, dims), 'data', { value: bits });
   };
+  const tensor = (bytes: Uint8Array, of: FloatType, dims: number[]) =>
+    of === 'float16'
+      ? float16(bytes, dims)
+      : new ort.Tensor('float32', new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4), dims);
+  /** A matrix that can be cut into blocks of rows. */
+  const rowsOf = (numbers: Numbers, columns: number) => {
+    const { bytes, type: of } = convert(numbers);
+    const row = columns * SIZE[of];
+    return {
+      type: of,
+      rows: (from: number, to: number) => tensor(bytes.subarray(from * row, to * row), of, [to - from, columns]),
+    };
+  };
+  const scratch = createScratch();
+  const size = SIZE[type];
+
+  async function mergeRows({ weight, rows, columns, gain, products }: Matrix, into: Uint8Array): Promise<void> {
+    const from = rowsOf(weight, columns);
+    const terms = products.map(({ up, down, rank, scale }) => ({
+      up: rowsOf(up, rank),
+      down: rowsOf(down, columns),
+      rank,
+      scale: float32(scale),
+    }));
+    const makeUp: MakeUp = {
+      weight: from.type,
+      gained: gain !== 1,
+      products: terms.map(({ up, down }) => [up.type, down.type] as const),
+    };
+    const merging = await session(JSON.stringify(makeUp), () => mergeModel(makeUp, type));
+    const whole: Record<string, Tensor> = gain === 1 ? {} : { gain: float32(gain) };
+    for (const [i, { down, rank, scale }] of terms.entries()) {
+      whole[`down${i}`] = down.rows(0, rank);
+      whole[`scale${i}`] = scale;
+    }
+    const step = Math.max(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / columns));
+    for (let start = 0; start < rows; start += step) {
+      const end = Math.min(start + step, rows);
+      const feeds: Record<string, Tensor> = { ...whole, weight: from.rows(start, end) };
+      for (const [i, { up }] of terms.entries()) feeds[`up${i}`] = up.rows(start, end);
+      const merged = into.subarray(start * columns * size, end * columns * size);
+      await merging.run(feeds, { merged: tensor(merged, type, [end - start, columns]) });
+    }
+  }
+
   return {
-    async merge({ weight, rows, columns, gain, products, transposed }) {
-      const feeds: Record<string, Tensor> = { weight: tensor(weight, [rows, columns]) };
-      if (gain !== 1) feeds['gain'] = float32(gain);
-      for (const [i, { up, down, rank, scale }] of products.entries()) {
-        feeds[`up${i}`] = tensor(up, [rows, rank]);
-        feeds[`down${i}`] = tensor(down, [rank, columns]);
-        feeds[`scale${i}`] = float32(scale);
+    async merge(matrix) {
+      const { weight, rows, columns, gain, products, transposed } = matrix;
+      scratch.reset();
+      let merged = weight.bytes;
+      if (products.length > 0 || gain !== 1 || weight.dtype !== STORED[type]) {
+        merged = scratch.take(rows * columns * size);
+        await mergeRows(matrix, merged);
       }
-      const typeOf = (name: string) => (feeds[name] as Tensor).type as FloatType;
-      const makeUp = {
-        weight: typeOf('weight'),
-        gained: gain !== 1,
-        products: products.map((_, i) => [typeOf(`up${i}`), typeOf(`down${i}`)] as const),
-        transposed,
-      };
-      const { merged } = await (await session(makeUp)).run(feeds);
-      const data = merged?.data as Uint16Array | Float32Array;
-      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      if (!transposed) return merged;
+      const turned = scratch.take(merged.byteLength);
+      const turning = await session('transpose', () => transposeModel(type));
+      await turning.run(
+        { matrix: tensor(merged, type, [rows, columns]) },
+        { transposed: tensor(turned, type, [columns, rows]) },
+      );
+      return turned;
     },
     async [Symbol.asyncDispose]() {
       for (const opened of sessions.values()) await (await opened).release();
@@ -97,7 +156,16 @@ export async function createMerger(type: FloatType): Promise<Merger> {
   };
 }
 
-function mergeModel({ weight, gained, products, transposed }: MakeUp, type: FloatType): Uint8Array {
+const SIZE = { float16: 2, float32: 4 } as const;
+
+/** F16 and F32 go in as they are, at an address that their elements divide; the rest, which few files have, is converted first. */
+function convert({ bytes, dtype }: Numbers): { bytes: Uint8Array; type: FloatType } {
+  if (dtype === 'F16') return { bytes: bytes.byteOffset % 2 === 0 ? bytes : bytes.slice(), type: 'float16' };
+  const floats = toFloat32(bytes, dtype);
+  return { bytes: new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength), type: 'float32' };
+}
+
+function mergeModel({ weight, gained, products }: MakeUp, type: FloatType): Uint8Array {
   const graph = createGraph('merge');
   const s = rootScope(graph, 'float32');
   let sum = addInput(graph, 'weight', weight, ['rows', 'columns']);
@@ -110,9 +178,16 @@ function mergeModel({ weight, gained, products, transposed }: MakeUp, type: Floa
     );
     sum = op.Gemm(s, scaled, float32(s, addInput(graph, `down${i}`, down, [`rank${i}`, 'columns'])), float32(s, sum));
   }
-  // rounded first: the transposition then moves half the bytes
-  const rounded = op.Cast(s, sum, { to: type });
-  addOutput(s, transposed ? op.Transpose(s, rounded, [1, 0]) : rounded, 'merged');
+  addOutput(s, op.Cast(s, sum, { to: type }), 'merged');
+  return serializeModel(graph, { producerVersion: VERSION });
+}
+
+/** After rounding, so that it moves half the bytes. */
+function transposeModel(type: FloatType): Uint8Array {
+  const graph = createGraph('transpose');
+  const matrix = addInput(graph, 'matrix', type, ['rows', 'columns']);
+  const s = rootScope(graph, type);
+  addOutput(s, op.Transpose(s, matrix, [1, 0]), 'transposed');
   return serializeModel(graph, { producerVersion: VERSION });
 }
 
