@@ -10,6 +10,7 @@ import * as op from '../onnx/ops.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
 import { createScratch } from './scratch.ts';
+import { transpose } from './transpose.ts';
 
 /** A matrix as it was read. */
 export interface Numbers {
@@ -127,8 +128,11 @@ export async function createMerger(type: FloatType): Promise<Merger> {
       const end = Math.min(start + step, rows);
       const feeds: Record<string, Tensor> = { ...whole, weight: from.rows(start, end) };
       for (const [i, { up }] of terms.entries()) feeds[`up${i}`] = up.rows(start, end);
-      const merged = into.subarray(start * columns * size, end * columns * size);
-      await merging.run(feeds, { merged: tensor(merged, type, [end - start, columns]) });
+      const block = into.subarray(start * columns * size, end * columns * size);
+      const { merged } = await merging.run(feeds, { merged: tensor(block, type, [end - start, columns]) });
+      // the binding returns a copy besides; left to the garbage collector, it would run a hundred times per model
+      const { buffer } = merged?.data as Float32Array<ArrayBuffer>;
+      buffer.transfer(0);
     }
   }
 
@@ -143,11 +147,7 @@ export async function createMerger(type: FloatType): Promise<Merger> {
       }
       if (!transposed) return merged;
       const turned = scratch.take(merged.byteLength);
-      const turning = await session('transpose', () => transposeModel(type));
-      await turning.run(
-        { matrix: tensor(merged, type, [rows, columns]) },
-        { transposed: tensor(turned, type, [columns, rows]) },
-      );
+      transpose(merged, turned, rows, columns, size);
       return turned;
     },
     async [Symbol.asyncDispose]() {
@@ -179,15 +179,6 @@ function mergeModel({ weight, gained, products }: MakeUp, type: FloatType): Uint
     sum = op.Gemm(s, scaled, float32(s, addInput(graph, `down${i}`, down, [`rank${i}`, 'columns'])), float32(s, sum));
   }
   addOutput(s, op.Cast(s, sum, { to: type }), 'merged');
-  return serializeModel(graph, { producerVersion: VERSION });
-}
-
-/** After rounding, so that it moves half the bytes. */
-function transposeModel(type: FloatType): Uint8Array {
-  const graph = createGraph('transpose');
-  const matrix = addInput(graph, 'matrix', type, ['rows', 'columns']);
-  const s = rootScope(graph, type);
-  addOutput(s, op.Transpose(s, matrix, [1, 0]), 'transposed');
   return serializeModel(graph, { producerVersion: VERSION });
 }
 
