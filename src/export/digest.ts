@@ -13,8 +13,10 @@ const CHUNK = 1 << 20;
 export async function digestFile(path: string, signal?: AbortSignal): Promise<FileDigest> {
   const hash = createHash('sha256');
   await using source = await openFile(path);
+  const buffers = [Buffer.allocUnsafeSlow(CHUNK), Buffer.allocUnsafeSlow(CHUNK)] as const;
   const read = (at: number) => {
-    const reading = source.read(at, Math.min(CHUNK, source.size - at));
+    const length = Math.min(CHUNK, source.size - at);
+    const reading = source.read(at, length, buffers[(at / CHUNK) % 2]?.subarray(0, length));
     reading.catch(() => undefined); // met when it is awaited
     return reading;
   };
@@ -22,7 +24,7 @@ export async function digestFile(path: string, signal?: AbortSignal): Promise<Fi
   for (let at = 0; at < source.size; at += CHUNK) {
     signal?.throwIfAborted();
     const chunk = await ahead;
-    ahead = read(Math.min(at + CHUNK, source.size)); // while this chunk is hashed
+    if (at + CHUNK < source.size) ahead = read(at + CHUNK); // while this chunk is hashed
     hash.update(chunk);
   }
   await ahead;

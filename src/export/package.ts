@@ -19,7 +19,7 @@ import { digestBytes, digestInBackground } from './digest.ts';
 import { COMPONENT_EXPORTS } from './graphs.ts';
 import { type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
 import { modelCard } from './model-card.ts';
-import { layOutWeights, writeWeights } from './weight-file.ts';
+import { layOutWeights, openWeightWriter } from './weight-file.ts';
 
 export interface BakedPackage {
   readonly folder: string;
@@ -57,6 +57,7 @@ export async function* bake(
   const total = components.reduce((sum, { layout }) => sum + layout.bytes, 0);
   let done = 0;
   await using session = await openBake(plan);
+  await using writer = openWeightWriter();
   await using hashing = digestInBackground(plan.files.map((file) => file.path));
   for (const { component, folder, graph, layout, config } of components) {
     const external = new Map(layout.entries.map((entry) => [entry.name, entry]));
@@ -77,7 +78,7 @@ export async function* bake(
       }),
     );
     const file = `${folder}/${WEIGHTS_NAME}`;
-    const writing = writeWeights(join(into, file), layout, session.tensors(requests, signal));
+    const writing = writer.write(join(into, file), layout, session.tensors(requests, signal));
     let step = await writing.next();
     for (; !step.done; step = await writing.next()) {
       done += step.value.length;
@@ -97,7 +98,9 @@ export async function* bake(
   const effects = session.effects();
   const fileOf = (role: Role) => basename(plan.files.find((file) => file.role === role)?.path ?? '');
   for (const message of effectWarnings(effects, fileOf)) yield { type: 'warning', stage: 'bake', message };
-  const lock = makeLock(plan, { inputs: await hashing.digests, outputs, effects });
+  const inputs = await hashing.digests;
+  await session.assertInputsUnchanged(); // between opening and now: what was merged is what was hashed
+  const lock = makeLock(plan, { inputs, outputs, effects });
   await writeSynced(join(into, LOCK_FILE), Buffer.from(`${JSON.stringify(lock, null, 2)}\n`));
   const bytes = Object.values(outputs).reduce((sum, file) => sum + file.bytes, 0);
   yield {

@@ -2,11 +2,10 @@
  * The file of weights beside a graph (ONNX external data): offsets are planned first, bytes are written later in one pass,
  * hashed on the way. Source: onnx docs/ExternalData.md (offsets that a page size divides can be mapped).
  */
-import { createHash } from 'node:crypto';
-import { open } from 'node:fs/promises';
-import { writingTo } from '../formats/byte-source.ts';
 import type { Graph, Layout } from '../onnx/graph.ts';
 import type { ExternalLocation } from '../onnx/proto.ts';
+import { openStreamDigest } from './digest-stream.ts';
+import { createSlabFile, createSlabs } from './slab-file.ts';
 
 /** Big tensors start at a page of the largest page size in use (64 KiB, Windows); small ones at a cache line. */
 const [BIG, BIG_ALIGNMENT, SMALL_ALIGNMENT] = [1 << 20, 1 << 16, 64];
@@ -34,44 +33,52 @@ export function layOutWeights(graph: Graph): WeightLayout {
   return { entries, bytes: end };
 }
 
-/**
- * Writes the tensors, which must come in the layout's order; yields each one's entry when it is written and returns the
- * file's SHA-256.
- * @throws RangeError when a tensor has another length than its place.
- */
-export async function* writeWeights(
-  path: string,
-  layout: WeightLayout,
-  tensors: AsyncIterable<Uint8Array>,
-): AsyncGenerator<WeightEntry, string> {
-  const hash = createHash('sha256');
-  await using file = await open(path, 'wx');
-  let writing: Promise<void> = Promise.resolve();
-  // one write is under way while the next tensor is made; a failed one is met at the next append or at the end
-  const append = async (bytes: Uint8Array) => {
-    await writing;
-    writing = writingTo(path, file.appendFile(bytes));
-    writing.catch(() => undefined);
-    hash.update(bytes);
+export interface WeightWriter extends AsyncDisposable {
+  /**
+   * Writes the tensors, which must come in the layout's order, each in one or more pieces; yields each one's entry when it is on
+   * its way and returns the file's SHA-256. A piece's memory is free again when the next is asked for. One file at a time.
+   * @throws RangeError when the tensors do not fill their places; IoError when the file system refuses.
+   */
+  write(path: string, layout: WeightLayout, tensors: AsyncIterable<Uint8Array>): AsyncGenerator<WeightEntry, string>;
+}
+
+/** The memory and the thread that one weight file after the other is written with. */
+export function openWeightWriter(): WeightWriter {
+  const slabs = createSlabs();
+  const digest = openStreamDigest();
+  return {
+    async *write(path, layout, tensors) {
+      await using file = await createSlabFile(path, slabs, digest);
+      let end = 0;
+      let index = 0;
+      let left = 0; // of the tensor that is coming in
+      for await (const data of tensors) {
+        const entry = layout.entries[index];
+        if (!entry)
+          throw new RangeError(`${path} has ${layout.entries.length} tensors, and more bytes came after them.`);
+        if (left === 0) {
+          if (entry.offset > end) await file.append(new Uint8Array(entry.offset - end));
+          left = entry.length;
+        }
+        if (data.byteLength > left) {
+          throw new RangeError(
+            `Tensor ${index} (${entry.name}) has ${data.byteLength - left} bytes more than the ${entry.length} of its place in ${path}.`,
+          );
+        }
+        await file.append(data);
+        left -= data.byteLength;
+        if (left > 0) continue;
+        end = entry.offset + entry.length;
+        index += 1;
+        yield entry;
+      }
+      if (index !== layout.entries.length) {
+        throw new RangeError(
+          `${path} got ${index} of ${layout.entries.length} tensors${left > 0 ? `, and the next one lacks ${left} bytes` : ''}.`,
+        );
+      }
+      return await file.finish();
+    },
+    [Symbol.asyncDispose]: () => digest[Symbol.asyncDispose](),
   };
-  let end = 0;
-  let index = 0;
-  for await (const data of tensors) {
-    const entry = layout.entries[index];
-    if (!entry || data.byteLength !== entry.length) {
-      throw new RangeError(
-        `Tensor ${index} (${entry?.name}) has ${data.byteLength} bytes; its place in ${path} has ${entry?.length}.`,
-      );
-    }
-    if (entry.offset > end) await append(new Uint8Array(entry.offset - end));
-    await append(data);
-    end = entry.offset + entry.length;
-    index += 1;
-    yield entry;
-  }
-  if (index !== layout.entries.length)
-    throw new RangeError(`${path} got ${index} of ${layout.entries.length} tensors.`);
-  await writing;
-  await writingTo(path, file.sync());
-  return hash.digest('hex');
 }

@@ -3,6 +3,7 @@
  * so what an operation costs is the sum of its `read` calls.
  */
 
+import type { BigIntStats } from 'node:fs';
 import { type FileHandle, open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { FormatError, InputMissingError, IoError } from '../errors.ts';
@@ -14,10 +15,12 @@ export interface ByteSource extends AsyncDisposable {
   /** Bytes. */
   readonly size: number;
   /**
-   * Exactly the bytes [offset, offset + length), in memory that belongs to the caller.
+   * Exactly the bytes [offset, offset + length), in memory that belongs to the caller: `into`, if it is given and of that length.
    * Throws FormatError when the range is not inside the source, IoError when it cannot be read.
    */
-  read(offset: number, length: number): Promise<Uint8Array>;
+  read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array>;
+  /** Throws IoError when the file is no longer what was opened: written to, replaced or removed since. */
+  assertUnchanged(): Promise<void>;
 }
 
 /** One read(2) moves at most 2 GiB − 4 KiB on Linux; pieces of this size already reach the speed of the page cache. */
@@ -88,7 +91,7 @@ export async function openFile(path: string): Promise<ByteSource> {
       throw formatError(path, 'not a regular file but a device, pipe or socket; copy it into one.');
     }
     handle = await open(path, 'r');
-    return fileSource(path, handle, (await handle.stat()).size);
+    return fileSource(path, handle, await handle.stat({ bigint: true }));
   } catch (error) {
     await handle?.close();
     if (error instanceof FormatError) throw error;
@@ -112,14 +115,18 @@ export async function readSmallFile(path: string, limit: number): Promise<Uint8A
   );
 }
 
-function fileSource(name: string, handle: FileHandle, size: number): ByteSource {
+/** What no write, truncation or replacement leaves as it was; ctime cannot be set back. */
+const IDENTITY = ['dev', 'ino', 'size', 'mtimeNs', 'ctimeNs'] as const;
+
+function fileSource(name: string, handle: FileHandle, opened: BigIntStats): ByteSource {
+  const size = Number(opened.size);
   return {
     name,
     size,
-    async read(offset, length) {
+    async read(offset, length, into) {
       checkRange(name, size, offset, length);
       // Unlike `new Uint8Array(length)` this does not write zeros over pages that the read fills anyway.
-      const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
+      const bytes = into ?? new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
       for (let done = 0; done < length; ) {
         const piece = Math.min(PIECE, length - done);
         const { bytesRead } = await handle.read(bytes, done, piece, offset + done).catch((error: unknown) => {
@@ -135,6 +142,14 @@ function fileSource(name: string, handle: FileHandle, size: number): ByteSource 
       }
       return bytes;
     },
+    async assertUnchanged() {
+      const now = await stat(name, { bigint: true }).catch(() => undefined); // by name: another file may have taken its place
+      if (now && IDENTITY.every((field) => now[field] === opened[field])) return;
+      throw new IoError(
+        `${name}: it was ${now ? 'changed' : 'moved or removed'} while it was being read. Nothing was made of it; try again when nobody writes to it.`,
+        { file: name },
+      );
+    },
     [Symbol.asyncDispose]: () => handle.close(),
   };
 }
@@ -145,10 +160,13 @@ export function bytesSource(name: string, bytes: Uint8Array): ByteSource {
   return {
     name,
     size,
-    async read(offset, length) {
+    async read(offset, length, into) {
       checkRange(name, size, offset, length);
-      return new Uint8Array(bytes.subarray(offset, offset + length));
+      const copy = into ?? new Uint8Array(length);
+      copy.set(bytes.subarray(offset, offset + length));
+      return copy;
     },
+    async assertUnchanged() {},
     async [Symbol.asyncDispose]() {},
   };
 }

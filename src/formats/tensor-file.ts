@@ -111,10 +111,29 @@ export async function readTensorFile(source: ByteSource): Promise<TensorFile> {
   );
 }
 
-/** The elements of one tensor: little-endian, dense, in C order. Only the bytes that the tensor spans are read. */
-export async function readTensor(file: TensorFile, entry: TensorEntry): Promise<Uint8Array> {
-  if (!entry.strides) return file.source.read(entry.offset, entry.byteLength);
+/**
+ * The elements of one tensor: little-endian, dense, in C order. Only the bytes that the tensor spans are read. They lie in what
+ * `allocate` gives, unless they had to be gathered.
+ */
+export async function readTensor(
+  file: TensorFile,
+  entry: TensorEntry,
+  allocate?: (bytes: number) => Uint8Array,
+): Promise<Uint8Array> {
+  if (!entry.strides) return file.source.read(entry.offset, entry.byteLength, allocate?.(entry.byteLength));
   const { bytes } = DTYPES[entry.dtype];
   const span = await file.source.read(entry.offset, elementSpan(entry.shape, entry.strides) * bytes);
   return gather(span, bytes, entry.shape, entry.strides);
+}
+
+/** The rows from `from` to `to`, `to` excluded, of a tensor of one or more dimensions, as a tensor of its own. */
+export function rowsOf(entry: TensorEntry, from: number, to: number): TensorEntry {
+  const [rows, ...rest] = entry.shape as [number, ...number[]];
+  const stride = entry.strides?.[0] ?? rest.reduce((n, dim) => n * dim, 1);
+  return {
+    ...entry,
+    shape: [to - from, ...rest],
+    offset: entry.offset + from * stride * DTYPES[entry.dtype].bytes,
+    byteLength: (entry.byteLength / rows) * (to - from),
+  };
 }

@@ -1,34 +1,36 @@
 /**
- * Executes a plan tensor by tensor: read the source, add its terms, round once, check. One tensor and its LoRA factors are in
- * memory at a time (and the next one's bytes, read ahead), whatever the size of the model.
+ * Executes a plan tensor by tensor: read the source, apply its terms, round once, check. One tensor (or a part of a large one) and
+ * its operands are in memory at a time, and the next one's bytes, read ahead, whatever the size of the model.
  */
 import { MergeError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { toFloat32 } from '../formats/dtype.ts';
-import { openTensorFile, readTensor, type TensorFile } from '../formats/tensor-file.ts';
+import { openTensorFile, readTensor, rowsOf, type TensorFile } from '../formats/tensor-file.ts';
 import type { Term } from './adapters/adapter.ts';
 import { createEffectsMeter, type Effects } from './effects.ts';
 import { firstNonFinite } from './finite.ts';
-import { createMerger, type LoadedTerm, type Merge, type Merger, type Numbers } from './gemm.ts';
+import { createMerger, type LoadedTerm, type Merge, type Numbers } from './gemm.ts';
 import { positionalEncoding } from './motion.ts';
-import type { Plan, PlannedTensor } from './plan.ts';
+import type { Plan } from './plan.ts';
 import type { Role, TensorRef } from './plan-files.ts';
+import { readAhead } from './read-ahead.ts';
+import { type Part, partsOf, type TensorRequest } from './row-parts.ts';
+import { cutRows, rowOperands } from './rows.ts';
+import type { Scratch } from './scratch.ts';
 
-export interface TensorRequest {
-  readonly tensor: PlannedTensor;
-  /** Ask for a Linear weight as `[in, out]`. */
-  readonly transposed: boolean;
-}
+export type { TensorRequest } from './row-parts.ts';
 
 export interface BakeSession extends AsyncDisposable {
-  /** The merged tensors in the order asked for, as little-endian bytes of the recipe's dtype. */
+  /**
+   * The merged tensors in the order asked for, as little-endian bytes of the recipe's dtype; a large one comes in several pieces.
+   * Each is valid until the next is asked for.
+   */
   tensors(requests: Iterable<TensorRequest>, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
   /** What the sources have changed in the tensors asked for so far. */
   effects(): Effects;
+  /** Throws IoError when a file is no longer what was opened. To be called at the end: what was read may be of either state. */
+  assertInputsUnchanged(): Promise<void>;
 }
-
-/** What stands in memory before the arithmetic, as it lies in the files. */
-type Operands = Pick<Merge, 'weight' | 'terms'>;
 
 /**
  * Opens the plan's files and checks the stored positional encodings.
@@ -44,20 +46,19 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
   const opened = stack.move();
   return {
     async *tensors(requests, signal) {
-      const queue = [...requests];
-      let ahead = queue[0] && readOperands(files, queue[0].tensor);
-      for (const [i, request] of queue.entries()) {
+      const load = ({ request, rows }: Part, { take }: Scratch) => readPart(files, request, { rows, allocate: take });
+      for await (const [part, merge] of readAhead(partsOf(requests), load)) {
         signal?.throwIfAborted();
-        const operands = await (ahead as Promise<Operands>);
-        const next = queue[i + 1];
-        ahead = next && readOperands(files, next.tensor);
-        ahead?.catch(() => undefined); // handled when it is awaited
-        const { tensor, transposed } = request;
-        const merge = { ...operands, shape: tensor.shape, gain: tensor.gain, transposed };
-        const data = await mergeTensor(plan, merger, tensor, merge);
-        await meter.observe(tensor, merge);
+        const { tensor } = part.request;
+        const data = await merger.merge(merge);
+        const bad = firstNonFinite(data, plan.recipe.output.dtype);
+        if (bad >= 0) throw await nonFinite(plan, files, part, bad);
+        await meter.observe(tensor, merge, part.rows);
         yield data;
       }
+    },
+    async assertInputsUnchanged() {
+      for (const { source } of files) await source.assertUnchanged();
     },
     effects: () => meter.result(),
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
@@ -82,8 +83,8 @@ export async function* measureEffects(plan: Plan, signal?: AbortSignal): Stage<E
     .filter(({ terms }) => terms.length > 0);
   for (const [done, tensor] of changed.entries()) {
     signal?.throwIfAborted();
-    const operands = await readOperands(files, tensor);
-    await meter.observe(tensor, { ...operands, shape: tensor.shape, gain: tensor.gain, transposed: false });
+    const merge = await readPart(files, { tensor, transposed: false });
+    await meter.observe(tensor, merge, [0, tensor.shape[0] as number]);
     const detail = tensor.name;
     yield { type: 'progress', stage: 'plan', done: done + 1, total: changed.length, unit: 'tensors', detail };
   }
@@ -92,40 +93,63 @@ export async function* measureEffects(plan: Plan, signal?: AbortSignal): Stage<E
   return meter.result();
 }
 
-async function mergeTensor(plan: Plan, merger: Merger, tensor: PlannedTensor, merge: Merge): Promise<Uint8Array> {
-  const { weight, terms, gain, transposed } = merge;
-  const { dtype } = plan.recipe.output;
-  const untouched = terms.length === 0 && gain === 1 && !transposed && weight.dtype === DTYPES[dtype];
-  const data = untouched ? weight.bytes : await merger.merge(merge);
-  const bad = firstNonFinite(data, dtype);
-  if (bad >= 0) throw nonFinite(plan, tensor, merge, bad);
-  return data;
+interface Reading {
+  /** Rows to read; left out, all. */
+  readonly rows?: Part['rows'];
+  /** Where to put what is read; left out, in memory of its own. */
+  readonly allocate?: Scratch['take'];
 }
 
-const DTYPES = { fp16: 'F16', fp32: 'F32' } as const;
-
-async function readOperands(files: readonly TensorFile[], { source, shape, terms }: PlannedTensor): Promise<Operands> {
+/** Reads what the merge of some rows of a tensor needs. A strength of 0 is accounted for in the plan and costs nothing here. */
+async function readPart(
+  files: readonly TensorFile[],
+  { tensor: { source, shape, terms, gain }, transposed }: TensorRequest,
+  reading: Reading = {},
+): Promise<Merge> {
+  const all = shape[0] as number;
+  const [from, to] = reading.rows ?? [0, all];
   const weight = source
-    ? await readNumbers(files, source)
+    ? await readNumbers(files, source, all, reading)
     : fromFloats(positionalEncoding(shape[1] as number, shape[2] as number), shape);
-  // a strength of 0 is accounted for in the plan and costs nothing here
   const counting = terms.filter((term) => term.scale !== 0);
-  return { weight, terms: await Promise.all(counting.map((term) => loadTerm(files, term))) };
+  const loaded = await Promise.all(counting.map((term) => loadTerm(files, term, all, reading)));
+  return { weight, shape: [to - from, ...shape.slice(1)], gain, terms: loaded, transposed };
 }
 
-async function loadTerm(files: readonly TensorFile[], term: Term): Promise<LoadedTerm> {
+async function loadTerm(
+  files: readonly TensorFile[],
+  term: Term,
+  all: number,
+  { rows, allocate }: Reading,
+): Promise<LoadedTerm> {
   const { alpha: _, ...matrices } = term.operands as Readonly<Record<string, TensorRef>>;
+  const byRow = rowOperands(term) ?? [];
+  const whole = allocate && { allocate };
   const operands = await Promise.all(
-    Object.entries(matrices).map(async ([name, ref]) => [name, await readNumbers(files, ref)] as const),
+    Object.entries(matrices).map(async ([name, ref]) => {
+      const reading = byRow.includes(name) && rows ? { ...whole, rows } : { ...whole };
+      return [name, await readNumbers(files, ref, all, reading)] as const;
+    }),
   );
-  const inner = term.kind === 'dora' ? await loadTerm(files, term.delta) : undefined;
+  const inner =
+    term.kind === 'dora' ? await loadTerm(files, term.delta, all, { ...whole, ...(rows && { rows }) }) : undefined;
   return { term, operands: Object.fromEntries(operands), ...(inner && { inner }) };
 }
 
-async function readNumbers(files: readonly TensorFile[], { file, tensor: name }: TensorRef): Promise<Numbers> {
+/** `all` is how many rows the numbers have in all, which their shape need not say first. */
+async function readNumbers(
+  files: readonly TensorFile[],
+  { file, tensor: name }: TensorRef,
+  all = 1,
+  { rows: [from, to] = [0, all], allocate }: Reading = {},
+): Promise<Numbers> {
   const entry = files[file]?.tensors.get(name);
   if (!entry) throw new RangeError(`The plan names the tensor ${name} of file ${file}, which is not there.`);
-  return { bytes: await readTensor(files[file] as TensorFile, entry), dtype: entry.dtype, shape: entry.shape };
+  const isPart = to - from < all;
+  const wanted = isPart && entry.shape[0] === all ? rowsOf(entry, from, to) : entry;
+  const bytes = await readTensor(files[file] as TensorFile, wanted, allocate);
+  const numbers = { bytes, dtype: entry.dtype, shape: wanted.shape };
+  return isPart && wanted === entry ? cutRows(numbers, all, from, to) : numbers;
 }
 
 function fromFloats(values: Float32Array, shape: readonly number[]): Numbers {
@@ -135,7 +159,15 @@ function fromFloats(values: Float32Array, shape: readonly number[]): Numbers {
 const RANGE = { fp16: 'fp16 (±65504)', fp32: 'float32 (±3.4e38)' } as const;
 
 /** Tells whether an input was already broken or the sum left fp16's range, and names the file. */
-function nonFinite(plan: Plan, tensor: PlannedTensor, { weight, terms }: Operands, element: number): MergeError {
+async function nonFinite(
+  plan: Plan,
+  files: readonly TensorFile[],
+  { request: { tensor, transposed }, rows }: Part,
+  at: number,
+): Promise<MergeError> {
+  const { weight, terms } = await readPart(files, { tensor, transposed });
+  const columns = tensor.shape.slice(1).reduce((n, dim) => n * dim, 1);
+  const element = transposed ? at : rows[0] * columns + at;
   const file = (index: number | undefined) => plan.files[index ?? -1]?.path ?? 'the positional encoding';
   const inputs = [
     { numbers: weight, path: file(tensor.source?.file), name: tensor.source?.tensor ?? tensor.name },

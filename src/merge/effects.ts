@@ -8,7 +8,7 @@ import { toFloat32 } from '../formats/dtype.ts';
 import { createMerger, type Merge, type Merger } from './gemm.ts';
 import type { PlannedTensor } from './plan.ts';
 import type { Role } from './plan-files.ts';
-import { sliceRows } from './rows.ts';
+import { rowOperands, sliceRows } from './rows.ts';
 
 export interface Effects {
   /** Share of the changed weights that was looked at. */
@@ -26,8 +26,8 @@ export interface Effects {
 }
 
 export interface EffectsMeter extends AsyncDisposable {
-  /** Takes note of one tensor; those without terms are passed over. */
-  observe(tensor: PlannedTensor, merge: Merge): Promise<void>;
+  /** Takes note of `merge`, which makes some rows of a tensor; tensors without terms are passed over. */
+  observe(tensor: PlannedTensor, merge: Merge, rows: readonly [from: number, to: number]): Promise<void>;
   result(): Effects;
 }
 
@@ -61,15 +61,16 @@ export async function createEffectsMeter(dtype: 'fp16' | 'fp32', roles: readonly
   const pairs = new Map<string, PairTally & { readonly roles: readonly [Role, Role] }>();
   let [looked, changed] = [0, 0];
 
-  const measure = async (tensor: PlannedTensor, part: Merge) => {
+  /** `share` is how many elements of the tensor one that is looked at stands for. */
+  const measure = async (tensor: PlannedTensor, part: Merge, share: number) => {
     const block = blockOf(tensor.component, tensor.name) ?? tensor.component;
     const ofBlock = blocks.get(block) ?? { kept: 0, seen: 0, sources: emptyTallies(roles) };
     blocks.set(block, ofBlock);
     const before = toFloat32(part.weight.bytes, part.weight.dtype);
-    const weight = sumOfSquares(before);
+    const weight = share * sumOfSquares(before);
     const { deltas, after } = await changesOf(merger, part, before);
     for (const [role, delta] of deltas) {
-      const change = sumOfSquares(delta);
+      const change = share * sumOfSquares(delta);
       for (const tallies of [sources, ofBlock.sources]) {
         const tally = tallies.get(role) as Tally;
         tally.tensors += 1;
@@ -83,25 +84,26 @@ export async function createEffectsMeter(dtype: 'fp16' | 'fp32', roles: readonly
         const key = `${a} ${b}`;
         const tally = pairs.get(key) ?? { roles: [a, b], dot: 0, a: 0, b: 0, opposed: 0, both: 0 };
         pairs.set(key, tally);
-        comparePair(tally, deltas.get(a) as Float32Array, deltas.get(b) as Float32Array);
+        comparePair(tally, deltas.get(a) as Float32Array, deltas.get(b) as Float32Array, share);
       }
-    ofBlock.kept += countEqual(before, after, dtype);
-    ofBlock.seen += before.length;
+    ofBlock.kept += share * countEqual(before, after, dtype);
+    ofBlock.seen += share * before.length;
     looked += before.length;
   };
 
   return {
-    async observe(tensor, merge) {
+    async observe(tensor, merge, rows) {
       if (merge.terms.length === 0) return;
       changed += merge.shape.reduce((n, dim) => n * dim, 1);
-      for (const part of sampleRows(merge)) await measure(tensor, part);
+      const { parts, share } = sampleRows(merge, rows, tensor.shape[0] ?? 1);
+      for (const part of parts) await measure(tensor, part, share);
     },
     result: () => {
       const order = [...blocks.keys()].sort((a, b) => rankOf(a) - rankOf(b) || (a < b ? -1 : 1));
-      const kept = [...blocks.values()].reduce((n, block) => n + block.kept, 0);
+      const sum = (what: 'kept' | 'seen') => [...blocks.values()].reduce((n, block) => n + block[what], 0);
       return {
         sampled: rounded(changed === 0 ? 0 : looked / changed),
-        unchanged: rounded(looked === 0 ? 1 : kept / looked),
+        unchanged: rounded(looked === 0 ? 1 : sum('kept') / sum('seen')),
         sources: relatives(sources),
         blocks: Object.fromEntries(
           order.map((name) => {
@@ -127,17 +129,22 @@ export async function createEffectsMeter(dtype: 'fp16' | 'fp32', roles: readonly
   };
 }
 
-/** Runs of rows, or the whole where rows cannot be had alone. */
-function sampleRows(merge: Merge): Merge[] {
-  const rows = merge.shape[0] ?? 1;
+/** The runs of rows that lie in this part of the tensor, or all of it where it is small or rows cannot be had alone. */
+function sampleRows(
+  merge: Merge,
+  [from, to]: readonly [number, number],
+  all: number,
+): { readonly parts: readonly Merge[]; readonly share: number } {
   const columns = merge.shape.slice(1).reduce((n, dim) => n * dim, 1);
   const length = Math.max(RUN_LENGTH, Math.ceil(ELEMENTS / RUNS / columns));
-  if (rows <= RUNS * length) return [merge];
-  const parts = Array.from({ length: RUNS }, (_, run) => {
-    const from = Math.floor(((rows - length) * run) / (RUNS - 1));
-    return sliceRows(merge, from, from + length);
+  const isCuttable = merge.terms.every(({ term }) => rowOperands(term));
+  if (!isCuttable || all <= RUNS * length) return { parts: [merge], share: 1 };
+  const starts = Array.from({ length: RUNS }, (_, run) => Math.floor(((all - length) * run) / (RUNS - 1)));
+  const parts = starts.flatMap((start) => {
+    const [first, last] = [Math.max(start, from), Math.min(start + length, to)];
+    return first < last ? (sliceRows(merge, first - from, last - from) ?? []) : [];
   });
-  return parts.every((part) => part !== undefined) ? parts : [merge];
+  return { parts, share: all / (RUNS * length) };
 }
 
 /** What each source adds, and what the weight is after all of them. Terms of one source on one tensor count together. */
@@ -147,7 +154,7 @@ async function changesOf(merger: Merger, part: Merge, before: Float32Array) {
   for (const loaded of part.terms) {
     const weight = { bytes: bytesOf(after), dtype: 'F32', shape: part.shape } as const;
     const merged = await merger.merge({ weight, shape: part.shape, gain: 1, terms: [loaded], transposed: false });
-    const next = new Float32Array(merged.buffer, merged.byteOffset, merged.byteLength / 4);
+    const next = new Float32Array(merged.slice().buffer); // the merger uses its memory again
     const delta = deltas.get(loaded.term.of) ?? new Float32Array(next.length);
     for (let i = 0; i < next.length; i += 1)
       delta[i] = (delta[i] as number) + (next[i] as number) - (after[i] as number);
@@ -157,17 +164,19 @@ async function changesOf(merger: Merger, part: Merge, before: Float32Array) {
   return { deltas, after };
 }
 
-function comparePair(tally: PairTally, a: Float32Array, b: Float32Array): void {
+function comparePair(tally: PairTally, a: Float32Array, b: Float32Array, share: number): void {
+  const here = { dot: 0, a: 0, b: 0, opposed: 0, both: 0 };
   for (let i = 0; i < a.length; i += 1) {
     const [x, y] = [a[i] as number, b[i] as number];
     const product = x * y;
-    tally.dot += product;
-    tally.a += x * x;
-    tally.b += y * y;
+    here.dot += product;
+    here.a += x * x;
+    here.b += y * y;
     if (product === 0) continue;
-    tally.both += 1;
-    if (product < 0) tally.opposed += 1;
+    here.both += 1;
+    if (product < 0) here.opposed += 1;
   }
+  for (const key of Object.keys(here) as (keyof PairTally)[]) tally[key] += share * here[key];
 }
 
 function sumOfSquares(values: Float32Array): number {

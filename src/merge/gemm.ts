@@ -1,5 +1,5 @@
 /**
- * The merge's arithmetic, run by onnxruntime's CPU kernels: y = cast(transpose(g·(W + Σ terms))), in float32 in the order of the
+ * The merge's arithmetic, run by onnxruntime's CPU kernels: y = transpose(cast(g·(W + Σ terms))), in float32 in the order of the
  * terms and rounded once, to nearest even. What a term does is its adapter's business (adapters/*.ts); one small graph serves
  * every tensor of the same make-up. Numbers go in as they lie in the files: plain JavaScript would convert and multiply two
  * orders of magnitude slower.
@@ -13,6 +13,9 @@ import { VERSION } from '../version.ts';
 import type { AdditiveTerm, Fragment, Term } from './adapters/adapter.ts';
 import { ARITHMETIC } from './adapters/index.ts';
 import { product } from './adapters/shapes.ts';
+import { sliceRows } from './rows.ts';
+import { createScratch } from './scratch.ts';
+import { transpose } from './transpose.ts';
 
 /** A tensor as it was read. */
 export interface Numbers {
@@ -39,7 +42,7 @@ export interface Merge {
 }
 
 export interface Merger extends AsyncDisposable {
-  /** The merged tensor in the merger's dtype, little-endian. */
+  /** The merged tensor in the merger's dtype, little-endian; valid until the next one is merged. It may be the weight's own memory. */
   merge(merge: Merge): Promise<Uint8Array>;
 }
 
@@ -58,44 +61,115 @@ interface Input {
   readonly pick: (merge: Merge) => Numbers | number;
 }
 
+/** How the result lies in memory. */
+const STORED = { float16: 'F16', float32: 'F32' } as const;
+const SIZE = { float16: 2, float32: 4 } as const;
+
+/**
+ * Elements of the weight that are merged at a time, in whole rows: what the graph holds in float32 then stays in the cache, and
+ * onnxruntime's allocator gets the same memory back each time. Larger blocks take three times as long.
+ */
+const BLOCK_ELEMENTS = 1 << 19;
+
+/** Rows of a block, at least: a factor `[rank, columns]` is converted to float32 once per block. */
+const BLOCK_ROWS = 128;
+
+/**
+ * One thread of onnxruntime: on blocks of this size its pool would wait for itself most of the time, spinning on the core that
+ * hashes and writes meanwhile. It also makes the sums the same on any number of cores.
+ */
+const SESSION_OPTIONS = {
+  logSeverityLevel: 3,
+  enableCpuMemArena: false,
+  intraOpNumThreads: 1,
+  interOpNumThreads: 1,
+} as const;
+
 export async function createMerger(type: FloatType): Promise<Merger> {
   const ort = await import('onnxruntime-node');
   const known = new Map<string, Promise<{ inputs: readonly Input[]; session: InferenceSession }>>();
+  const scratch = createScratch();
   const make = async (merge: Merge) => {
     const { bytes, inputs } = mergeModel(merge, type);
-    const session = await ort.InferenceSession.create(bytes, { logSeverityLevel: 3, enableCpuMemArena: false });
-    return { inputs, session };
+    return { inputs, session: await ort.InferenceSession.create(bytes, SESSION_OPTIONS) };
   };
-  /** F16 and F32 go in as they are; the rest, which few files have, is converted first. */
-  const tensor = ({ bytes, dtype }: Numbers, dims: number[]): Tensor => {
-    if (dtype !== 'F16') return new ort.Tensor('float32', toFloat32(bytes, dtype), dims);
-    const aligned = bytes.byteOffset % 2 === 0 ? bytes : bytes.slice();
-    const bits = new Uint16Array(aligned.buffer, aligned.byteOffset, aligned.byteLength / 2);
+  const tensor = (bytes: Uint8Array, of: FloatType, dims: number[]): Tensor => {
+    const { buffer, byteOffset, byteLength } = bytes;
+    if (of === 'float32') return new ort.Tensor('float32', new Float32Array(buffer, byteOffset, byteLength / 4), dims);
+    const bits = new Uint16Array(buffer, byteOffset, byteLength / 2);
     // onnxruntime-common 1.30 turns the bits into a Float16Array where there is one, which the binding takes for empty
     return Object.defineProperty(new ort.Tensor('float16', bits, dims), 'data', { value: bits });
   };
+  const run = async (merge: Merge, into: Uint8Array): Promise<void> => {
+    const key = makeUp(merge);
+    const making = known.get(key) ?? make(merge);
+    known.set(key, making);
+    const { inputs, session } = await making;
+    const [rows, columns] = matrixShape(merge.shape);
+    const feeds: Record<string, Tensor> = {};
+    for (const { name, shape, pick } of inputs) {
+      const picked = pick(merge);
+      const dims = shape.map((dim) => (dim === ROWS ? rows : dim === COLUMNS ? columns : (dim as number)));
+      feeds[name] =
+        typeof picked === 'number'
+          ? new ort.Tensor('float32', Float32Array.of(picked), dims)
+          : tensor(picked.bytes, floatType(picked.dtype), dims);
+    }
+    const { merged } = await session.run(feeds, { merged: tensor(into, type, [rows, columns]) });
+    // the binding returns a copy besides; left to the garbage collector, it would run a hundred times per model
+    const { buffer } = (merged as Tensor).data as Float32Array<ArrayBuffer>;
+    buffer.transfer(0);
+  };
   return {
-    async merge(merge) {
-      const key = makeUp(merge);
-      const making = known.get(key) ?? make(merge);
-      known.set(key, making);
-      const { inputs, session } = await making;
-      const [rows, columns] = matrixShape(merge.shape);
-      const feeds: Record<string, Tensor> = {};
-      for (const { name, shape, pick } of inputs) {
-        const picked = pick(merge);
-        const dims = shape.map((dim) => (dim === ROWS ? rows : dim === COLUMNS ? columns : (dim as number)));
-        feeds[name] =
-          typeof picked === 'number' ? new ort.Tensor('float32', Float32Array.of(picked), dims) : tensor(picked, dims);
+    async merge(wanted) {
+      const { weight, terms, gain, shape, transposed } = wanted;
+      const [rows, columns] = matrixShape(shape);
+      scratch.reset();
+      let merged = weight.bytes;
+      if (terms.length > 0 || gain !== 1 || weight.dtype !== STORED[type]) {
+        merged = scratch.take(rows * columns * SIZE[type]);
+        for (const { block, from, to } of blocksOf(converted(wanted))) {
+          const row = columns * SIZE[type];
+          await run(block, merged.subarray(from * row, to * row));
+        }
       }
-      const { merged } = await session.run(feeds);
-      const data = merged?.data as Uint16Array | Float32Array;
-      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+      if (!transposed) return merged;
+      const turned = scratch.take(merged.byteLength);
+      transpose(merged, turned, rows, columns, SIZE[type]);
+      return turned;
     },
     async [Symbol.asyncDispose]() {
       for (const made of known.values()) await (await made).session.release();
     },
   };
+}
+
+/** Blocks of rows, or the whole where the rows depend on each other. */
+function* blocksOf(merge: Merge): Generator<{ block: Merge; from: number; to: number }> {
+  const [rows, columns] = matrixShape(merge.shape);
+  const step = Math.max(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / columns));
+  for (let from = 0; from < rows; from += step) {
+    const to = Math.min(from + step, rows);
+    const block = sliceRows(merge, from, to);
+    if (!block) return yield { block: merge, from: 0, to: rows };
+    yield { block, from, to };
+  }
+}
+
+/** F16 and F32 go in as they are, at an address that their elements divide; the rest, which few files have, is converted first. */
+function converted(merge: Merge): Merge {
+  const convert = (numbers: Numbers): Numbers => {
+    const { bytes, dtype, shape } = numbers;
+    if (dtype === 'F16') return bytes.byteOffset % 2 === 0 ? numbers : { ...numbers, bytes: bytes.slice() };
+    const floats = toFloat32(bytes, dtype);
+    return { bytes: new Uint8Array(floats.buffer, floats.byteOffset, floats.byteLength), dtype: 'F32', shape };
+  };
+  const convertTerm = (loaded: LoadedTerm): LoadedTerm => ({
+    ...loaded,
+    operands: Object.fromEntries(Object.entries(loaded.operands).map(([name, numbers]) => [name, convert(numbers)])),
+    ...(loaded.inner && { inner: convertTerm(loaded.inner) }),
+  });
+  return { ...merge, weight: convert(merge.weight), terms: merge.terms.map(convertTerm) };
 }
 
 /** Names of the lengths in a graph that serves weights of every shape. */
@@ -131,8 +205,8 @@ function makeUp(merge: Merge): string {
     ]);
     return [structure, inputs, inner && ofTerm(inner)];
   };
-  const { weight, gain, terms, transposed, shape } = merge;
-  return JSON.stringify([floatType(weight.dtype), gain !== 1, transposed, anyShape ? 0 : shape, terms.map(ofTerm)]);
+  const { weight, gain, terms, shape } = merge;
+  return JSON.stringify([floatType(weight.dtype), gain !== 1, anyShape ? 0 : shape, terms.map(ofTerm)]);
 }
 
 const floatType = (dtype: DType): FloatType => (dtype === 'F16' ? 'float16' : 'float32');
@@ -184,9 +258,7 @@ function mergeModel(merge: Merge, type: FloatType): MergeModel {
       weight,
       input('gain', 'float32', [1], (m) => m.gain),
     );
-  // rounded first: the transposition then moves half the bytes
-  const rounded = op.Cast(s, weight, { to: type });
-  addOutput(s, merge.transposed ? op.Transpose(s, rounded, [1, 0]) : rounded, 'merged');
+  addOutput(s, op.Cast(s, weight, { to: type }), 'merged');
   return { bytes: serializeModel(graph, { producerVersion: VERSION }), inputs };
 }
 

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
-import { layOutWeights, type WeightLayout, writeWeights } from '../../src/export/weight-file.ts';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { layOutWeights, openWeightWriter, type WeightLayout, type WeightWriter } from '../../src/export/weight-file.ts';
 import { createGraph, parameter, rootScope } from '../../src/onnx/graph.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
@@ -35,41 +35,79 @@ describe('layOutWeights', () => {
   });
 });
 
-describe('writeWeights', () => {
+describe('openWeightWriter', () => {
   const layout = layoutOf('float16', { a: [2], b: [3] });
+  let writer: WeightWriter;
+  beforeAll(() => {
+    writer = openWeightWriter();
+  });
+  afterAll(() => writer[Symbol.asyncDispose]());
+
+  async function write(path: string, places: WeightLayout, pieces: readonly Uint8Array[]) {
+    const writing = writer.write(path, places, inOrder(pieces));
+    const names: string[] = [];
+    let step = await writing.next();
+    for (; !step.done; step = await writing.next()) names.push(step.value.name);
+    return { names, sha256: step.value };
+  }
 
   it('puts every tensor at its place, zeros between, and returns the hash of the file', async () => {
     const path = join(await temporaryFolder(), 'weights');
-    const writing = writeWeights(path, layout, inOrder([Uint8Array.of(1, 2, 3, 4), Uint8Array.of(5, 6, 7, 8, 9, 10)]));
-    const written: string[] = [];
-    let step = await writing.next();
-    for (; !step.done; step = await writing.next()) written.push(step.value.name);
+    const { names, sha256 } = await write(path, layout, [Uint8Array.of(1, 2, 3, 4), Uint8Array.of(5, 6, 7, 8, 9, 10)]);
     const data = await readFile(path);
-    expect(written).toEqual(['a', 'b']);
+    expect(names).toEqual(['a', 'b']);
     expect([...data]).toEqual([1, 2, 3, 4, ...Array(60).fill(0), 5, 6, 7, 8, 9, 10]);
-    expect(step.value).toBe(createHash('sha256').update(data).digest('hex'));
+    expect(sha256).toBe(createHash('sha256').update(data).digest('hex'));
+  });
+
+  it('takes tensors in pieces whose memory is used again, through all of its slabs', async () => {
+    const MB = 1 << 20;
+    const path = join(await temporaryFolder(), 'weights');
+    const large = layoutOf('float16', { first: [3], large: [30 * MB + 1], last: [5] });
+    const expected = createHash('sha256');
+    async function* pieces() {
+      const memory = new Uint8Array(7 * MB);
+      for (const [index, { offset, length }] of large.entries.entries()) {
+        const before = large.entries[index - 1];
+        if (before) expected.update(new Uint8Array(offset - before.offset - before.length));
+        for (let done = 0; done < length; ) {
+          const piece = memory.subarray(0, Math.min(memory.length, length - done)).fill((done / MB) * 7 + index + 1);
+          expected.update(piece);
+          done += piece.length;
+          yield piece;
+        }
+      }
+    }
+    const writing = writer.write(path, large, pieces());
+    let step = await writing.next();
+    while (!step.done) step = await writing.next();
+    const data = await readFile(path);
+    expect(data.length).toBe(large.bytes);
+    const sha256 = createHash('sha256').update(data).digest('hex');
+    expect([step.value, sha256]).toEqual(Array(2).fill(expected.digest('hex')));
   });
 
   it.each([
     [
-      'a tensor of another length',
-      [new Uint8Array(4), new Uint8Array(4)],
-      /Tensor 1 \(b\) has 4 bytes; its place in \S+ has 6/,
+      'a tensor that is too long',
+      [new Uint8Array(4), new Uint8Array(4), new Uint8Array(4)],
+      /Tensor 1 \(b\) has 2 bytes more than the 6 of its place in \S+/,
     ],
-    ['too few tensors', [new Uint8Array(4)], /got 1 of 2 tensors/],
+    ['too few tensors', [new Uint8Array(4)], /got 1 of 2 tensors\.$/],
+    ['half a tensor', [new Uint8Array(4), new Uint8Array(4)], /got 1 of 2 tensors, and the next one lacks 2 bytes\.$/],
     [
       'too many tensors',
       [new Uint8Array(4), new Uint8Array(6), new Uint8Array(2)],
-      /Tensor 2 \(undefined\) has 2 bytes/,
+      /has 2 tensors, and more bytes came/,
     ],
   ])('refuses %s', async (_, tensors, message) => {
     const path = join(await temporaryFolder(), 'weights');
-    await expect(Array.fromAsync(writeWeights(path, layout, inOrder(tensors)))).rejects.toThrow(message);
+    await expect(write(path, layout, tensors)).rejects.toThrow(message);
   });
 
   it('never writes over a file', async () => {
     const path = join(await temporaryFolder(), 'weights');
-    const once = () => Array.fromAsync(writeWeights(path, layout, inOrder([new Uint8Array(4), new Uint8Array(6)])));
+    const once = () => write(path, layout, [new Uint8Array(4), new Uint8Array(6)]);
     await once();
     await expect(once()).rejects.toThrow(/EEXIST/);
   });

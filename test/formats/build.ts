@@ -186,10 +186,11 @@ export function countingSource(inner: ByteSource): ByteSource & { readonly reads
     name: inner.name,
     size: inner.size,
     reads,
-    read(offset, length) {
+    read(offset, length, into) {
       reads.push([offset, length]);
-      return inner.read(offset, length);
+      return inner.read(offset, length, into);
     },
+    assertUnchanged: () => inner.assertUnchanged(),
     [Symbol.asyncDispose]: () => inner[Symbol.asyncDispose](),
   };
 }

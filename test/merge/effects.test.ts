@@ -55,7 +55,7 @@ describe('the effects of models/tiny', async () => {
 describe('createEffectsMeter', () => {
   const f32 = (values: readonly number[], shape: readonly number[]) =>
     ({ bytes: new Uint8Array(Float32Array.from(values).buffer), dtype: 'F32', shape }) as const;
-  const tensor = { name: 'conv_in.weight', component: 'unet' } as PlannedTensor;
+  const tensor = { name: 'conv_in.weight', component: 'unet', shape: [2, 2] } as unknown as PlannedTensor;
   const change = (of: 'lcm' | 'personalized[0]', values: readonly number[]) => ({
     term: { kind: 'full', of, operands: {}, scale: 1 } as const,
     operands: { difference: f32(values, [2, 2]) },
@@ -70,7 +70,7 @@ describe('createEffectsMeter', () => {
 
   async function measure(...merges: Merge[]): Promise<Effects> {
     await using meter = await createEffectsMeter('fp16', ['personalized[0]', 'lcm']);
-    for (const one of merges) await meter.observe(tensor, one);
+    for (const one of merges) await meter.observe(tensor, one, [0, 2]);
     return meter.result();
   }
 
