@@ -97,33 +97,31 @@ function milliseconds(ms: number): string {
   return ms < 10_000 ? `${ms.toFixed(ms < 100 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`;
 }
 
-/** A row per source, a column per block; the colour is the change's share of the weights, on a logarithmic scale. */
+/** A row per block, a column per source; the colour is the change's share of the weights, on a logarithmic scale. */
 function effectsHtml({ sampled, unchanged, sources, blocks, pairs }: Effects): string {
   const roles = Object.keys(sources) as (keyof typeof sources)[];
-  const columns = Object.entries(blocks);
-  const rows = roles.map((role) => {
-    const cells = columns.map(([block, { sources: ofBlock }]) => {
-      const value = ofBlock[role];
-      return value === undefined
-        ? '<td></td>'
-        : `<td style="--heat:${heat(value)}" title="${escapeHtml(`${role} in ${block}`)}">${percent(value)}</td>`;
+  const row = (name: string, values: Effects['sources'], kept: number) => {
+    const cells = roles.map((role) => {
+      const value = values[role];
+      return value === undefined ? '<td></td>' : `<td style="--heat:${heat(value)}">${percent(value)}</td>`;
     });
-    return `<tr><th scope="row">${escapeHtml(role)}</th>${cells.join('')}<td class="whole">${percent(sources[role] ?? 0)}</td></tr>`;
-  });
-  const kept = columns.map(([, block]) => `<td>${percent(block.unchanged)}</td>`);
+    return `<tr><th scope="row">${escapeHtml(name)}</th>${cells.join('')}<td class="kept">${percent(kept)}</td></tr>`;
+  };
   const conflicts = pairs.map(
     ({ a, b, cosine, opposed }) =>
       `<li>${escapeHtml(a)} and ${escapeHtml(b)}: cosine ${cosine.toFixed(3)}, opposite signs in ${percent(opposed)} of the weights that both change</li>`,
   );
   return `<h2>What the sources change</h2>
-<p>‖Δ‖/‖W‖ by block, in percent, measured on ${percent(sampled)} of the changed weights. Rounding leaves ${percent(unchanged)} of them as they were.</p>
-<div class="wide"><table class="effects">
-<thead><tr><th scope="col">Source</th>${columns.map(([block]) => `<th scope="col">${escapeHtml(block)}</th>`).join('')}<th scope="col">all</th></tr></thead>
+<p>‖Δ‖/‖W‖ by block, measured on ${percent(sampled)} of the changed weights, and the share of weights that rounding leaves as they were.</p>
+<table class="effects">
+<thead><tr><th scope="col">Block</th>${roles.map((role) => `<th scope="col">${escapeHtml(role)}</th>`).join('')}<th scope="col">unchanged</th></tr></thead>
 <tbody>
-${rows.join('\n')}
-<tr class="kept"><th scope="row">unchanged</th>${kept.join('')}<td>${percent(unchanged)}</td></tr>
+${Object.entries(blocks)
+  .map(([block, { sources: ofBlock, unchanged: kept }]) => row(block, ofBlock, kept))
+  .join('\n')}
 </tbody>
-</table></div>
+<tfoot>${row('all', sources, unchanged)}</tfoot>
+</table>
 ${conflicts.length > 0 ? `<ul>${conflicts.join('\n')}</ul>` : ''}`;
 }
 
@@ -163,12 +161,12 @@ dt{opacity:.7}dd{margin:0;font-variant-numeric:tabular-nums}
 table{border-collapse:collapse;width:100%}th,td{text-align:left;vertical-align:top;padding:.45rem .6rem;border-bottom:1px solid var(--line)}
 thead th{font-weight:600;opacity:.7;font-size:.85rem}
 .n{text-align:right;font-variant-numeric:tabular-nums}.verdict{white-space:nowrap}
-.proves{margin:.1rem 0 0;font-size:.85rem;opacity:.65}
+.proves{font-size:.85rem;opacity:.65}
 tr.failed td,tr.failed th{background:color-mix(in srgb,var(--bad) 9%,transparent)}
-main p{margin:.25rem 0 .75rem}.wide{overflow-x:auto}
-.effects{font-size:.8rem;font-variant-numeric:tabular-nums}.effects th,.effects td{padding:.3rem .35rem;text-align:right;white-space:nowrap}
-.effects th[scope=row]{text-align:left}.effects td[style]{background:color-mix(in srgb,#e2662a calc(var(--heat)*75%),transparent)}
-.effects .whole{font-weight:600}.effects .kept{opacity:.75}
+main p{margin:.25rem 0 .75rem}.checks td p.proves{margin:.1rem 0 0}
+.effects{width:auto;font-size:.85rem;font-variant-numeric:tabular-nums}.effects th,.effects td{padding:.15rem .6rem;text-align:right;white-space:nowrap}
+.effects tr>th:first-child{text-align:left;padding-left:0}.effects td[style]{background:color-mix(in srgb,#e2662a calc(var(--heat)*75%),transparent)}
+.effects .kept{opacity:.75}.effects tfoot th,.effects tfoot td{font-weight:600}
 code{font:12px/1.4 ui-monospace,monospace;overflow-wrap:anywhere}
 .steps{list-style:none;padding:0;margin:0}.steps li{display:flex;gap:.75rem;align-items:center}
 .steps span{min-width:4.5rem;font-variant-numeric:tabular-nums}.steps i{height:.8rem;background:#5b8def;border-radius:.2rem}
