@@ -7,12 +7,13 @@ import { fileNames, type NamedModels, PART_PREFIXES } from '../architecture/file
 import type { Component } from '../architecture/names.ts';
 import type { ModelParameter } from '../architecture/parameters.ts';
 import { readBaseSchedulerConfig } from '../architecture/scheduler-config.ts';
+import { STOCK_FOLDER } from '../architecture/stock.ts';
 import { InputMissingError, MergeError } from '../errors.ts';
 import type { TensorEntry, TensorFile } from '../formats/tensor-file.ts';
 import { type IgnoreRule, openAccount } from './account.ts';
 import type { PlanFiles, Role, TensorRef } from './plan-files.ts';
 import { recognise } from './recognise.ts';
-import { whyUnfit } from './unfit-bases.ts';
+import { unfitBase } from './unfit-bases.ts';
 import { type FoundWeights, findWeights } from './weight-files.ts';
 import { assertFloat } from './weight-type.ts';
 
@@ -153,7 +154,7 @@ async function matchComponent(
     const isMatrix = parameter.kind === 'linear' || parameter.kind === 'conv';
     if (!sameMatrix(entry.shape, parameter.shape, isMatrix)) {
       throw new MergeError(
-        `${path}: ${entry.name} has the shape [${entry.shape}]; ${configs[component]} calls for [${parameter.shape}].`,
+        `${path}: ${entry.name} has the shape [${entry.shape}]; ${configs[component]} calls for [${parameter.shape}].${stockHint(configs[component])}`,
         { file: path, tensor: entry.name },
       );
     }
@@ -177,8 +178,12 @@ function mostCommon(layouts: readonly number[]): number {
 }
 
 function refuseUnfit(file: TensorFile): void {
-  const why = whyUnfit(file);
-  if (why !== undefined) throw new MergeError(`${file.source.name}: ${why}.`, { file: file.source.name });
+  const unfit = unfitBase(file);
+  if (!unfit) return;
+  throw new MergeError(
+    `${file.source.name} is ${unfit.what}, which cannot be merged with SD1.5's files: ${unfit.because}.`,
+    { file: file.source.name },
+  );
 }
 
 const TITLES: Readonly<Record<Component, string>> = { unet: 'UNet', text_encoder: 'text encoder', vae_decoder: 'VAE' };
@@ -200,6 +205,13 @@ async function nothingOf(component: Component, holders: readonly OpenedFile[], n
     `${name} holds no SD1.5 ${TITLES[component]}, which the recipe takes from it.${what} Its tensors have names like ${first}. ${REMEDIES[component]}`,
     { file: name, ...(first !== '' && { tensor: first }) },
   );
+}
+
+/** A single file of another width is the recipe's to explain. */
+function stockHint(config: string): string {
+  return config.startsWith(STOCK_FOLDER)
+    ? ' A single file is taken for stock SD1.5; where it is not, name a diffusers folder with its configs as base.config.'
+    : '';
 }
 
 /** What else lies in such files. The first row that fits counts. */

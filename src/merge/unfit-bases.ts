@@ -57,10 +57,9 @@ const UNFIT: readonly Unfit[] = [
   },
 ];
 
-/** What the file holds instead of an SD1.5 base, as a sentence without its full stop; undefined when nothing speaks against it. */
-export function whyUnfit(file: Pick<TensorFile, 'tensors' | 'metadata'>): string | undefined {
-  const found = UNFIT.find(({ is }) => is(file));
-  return found && `This is ${found.what}, which cannot be merged with SD1.5's files: ${found.because}`;
+/** What the file holds instead of an SD1.5 base; undefined when nothing speaks against it. */
+export function unfitBase(file: Pick<TensorFile, 'tensors' | 'metadata'>): Pick<Unfit, 'what' | 'because'> | undefined {
+  return UNFIT.find(({ is }) => is(file));
 }
 
 function some(entries: Iterable<TensorEntry>, test: (entry: TensorEntry) => boolean): boolean {

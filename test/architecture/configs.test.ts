@@ -67,7 +67,11 @@ describe('unet/config.json', () => {
     [{ out_channels: 8 }, /in_channels 4 and out_channels 8 should be 4/, {}],
     [{ act_fn: 'gelu' }, /act_fn is "gelu"; SD1\.5's structure has "silu" or "swish"/, { act_fn: 'swish' }],
     [{ class_embed_type: 'timestep' }, /class_embed_type is "timestep"/, { class_embed_type: null }],
-    [{ addition_embed_type: 'text_time' }, /addition_embed_type is "text_time": this is an SDXL/, { addition_embed_type: null }],
+    [
+      { addition_embed_type: 'text_time' },
+      /addition_embed_type is "text_time": this is an SDXL/,
+      { addition_embed_type: null },
+    ],
     [{ time_cond_proj_dim: 256 }, /time_cond_proj_dim is 256: this is a full LCM/, { time_cond_proj_dim: null }],
     [{ resnet_time_scale_shift: 'scale_shift' }, /resnet_time_scale_shift/, { resnet_time_scale_shift: 'default' }],
     [{ only_cross_attention: [true, true, true, false] }, /only_cross_attention/, { only_cross_attention: false }],
