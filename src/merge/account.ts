@@ -12,7 +12,6 @@ export const IGNORE_RULES = {
   'vae-encoder': 'the recipe asks for no VAE encoder',
   'text-projection': 'the pooled output is not used by SD1.5',
   'clip-vision': "CLIP's image encoder, which SD1.5 does not use",
-  'safety-checker': 'judges pictures and makes none',
   ema: 'averaged weights beside those that everybody loads; diffusers and the web UIs leave them aside too',
   'training-buffers': 'the noise schedule and the losses of the training, which the sampler makes or does not need',
   'other-component': 'a part of a checkpoint that the recipe does not take from this file',

@@ -221,7 +221,6 @@ const IGNORED: readonly (readonly [RegExp, IgnoreRule])[] = [
     /^(betas|alphas_cumprod(_prev)?|sqrt_\w+|log_one_minus_\w+|posterior_\w+|lvlb_weights|logvar|scale_factor)$|^(first_stage_model\.)?loss\./,
     'training-buffers',
   ],
-  [/^safety_checker\./, 'safety-checker'],
   [/(^|\.)position_ids$/, 'position-ids'],
   [/^(cond_stage_model\.(transformer\.)?)?(vision_model|visual_projection)\./, 'clip-vision'],
   [/^(cond_stage_model\.(transformer\.)?)?(text_model\.)?(text_projection(\.weight)?|logit_scale)$/, 'text-projection'],

@@ -142,7 +142,10 @@ export async function writeTorch(
   });
   const dict = op.dict(...entries.map(([name, value]) => [op.str(name), value] as const));
   const root = wrapped ? op.dict([op.str('global_step'), op.int(7)], [op.str('state_dict'), dict]) : dict;
-  const parts = tensors.map(({ data }, key) => ({ name: `archive/data/${key}`, data }));
+  const parts = [
+    ...tensors.map(({ data }, key) => ({ name: `archive/data/${key}`, data })),
+    { name: 'archive/version', data: Buffer.from('3\n') },
+  ];
   await writeFile(path, checkpoint(pickle(concat(root)), parts));
   return path;
 }

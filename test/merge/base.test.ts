@@ -117,6 +117,19 @@ describe('an LDM single file', () => {
     await expectSame({ model: TINY, vae: whole.model, text_encoder: TINY }, 'from-folders');
   });
 
+  it('takes the text encoder out of a whole CLIP', async () => {
+    const clip = await writeLdm(join(folder, 'clip.safetensors'), [
+      ...(await readAll(join(TINY, 'text_encoder/model.safetensors'))),
+      ...['vision_model.post_layernorm.bias', 'visual_projection.weight', 'text_projection.weight', 'logit_scale'].map(
+        (name) => zeros(name, [2]),
+      ),
+    ]);
+    expect((await planned({ model: TINY, text_encoder: clip })).files[1]).toMatchObject({
+      role: 'base.text_encoder',
+      accounting: { applied: 36, ignored: { 'clip-vision': 2, 'text-projection': 2 } },
+    });
+  });
+
   it('takes components’ own folders, whose config counts', async () => {
     const own = join(folder, 'own-vae');
     await cp(join(TINY, 'vae'), own, { recursive: true });
