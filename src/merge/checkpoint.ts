@@ -36,16 +36,24 @@ interface OpenedFile {
   readonly components: readonly Component[];
 }
 
+interface ModelSource {
+  /** Names a file by the components that are taken from it. */
+  readonly role: (components: readonly Component[]) => Role;
+  /** Components that may be missing altogether. */
+  readonly optional?: readonly Component[];
+  /** Globs of tensors that may stay unmatched; a base has none. */
+  readonly allow?: readonly string[];
+}
+
 /**
- * Opens the files of a model, finds the tensor of every parameter and accounts for every tensor of every file. A component in
- * `optional` may be missing altogether. `role` names a file by the components that are taken from it.
+ * Opens the files of a model, finds the tensor of every parameter and accounts for every tensor of every file.
  * @throws MergeError when a file is of another architecture, lacks a tensor or has one too many or of another shape.
  */
 export async function planModel(
   files: PlanFiles,
   weights: ComponentWeights,
   tables: ModelTables,
-  { role, optional = [] }: { role: (components: readonly Component[]) => Role; optional?: readonly Component[] },
+  { role, optional = [], allow }: ModelSource,
 ): Promise<{ readonly tensors: FoundTensors; readonly files: readonly TensorFile[] }> {
   const opened: OpenedFile[] = [];
   for (const [path, components] of byPath(weights)) {
@@ -72,7 +80,7 @@ export async function planModel(
       if (rule) account.ignore(rule, tensor);
     }
     const candidates = [...found.values()].filter((ref) => ref.file === index).map(({ tensor }) => tensor);
-    files.settle(index, account.close({ candidates }));
+    files.settle(index, account.close({ ...(allow && { allow }), candidates }));
   }
   return { tensors: found, files: opened.map(({ file }) => file) };
 }
@@ -85,7 +93,7 @@ export async function planCheckpoint(
   files: PlanFiles,
   path: string,
   tables: ModelTables,
-  role: Role,
+  { role, allow }: { readonly role: Role; readonly allow?: readonly string[] },
 ): Promise<FoundTensors> {
   const [unet, text_encoder] = await Promise.all([findWeights(path, 'unet'), findWeights(path, 'text_encoder')]);
   if (!unet) {
@@ -100,6 +108,7 @@ export async function planCheckpoint(
   const { tensors } = await planModel(files, { unet, ...(text_encoder && { text_encoder }) }, tables, {
     role: () => role,
     optional: ['text_encoder'],
+    ...(allow && { allow }),
   });
   return tensors;
 }

@@ -18,7 +18,7 @@ beforeAll(async () => {
 });
 
 /** Plans the whole checkpoint at `path` against the tables of models/tiny. */
-async function planned(path: string) {
+async function planned(path: string, allow?: readonly string[]) {
   await using files = openPlanFiles();
   const { unet, vae, configs } = base;
   const parameters = {
@@ -26,7 +26,8 @@ async function planned(path: string) {
     text_encoder: base.tensors.text_encoder.map((tensor) => ({ ...tensor, motion: false })),
     vae_decoder: [],
   };
-  const tensors = await planCheckpoint(files, path, { parameters, models: { unet, vae }, configs }, 'personalized[0]');
+  const tables = { parameters, models: { unet, vae }, configs };
+  const tensors = await planCheckpoint(files, path, tables, { role: 'personalized[0]', ...(allow && { allow }) });
   return { tensors, files: files.planned() };
 }
 
@@ -70,6 +71,15 @@ describe('a whole checkpoint', () => {
     await expect(planned(half)).rejects.toThrow(
       /half\.safetensors lacks cond_stage_model\.transformer\.text_model\.final_layer_norm\.weight/,
     );
+  });
+
+  it('may have more than it should where the recipe allows it', async () => {
+    const extra = { name: 'embedding_manager.embedder', dtype: 'F16', shape: [1], data: new Uint8Array(2) } as const;
+    const file = await single('extra.safetensors', (all) => [...all, extra]);
+    await expect(planned(file)).rejects.toThrow(/1 of \d+ tensors fit nothing.*\n.*embedding_manager/);
+    expect((await planned(file, ['embedding_manager.*'])).files).toMatchObject([
+      { accounting: { allowed_unmatched: ['embedding_manager.embedder'] } },
+    ]);
   });
 
   it('is refused for what a base is refused for', async () => {
