@@ -9,8 +9,8 @@ import type { ModelParameter } from '../architecture/parameters.ts';
 import { readBaseSchedulerConfig } from '../architecture/scheduler-config.ts';
 import { STOCK_FOLDER } from '../architecture/stock.ts';
 import { InputMissingError, MergeError } from '../errors.ts';
-import type { TensorEntry, TensorFile } from '../formats/tensor-file.ts';
-import { type IgnoreRule, openAccount } from './account.ts';
+import type { TensorFile } from '../formats/tensor-file.ts';
+import { type Account, type IgnoreRule, openAccount } from './account.ts';
 import type { PlanFiles, Role, TensorRef } from './plan-files.ts';
 import { recognise } from './recognise.ts';
 import { unfitBase } from './unfit-bases.ts';
@@ -33,7 +33,9 @@ export type FoundTensors = Map<string, TensorRef>;
 interface OpenedFile {
   readonly file: TensorFile;
   readonly index: number;
+  /** What is taken from it. */
   readonly components: readonly Component[];
+  readonly account: Account;
 }
 
 interface ModelSource {
@@ -58,23 +60,19 @@ export async function planModel(
   const opened: OpenedFile[] = [];
   for (const [path, components] of byPath(weights)) {
     const file = await files.open(path);
-    opened.push({ file, index: files.add(file, role(components)), components });
+    const account = openAccount(file.source.name, file.tensors.keys());
+    opened.push({ file, index: files.add(file, role(components)), components, account });
   }
-  const accounts = new Map(
-    opened.map(({ file, index }) => [index, openAccount(file.source.name, file.tensors.keys())]),
-  );
   const found: FoundTensors = new Map();
   for (const [component, { name }] of Object.entries(weights) as [Component, FoundWeights][]) {
     const holders = opened.filter(({ components }) => components.includes(component));
     if (component === 'unet') for (const { file } of holders) refuseUnfit(file);
-    for (const { parameter, ref } of await matchComponent(component, holders, name, tables, optional)) {
-      found.set(`${component}/${parameter.name}`, ref);
-      accounts.get(ref.file)?.apply(ref.tensor);
+    for (const { parameter, holder, tensor } of await matchComponent(component, holders, name, tables, optional)) {
+      found.set(`${component}/${parameter.name}`, { file: holder.index, tensor });
+      holder.account.apply(tensor);
     }
   }
-  for (const { file, index, components } of opened) {
-    const account = accounts.get(index);
-    if (!account) continue;
+  for (const { file, index, components, account } of opened) {
     for (const tensor of file.tensors.keys()) {
       const rule = ruleOf(tensor, components);
       if (rule) account.ignore(rule, tensor);
@@ -123,9 +121,14 @@ function byPath(weights: ComponentWeights): Map<string, Component[]> {
 
 interface Match {
   readonly parameter: ModelParameter;
-  readonly ref: TensorRef;
+  readonly holder: OpenedFile;
+  readonly tensor: string;
 }
 
+/**
+ * The tensor of each parameter among the files that hold `component`; none at all when it is optional and missing. `name` is what
+ * errors call those files.
+ */
 async function matchComponent(
   component: Component,
   holders: readonly OpenedFile[],
@@ -152,11 +155,11 @@ async function matchComponent(
         tensor: lacking,
       });
     }
-    const { file, entry } = hit;
-    const path = file.source.name;
+    const { holder, entry } = hit;
+    const path = holder.file.source.name;
     if (twin) {
       throw new MergeError(
-        `${parameter.name} is there twice: as ${entry.name} in ${path} and as ${twin.entry.name} in ${twin.file.source.name}. One of them must go.`,
+        `${parameter.name} is there twice: as ${entry.name} in ${path} and as ${twin.entry.name} in ${twin.holder.file.source.name}. One of them must go.`,
         { file: path, tensor: entry.name },
       );
     }
@@ -168,16 +171,16 @@ async function matchComponent(
       );
     }
     assertFloat(path, entry);
-    return { parameter, ref: { file: hit.index, tensor: entry.name } };
+    return { parameter, holder, tensor: entry.name };
   });
 }
 
 /** Some layouts agree on a name, which then counts once. */
 function entriesOf(tensor: string, layout: number, names: readonly string[], holders: readonly OpenedFile[]) {
   if (names.indexOf(tensor) !== layout) return [];
-  return holders.flatMap(({ file, index }) => {
-    const entry: TensorEntry | undefined = file.tensors.get(tensor);
-    return entry ? [{ file, index, entry, layout }] : [];
+  return holders.flatMap((holder) => {
+    const entry = holder.file.tensors.get(tensor);
+    return entry ? [{ holder, entry, layout }] : [];
   });
 }
 
@@ -247,9 +250,9 @@ function ruleOf(tensor: string, components: readonly Component[]): IgnoreRule | 
   return owner && !components.includes(owner) ? 'other-component' : undefined;
 }
 
-/** A 1×1 convolution `[o, i, 1, 1]` and a Linear `[o, i]` are the same matrix; files have either. */
+/** A 1×1 convolution `[o, i, 1, 1]` (or `[o, i, 1]`) and a Linear `[o, i]` are the same matrix; files have any of them. */
 function sameMatrix(a: readonly number[], b: readonly number[], matrix: boolean): boolean {
   const squeeze = (shape: readonly number[]) =>
-    matrix && shape.length === 4 && shape[2] === 1 && shape[3] === 1 ? shape.slice(0, 2) : shape;
+    matrix && shape.slice(2).every((length) => length === 1) ? shape.slice(0, 2) : shape;
   return squeeze(a).join() === squeeze(b).join();
 }

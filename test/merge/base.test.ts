@@ -287,7 +287,7 @@ describe('a diffusers folder', () => {
     );
   });
 
-  it('takes the attention of an old VAE, also as 1×1 convolutions', async () => {
+  it('takes the attention of an old VAE, also as 1×1 convolutions of one or two dimensions', async () => {
     const base = await copy('old-vae');
     const path = join(base, 'vae/diffusion_pytorch_model.safetensors');
     const old: Readonly<Record<string, string>> = {
@@ -299,7 +299,8 @@ describe('a diffusers folder', () => {
     const renamed = (await readAll(path)).map((stored) => {
       const [, before, piece, leaf] = /^(.*\.attentions\.0\.)(to_\w+(?:\.0)?)\.(\w+)$/.exec(stored.name) ?? [];
       if (piece === undefined) return stored;
-      const shape = leaf === 'weight' ? [...stored.shape, 1, 1] : stored.shape;
+      const ones = piece === 'to_q' ? [1] : [1, 1];
+      const shape = leaf === 'weight' ? [...stored.shape, ...ones] : stored.shape;
       return { ...stored, name: `${before}${old[piece]}.${leaf}`, shape };
     });
     expect(renamed.filter(({ name }) => name.includes('.proj_attn.'))).toHaveLength(4);
