@@ -1,12 +1,15 @@
 /**
  * The tokenizer of a base model as the files that a package carries: vocab.json, merges.txt and two small configs.
- * transformers 5 saves one tokenizer.json instead, which holds the same vocabulary and merges.
+ * transformers 5 saves one tokenizer.json instead, which holds the same vocabulary and merges; the stock tokenizer is kept as
+ * merges.txt.gz, from which its vocabulary follows.
  */
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { z } from 'zod';
 import { FormatError, InputMissingError } from '../errors.ts';
 import { readSmallFile } from '../formats/byte-source.ts';
 import type { ClipTextConfig } from './clip-config.ts';
+import { vocabularyJson } from './clip-vocabulary.ts';
 import { describeIssues, parseJsonText } from './config-file.ts';
 import { parseTokenizer } from './tokenizer-tables.ts';
 
@@ -43,7 +46,10 @@ export async function readTokenizerFiles(
 ): Promise<ReadonlyMap<string, Uint8Array>> {
   const files = await readTokenizerFolder(folder);
   const isSplit = files.has('vocab.json') && files.has('merges.txt');
-  if (!isSplit) for (const [name, data] of await splitTokenizerJson(folder)) files.set(name, data);
+  if (!isSplit) {
+    const made = (await unpackMerges(folder)) ?? (await splitTokenizerJson(folder));
+    for (const [name, data] of made) files.set(name, data);
+  }
   const pathOf = (name: string) =>
     join(folder, isSplit || !/^(vocab|merges)/.test(name) ? name : `tokenizer.json (as ${name})`);
   const { highestId, maxLength } = parseTokenizer(files, pathOf);
@@ -69,6 +75,28 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
     if (error instanceof InputMissingError) return undefined;
     throw error;
   });
+}
+
+/** Compressed merges are what the tool ships; a folder of someone else's may have them too. */
+async function unpackMerges(folder: string): Promise<[string, Uint8Array][] | undefined> {
+  const path = join(folder, 'merges.txt.gz');
+  const packed = await readIfThere(path);
+  if (packed === undefined) return undefined;
+  const merges = gunzip(packed, path);
+  const lines = merges.toString('utf8').split('\n');
+  const isMerge = (line: string) => line !== '' && !line.startsWith('#version');
+  return [
+    ['vocab.json', Buffer.from(vocabularyJson(lines.filter(isMerge)))],
+    ['merges.txt', new Uint8Array(merges)],
+  ];
+}
+
+function gunzip(packed: Uint8Array, file: string): Buffer {
+  try {
+    return gunzipSync(packed, { maxOutputLength: MAX_FILE_BYTES });
+  } catch (error) {
+    throw new FormatError(`${file} cannot be decompressed: ${(error as Error).message}.`, { file }, { cause: error });
+  }
 }
 
 async function splitTokenizerJson(folder: string): Promise<[string, Uint8Array][]> {

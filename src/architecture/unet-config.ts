@@ -55,6 +55,15 @@ const FIXED: Readonly<Record<string, readonly unknown[]>> = {
   num_class_embeds: [null],
 };
 
+/** Fields by which the config of a well-known other model gives itself away, best looked at before the rest. */
+const OTHERS: readonly (readonly [field: string, is: (value: unknown) => boolean, what: string])[] = [
+  ['addition_embed_type', (value) => value === 'text_time', 'this is an SDXL UNet'],
+  ['cross_attention_dim', (value) => value === 1024, 'this is an SD2 UNet, which reads another text encoder'],
+  ['time_cond_proj_dim', (value) => typeof value === 'number', 'this is a full LCM; take its base and an LCM LoRA'],
+  ['in_channels', (value) => value === 9, 'this is an inpainting model, whose UNet takes a mask as well'],
+  ['in_channels', (value) => value === 8, 'this is an InstructPix2Pix model, whose UNet takes an image as well'],
+];
+
 const schema = z.looseObject({
   _class_name: z.literal('UNet2DConditionModel').optional(),
   in_channels: positive.default(4),
@@ -89,6 +98,8 @@ const UP_TYPES = new Map([
  */
 export async function readUNetConfig(file: string): Promise<UNetConfig> {
   return readConfig(file, schema, (raw, refuse) => {
+    for (const [field, is, what] of OTHERS)
+      if (is(raw[field])) refuse(`${field} is ${JSON.stringify(raw[field])}: ${what}`);
     for (const [field, allowed] of Object.entries(FIXED)) {
       const value = raw[field];
       if (value === undefined || allowed.some((a) => a === value)) continue;
@@ -116,7 +127,6 @@ export async function readUNetConfig(file: string): Promise<UNetConfig> {
       if (width % (heads[i] as number) !== 0)
         refuse(`width ${width} is not a multiple of its ${heads[i]} attention heads`);
     }
-    if (raw.in_channels === 9) refuse('in_channels is 9: this is an inpainting model, whose UNet takes a mask as well');
     if (raw.in_channels !== 4 || raw.out_channels !== 4)
       refuse(`in_channels ${raw.in_channels} and out_channels ${raw.out_channels} should be 4`);
     return {

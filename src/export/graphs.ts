@@ -1,5 +1,4 @@
 /** The graphs of a package, made from a plan: one row per component says folder, graph and config. */
-import { join } from 'node:path';
 import type { Component } from '../architecture/names.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Dim, Graph } from '../onnx/graph.ts';
@@ -40,7 +39,7 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
     component: 'text_encoder',
     folder: 'text_encoder',
     graph: (plan) => clipTextGraph(plan.text_encoder, { type: elementType(plan), batch: dimensions(plan).batch }),
-    config: (plan) => join(plan.config_folder, 'text_encoder', 'config.json'),
+    config: (plan) => plan.configs.text_encoder,
   },
   {
     component: 'vae_decoder',
@@ -49,7 +48,7 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
       const { height, width } = dimensions(plan);
       return vaeDecoderGraph(plan.vae, { type: elementType(plan), images: IMAGES, height, width });
     },
-    config: (plan) => join(plan.config_folder, 'vae', 'config.json'),
+    config: (plan) => plan.configs.vae_decoder,
   },
 ];
 

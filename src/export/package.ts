@@ -89,7 +89,7 @@ export async function* bake(
     await put(`${folder}/config.json`, typeof made === 'string' ? new Uint8Array(await readFile(made)) : made);
   }
 
-  for (const [name, data] of await readTokenizerFiles(join(plan.config_folder, 'tokenizer'), plan.text_encoder))
+  for (const [name, data] of await readTokenizerFiles(plan.configs.tokenizer, plan.text_encoder))
     await put(`tokenizer/${name}`, data);
   await put('scheduler/scheduler_config.json', schedulerConfigJson(plan));
   await put('model_index.json', MODEL_INDEX);

@@ -11,6 +11,10 @@ export const IGNORE_RULES = {
   'position-ids': 'an index buffer that is always 0…76; regenerated, never merged',
   'vae-encoder': 'the recipe asks for no VAE encoder',
   'text-projection': 'the pooled output is not used by SD1.5',
+  'clip-vision': "CLIP's image encoder, which SD1.5 does not use",
+  ema: 'averaged weights beside those that everybody loads; diffusers and the web UIs leave them aside too',
+  'training-buffers': 'the noise schedule and the losses of the training, which the sampler makes or does not need',
+  'other-component': 'a part of a checkpoint that the recipe does not take from this file',
   'positional-encoding': 'a sinusoid, checked against the formula and recomputed in float32',
   'bundled-embedding': 'a textual inversion packed with a LoRA, which is no part of the weights',
 } as const;

@@ -1,129 +1,68 @@
-/** The base model: where a diffusers folder keeps the weights of each component, and which parameter is which tensor. */
-import { access, stat } from 'node:fs/promises';
-import { join } from 'node:path';
-import { baseNames, type Component } from '../architecture/names.ts';
-import type { ModelParameter } from '../architecture/parameters.ts';
-import { InputMissingError, MergeError } from '../errors.ts';
-import type { TensorFile } from '../formats/tensor-file.ts';
-import { recipeMistake } from '../recipe/place.ts';
+/** The base of a recipe: which file or folder each component, each config and the tokenizer come from. */
+import { dirname, join } from 'node:path';
+import type { Component } from '../architecture/names.ts';
+import { STOCK_FOLDER } from '../architecture/stock.ts';
+import { kindOf } from '../recipe/input-files.ts';
 import type { Recipe } from '../recipe/schema.ts';
-import type { Account, IgnoreRule } from './account.ts';
-import { assertFloat } from './weight-type.ts';
+import type { ComponentWeights } from './checkpoint.ts';
+import type { Role } from './plan-files.ts';
+import { type FoundWeights, requireWeights } from './weight-files.ts';
 
-/** Folder of each component and the weight files looked for in it, best first (diffusers utils/constants.py). */
-const COMPONENTS: Record<
-  Component,
-  { readonly folder: string; readonly override?: 'vae' | 'text_encoder'; readonly files: readonly string[] }
-> = {
-  unet: { folder: 'unet', files: variants('diffusion_pytorch_model') },
-  text_encoder: {
-    folder: 'text_encoder',
-    override: 'text_encoder',
-    files: [...variants('model'), 'pytorch_model.bin', 'pytorch_model.fp16.bin'],
-  },
-  vae_decoder: { folder: 'vae', override: 'vae', files: variants('diffusion_pytorch_model') },
-};
-
-function variants(stem: string): string[] {
-  return [`${stem}.safetensors`, `${stem}.fp16.safetensors`, `${stem}.bin`, `${stem}.fp16.bin`];
+/** Paths of the files that say what the base is, beside its weights. */
+export interface BaseConfigs extends Readonly<Record<Component, string>> {
+  readonly scheduler: string;
+  /** A folder. */
+  readonly tokenizer: string;
 }
 
 export interface BaseFiles {
-  readonly config: string;
-  readonly weights: Readonly<Record<Component, string>>;
+  readonly weights: ComponentWeights;
+  readonly configs: BaseConfigs;
 }
 
 /**
- * Finds the weight file of every component.
- * @throws MergeError when the base is a single file; InputMissingError naming the files that were looked for.
+ * Finds the files. A single file is stock SD1.5 unless the recipe names a folder of configs; a VAE or text encoder of its own folder
+ * brings its own config.json.
+ * @throws InputMissingError saying what was looked for.
  */
-export async function findBaseFiles(recipe: Recipe): Promise<BaseFiles> {
-  const { base } = recipe;
-  if (!(await stat(base.model)).isDirectory()) {
-    throw recipeMistake(
-      recipe,
-      ['base', 'model'],
-      `The base ${base.model} is a single file. This version reads diffusers folders (unet/, vae/, text_encoder/, tokenizer/); ` +
-        'convert it with diffusers: StableDiffusionPipeline.from_single_file(…).save_pretrained(…).',
-    );
-  }
-  const weights = Object.fromEntries(
-    await Promise.all(
-      (Object.keys(COMPONENTS) as Component[]).map(async (component) => [component, await weightFile(base, component)]),
-    ),
+export async function findBase({ base }: Recipe): Promise<BaseFiles> {
+  const isFolder = (await kindOf(base.model)) === 'folder';
+  const configs = base.config ?? (isFolder ? base.model : STOCK_FOLDER);
+  const own = (path: string | undefined, component: Component): Promise<FoundWeights> =>
+    path === undefined ? requireWeights(base.model, component) : requireWeights(path, component, { alone: true });
+  const weights = {
+    unet: await own(undefined, 'unet'),
+    text_encoder: await own(base.text_encoder, 'text_encoder'),
+    vae_decoder: await own(base.vae, 'vae_decoder'),
+  };
+  const configOf = async (folder: string, override: string | undefined, found: FoundWeights) => {
+    const beside = found.folder !== undefined && join(found.folder, 'config.json');
+    return override !== undefined && beside && (await kindOf(beside)) === 'file'
+      ? beside
+      : join(configs, folder, 'config.json');
+  };
+  return {
+    weights,
+    configs: {
+      unet: join(configs, 'unet', 'config.json'),
+      text_encoder: await configOf('text_encoder', base.text_encoder, weights.text_encoder),
+      vae_decoder: await configOf('vae', base.vae, weights.vae_decoder),
+      scheduler: join(configs, 'scheduler', 'scheduler_config.json'),
+      tokenizer: join(configs, 'tokenizer'),
+    },
+  };
+}
+
+/** A single file that several components are taken from is the base; others are named for what they give. */
+export function baseRole(components: readonly Component[]): Role {
+  const [only] = components;
+  return components.length === 1 && only ? `base.${only}` : 'base';
+}
+
+/** Where lcm-merge leaves its lock: beside the weights of a file, or in the folder that holds those of a component. */
+export function lockFolders({ weights }: BaseFiles): string[] {
+  const folders = Object.values(weights).flatMap(({ folder }) =>
+    folder === undefined ? [] : [dirname(folder), folder],
   );
-  return { config: base.config ?? base.model, weights };
-}
-
-async function weightFile(base: Recipe['base'], component: Component): Promise<string> {
-  const { folder, override, files } = COMPONENTS[component];
-  const own = override && base[override];
-  if (own && !(await stat(own)).isDirectory()) return own;
-  const at = own ?? join(base.model, folder);
-  for (const file of files) {
-    const path = join(at, file);
-    if (
-      await access(path).then(
-        () => true,
-        () => false,
-      )
-    )
-      return path;
-  }
-  throw new InputMissingError(`${at} holds no weights: none of ${files.join(', ')} is there.`, { file: at });
-}
-
-/** Tensors of a base that no graph needs. */
-const IGNORED: readonly (readonly [RegExp, IgnoreRule])[] = [
-  [/(^|\.)position_ids$/, 'position-ids'],
-  [/^(encoder\.|quant_conv\.)/, 'vae-encoder'],
-  [/^(text_projection\.weight|logit_scale)$/, 'text-projection'],
-];
-
-/**
- * Finds the tensor of every parameter in a base file and accounts for both sides.
- * @throws MergeError naming what is missing or has another shape.
- */
-export function matchBase(
-  component: Component,
-  parameters: readonly ModelParameter[],
-  file: TensorFile,
-  account: Account,
-): Map<string, string> {
-  const path = file.source.name;
-  const found = new Map<string, string>();
-  for (const { name, shape, kind } of parameters) {
-    const tensor = baseNames(component, name).find((candidate) => file.tensors.has(candidate));
-    if (tensor === undefined) {
-      throw new MergeError(`${path} lacks ${name} [${shape}], which config.json beside it calls for.`, {
-        file: path,
-        tensor: name,
-      });
-    }
-    const entry = file.tensors.get(tensor);
-    if (!entry || !sameMatrix(entry.shape, shape, kind === 'linear' || kind === 'conv')) {
-      throw new MergeError(
-        `${path}: ${tensor} has the shape [${entry?.shape}]; config.json beside it calls for [${shape}].`,
-        {
-          file: path,
-          tensor,
-        },
-      );
-    }
-    assertFloat(path, entry);
-    found.set(name, tensor);
-    account.apply(tensor);
-  }
-  for (const tensor of file.tensors.keys()) {
-    const rule = IGNORED.find(([pattern]) => pattern.test(tensor))?.[1];
-    if (rule) account.ignore(rule, tensor);
-  }
-  return found;
-}
-
-/** A 1×1 convolution `[o, i, 1, 1]` and a Linear `[o, i]` are the same matrix; files have either. */
-function sameMatrix(a: readonly number[], b: readonly number[], matrix: boolean): boolean {
-  const squeeze = (shape: readonly number[]) =>
-    matrix && shape.length === 4 && shape[2] === 1 && shape[3] === 1 ? shape.slice(0, 2) : shape;
-  return squeeze(a).join() === squeeze(b).join();
+  return [...new Set(folders)];
 }

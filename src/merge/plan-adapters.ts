@@ -227,6 +227,8 @@ const FOREIGN_KINDS: ReadonlySet<string> = new Set([
   'motion-adapter',
   'sdxl-checkpoint',
   'ldm-checkpoint',
+  'ldm-unet',
+  'controlnet',
   'unet',
   'vae',
   'ldm-vae',

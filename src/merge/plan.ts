@@ -2,7 +2,6 @@
  * The plan decides everything before a byte is written: which source tensor goes into which parameter by which rule, at
  * what strength, and what is left over. It reads file headers, configs and the LoRAs' alpha scalars, nothing else.
  */
-import { join } from 'node:path';
 import { TEXT_ENCODER_BLOCK } from '../architecture/block-names.ts';
 import { type ClipTextConfig, readClipTextConfig } from '../architecture/clip-config.ts';
 import { moduleNames } from '../architecture/module-names.ts';
@@ -23,9 +22,10 @@ import { MergeError } from '../errors.ts';
 import type { KeyPath } from '../recipe/located-yaml.ts';
 import { recipeMistake } from '../recipe/place.ts';
 import type { Recipe } from '../recipe/schema.ts';
-import { openAccount } from './account.ts';
 import type { Term } from './adapters/adapter.ts';
-import { findBaseFiles, matchBase } from './base.ts';
+import { type BaseConfigs, baseRole, findBase, lockFolders } from './base.ts';
+import { planModel } from './checkpoint.ts';
+import { refuseDoubleMerge } from './double-merge.ts';
 import { checkExpectation } from './expectation.ts';
 import { motionLayout, storedPositionalEncodings } from './motion.ts';
 import { adapterSources, planAdapter } from './plan-adapters.ts';
@@ -63,8 +63,8 @@ export interface Plan {
     /** Tensors of the motion file to compare with the sinusoid before merging. */
     readonly stored_positional_encodings: readonly string[];
   };
-  /** Folder with the base's configs and tokenizer. */
-  readonly config_folder: string;
+  /** Where the base's configs and tokenizer lie; a package gets those of the components that it copies. */
+  readonly configs: BaseConfigs;
   readonly warnings: readonly string[];
 }
 
@@ -76,23 +76,22 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   await using files = openPlanFiles();
   const warnings: string[] = [];
 
-  const base = await findBaseFiles(recipe);
+  const base = await findBase(recipe);
+  const { configs } = base;
   const motionFile = await files.open(recipe.motion.module);
   const layout = motionLayout(motionFile);
   checkFrames(recipe, layout);
-  const config = (folder: string) => join(base.config, folder, 'config.json');
-  const unet = unetStructure(await readUNetConfig(config('unet')), layout);
-  const clip = await readClipTextConfig(config('text_encoder'));
-  checkBlockNames(recipe, unet, config('unet'));
-  const vae = await readVaeConfig(config('vae'));
-  const schedulerFile = join(base.config, 'scheduler', 'scheduler_config.json');
-  const scheduler = await readBaseSchedulerConfig(schedulerFile);
-  checkTimesteps(recipe, scheduler, schedulerFile);
-  await readTokenizerFiles(join(base.config, 'tokenizer'), clip); // what is missing is found now, not in the middle of the bake
+  const unet = unetStructure(await readUNetConfig(configs.unet), layout);
+  const clip = await readClipTextConfig(configs.text_encoder);
+  checkBlockNames(recipe, unet, configs.unet);
+  const vae = await readVaeConfig(configs.vae_decoder);
+  const scheduler = await readBaseSchedulerConfig(configs.scheduler);
+  checkTimesteps(recipe, scheduler, configs.scheduler);
+  await readTokenizerFiles(configs.tokenizer, clip); // what is missing is found now, not in the middle of the bake
   if (clip.hidden_size !== unet.config.cross_attention_dim) {
     throw new MergeError(
-      `${config('text_encoder')}: The text encoder is ${clip.hidden_size} wide, but the UNet's cross_attention_dim is ${unet.config.cross_attention_dim}: they are of different models.`,
-      { file: config('text_encoder') },
+      `${configs.text_encoder}: The text encoder is ${clip.hidden_size} wide, but the UNet's cross_attention_dim is ${unet.config.cross_attention_dim}: they are of different models.`,
+      { file: configs.text_encoder },
     );
   }
   const parameters: Record<Component, ModelParameter[]> = {
@@ -101,20 +100,14 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     vae_decoder: vaeDecoderParameters(vae),
   };
 
-  const sources = new Map<string, TensorRef>();
-  for (const component of Object.keys(parameters) as Component[]) {
-    const file = await files.open(base.weights[component]);
-    const index = files.add(file, `base.${component}`);
-    const account = openAccount(file.source.name, file.tensors.keys());
-    const wanted = parameters[component].filter((parameter) => !parameter.motion);
-    const found = matchBase(component, wanted, file, account);
-    files.settle(index, account.close({ candidates: wanted.map((p) => p.name) }));
-    for (const [name, tensor] of found) sources.set(`${component}/${name}`, { file: index, tensor });
-  }
+  const tables = { parameters, models: { unet, vae }, configs };
+  const { tensors: sources, files: baseFiles } = await planModel(files, base.weights, tables, { role: baseRole });
+  const adapters = adapterSources(recipe);
+  await refuseDoubleMerge({ folders: lockFolders(base), files: baseFiles }, adapters);
 
   const names = moduleNames(parameters, unet);
   const terms = new Map<string, Term[]>();
-  for (const adapter of adapterSources(recipe)) {
+  for (const adapter of adapters) {
     const file = await files.open(adapter.path);
     const index = files.add(file, adapter.role);
     const planned = await planAdapter(file, index, adapter, names);
@@ -159,7 +152,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
       positions: layout.positions,
       stored_positional_encodings: storedPositionalEncodings(motionFile),
     },
-    config_folder: base.config,
+    configs,
     warnings,
   };
 }

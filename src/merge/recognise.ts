@@ -5,6 +5,7 @@
  */
 import { toFloat64 } from '../formats/dtype.ts';
 import { readTensor, type TensorEntry, type TensorFile } from '../formats/tensor-file.ts';
+import { unfitBase } from './unfit-bases.ts';
 
 type Fact = string | number | boolean | readonly (string | number)[] | Readonly<Record<string, number>>;
 
@@ -59,6 +60,8 @@ const KINDS: readonly Kind[] = [
     needs: [/^model\.diffusion_model\.input_blocks\./],
     facts: checkpointFacts,
   },
+  { kind: 'ldm-unet', title: 'UNet (LDM names)', needs: [/^input_blocks\.0\.0\.weight$/], facts: ldmUNetFacts },
+  { kind: 'controlnet', title: 'ControlNet', needs: [/^(control_model\.|controlnet_cond_embedding\.)/] },
   { kind: 'dora', title: 'DoRA', needs: [/\.(dora_scale|lora_magnitude_vector)(\.|$)/], facts: adapterFacts },
   { kind: 'loha', title: 'LoHa (LyCORIS)', needs: [/\.hada_w1_a$/], facts: adapterFacts },
   { kind: 'lokr', title: 'LoKr (LyCORIS)', needs: [/\.lokr_w[12](_a)?$/], facts: adapterFacts },
@@ -100,7 +103,7 @@ const KINDS: readonly Kind[] = [
     facts: unetFacts,
   },
   { kind: 'vae', title: 'VAE (diffusers)', needs: [/^decoder\.(mid_block|up_blocks)\./], facts: vaeFacts },
-  { kind: 'ldm-vae', title: 'VAE (LDM names)', needs: [/^(first_stage_model\.)?decoder\.up\.0\.block\./] },
+  { kind: 'ldm-vae', title: 'VAE (LDM names)', needs: [/^(first_stage_model\.|vae\.)?decoder\.up\.0\.block\./] },
   {
     kind: 'clip-text',
     title: 'CLIP text encoder (transformers)',
@@ -188,11 +191,19 @@ function motionFacts({ tensors }: TensorFile): Facts {
   };
 }
 
-function unetFacts({ tensors }: TensorFile): Facts {
+/** A UNet of another family says so here; nothing is said of one that may be SD1.5's. */
+function unfitFacts(file: TensorFile): Facts {
+  const unfit = unfitBase(file);
+  return unfit ? { 'no base for SD1.5': `${unfit.what}: ${unfit.because}` } : {};
+}
+
+function unetFacts(file: TensorFile): Facts {
+  const { tensors } = file;
   return {
     widths: distinct(shapesOf(tensors, /^down_blocks\.\d+\.resnets\.0\.conv1\.weight$/).map(([out]) => out ?? 0)),
     'cross-attention width': distinct(shapesOf(tensors, /\.attn2\.to_k\.weight$/).map(([, width]) => width ?? 0)),
     'input channels': shapesOf(tensors, /^conv_in\.weight$/)[0]?.[1] ?? 0,
+    ...unfitFacts(file),
   };
 }
 
@@ -212,12 +223,22 @@ function clipFacts({ tensors }: TensorFile): Facts {
   return { layers, width, vocabulary, 'longest prompt': shapesOf(tensors, /position_embedding\.weight$/)[0]?.[0] ?? 0 };
 }
 
-function checkpointFacts({ tensors }: TensorFile): Facts {
+function ldmUNetFacts(file: TensorFile): Facts {
+  const { tensors } = file;
   return {
-    'input channels': shapesOf(tensors, /^model\.diffusion_model\.input_blocks\.0\.0\.weight$/)[0]?.[1] ?? 0,
+    'input channels': shapesOf(tensors, /^(model\.diffusion_model\.)?input_blocks\.0\.0\.weight$/)[0]?.[1] ?? 0,
     'cross-attention width': distinct(shapesOf(tensors, /\.attn2\.to_k\.weight$/).map(([, width]) => width ?? 0)),
-    vae: shapesOf(tensors, /^first_stage_model\./).length > 0,
+    ...unfitFacts(file),
+  };
+}
+
+function checkpointFacts(file: TensorFile): Facts {
+  const { tensors } = file;
+  return {
+    ...ldmUNetFacts(file),
+    vae: shapesOf(tensors, /^(first_stage_model|vae)\./).length > 0,
     'text encoder': shapesOf(tensors, /^cond_stage_model\./).length > 0,
+    'EMA weights': shapesOf(tensors, /^model_ema\./).length > 0,
   };
 }
 

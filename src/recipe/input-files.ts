@@ -44,8 +44,10 @@ function namedInputs({ base, personalized, lcm, motion }: Recipe): readonly (rea
   return [
     [['base', 'model'], base.model, 'file or folder'],
     ...(base.config === undefined ? [] : [[['base', 'config'], base.config, 'folder'] as const]),
-    ...(base.vae === undefined ? [] : [[['base', 'vae'], base.vae, 'file'] as const]),
-    ...(base.text_encoder === undefined ? [] : [[['base', 'text_encoder'], base.text_encoder, 'file'] as const]),
+    ...(base.vae === undefined ? [] : [[['base', 'vae'], base.vae, 'file or folder'] as const]),
+    ...(base.text_encoder === undefined
+      ? []
+      : [[['base', 'text_encoder'], base.text_encoder, 'file or folder'] as const]),
     ...personalized.map(({ lora }, index) => [['personalized', index, 'lora'], lora, 'file'] as const),
     ...(lcm ? [[['lcm', 'lora'], lcm.lora, 'file'] as const] : []),
     [['motion', 'module'], motion.module, 'file'],

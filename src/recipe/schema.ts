@@ -69,9 +69,15 @@ const base = z
       model: path().describe('A diffusers folder or an LDM single file (.safetensors, .ckpt).'),
       config: path()
         .exactOptional()
-        .describe('A diffusers folder that supplies configs and tokenizer to a single file; without it, stock SD1.5.'),
-      vae: path().exactOptional().describe('A file whose VAE replaces that of the model.'),
-      text_encoder: path().exactOptional().describe('A file whose text encoder replaces that of the model.'),
+        .describe(
+          'A diffusers folder that supplies configs and tokenizer; without it a folder brings its own, and a single file is stock SD1.5.',
+        ),
+      vae: path()
+        .exactOptional()
+        .describe(
+          'A file (diffusers or LDM names, a VAE alone or a whole checkpoint) or folder whose VAE replaces that of the model.',
+        ),
+      text_encoder: path().exactOptional().describe('A file or folder whose text encoder replaces that of the model.'),
     }),
   ])
   .describe('w0: the SD1.5 base model. A plain string is the same as { model: … }.');

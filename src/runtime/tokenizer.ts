@@ -4,6 +4,7 @@
  * but for letters new in Unicode 17, which Node's tables know and those of `tokenizers` 0.23 do not.
  */
 import { join } from 'node:path';
+import { BYTE_ALPHABET, END_OF_WORD } from '../architecture/clip-vocabulary.ts';
 import { readTokenizerFolder } from '../architecture/tokenizer-files.ts';
 import { parseTokenizer } from '../architecture/tokenizer-tables.ts';
 import { InputMissingError } from '../errors.ts';
@@ -19,7 +20,6 @@ export interface Tokenizer {
   encodePadded(text: string): BigInt64Array;
 }
 
-const END_OF_WORD = '</w>';
 /** Oniguruma's `\s`, which is Unicode White_Space (with U+0085, without U+FEFF), not the `\s` of JavaScript. */
 const WHITE_SPACE = /\p{White_Space}+/gu;
 /** The words of CLIP; a run of letters, one digit, or a run of anything else. */
@@ -87,13 +87,6 @@ function splitter(tokens: readonly string[]): (text: string) => { text: string; 
   const pattern = new RegExp(`(${longestFirst.map((token) => RegExp.escape(token)).join('|')})`, 'u');
   return (text) => text.split(pattern).map((part, i) => ({ text: part, isToken: i % 2 === 1 }));
 }
-
-/** GPT-2's byte alphabet: a printable byte is its own Latin-1 character, the others are numbered from U+0100. */
-const BYTE_ALPHABET: readonly string[] = (() => {
-  const isPrintable = (byte: number) => (byte >= 33 && byte <= 126) || (byte >= 161 && byte !== 173);
-  let unprintable = 0;
-  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(isPrintable(byte) ? byte : 256 + unprintable++));
-})();
 
 /**
  * Byte-pair encoding of one word: the lowest rank first, the leftmost of equals, until no known pair is left.

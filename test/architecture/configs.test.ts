@@ -62,12 +62,17 @@ describe('unet/config.json', () => {
   /** What is refused, why, and a neighbour that is not. */
   const pairs: readonly (readonly [refused: object, reason: RegExp, accepted: object])[] = [
     [{ in_channels: 9 }, /in_channels is 9: this is an inpainting model/, { in_channels: 4 }],
-    [{ in_channels: 8 }, /in_channels 8 and out_channels 4 should be 4/, {}],
+    [{ in_channels: 8 }, /in_channels is 8: this is an InstructPix2Pix model/, {}],
+    [{ in_channels: 5 }, /in_channels 5 and out_channels 4 should be 4/, {}],
     [{ out_channels: 8 }, /in_channels 4 and out_channels 8 should be 4/, {}],
     [{ act_fn: 'gelu' }, /act_fn is "gelu"; SD1\.5's structure has "silu" or "swish"/, { act_fn: 'swish' }],
     [{ class_embed_type: 'timestep' }, /class_embed_type is "timestep"/, { class_embed_type: null }],
-    [{ addition_embed_type: 'text_time' }, /addition_embed_type is "text_time"/, { addition_embed_type: null }],
-    [{ time_cond_proj_dim: 256 }, /time_cond_proj_dim is 256/, { time_cond_proj_dim: null }],
+    [
+      { addition_embed_type: 'text_time' },
+      /addition_embed_type is "text_time": this is an SDXL/,
+      { addition_embed_type: null },
+    ],
+    [{ time_cond_proj_dim: 256 }, /time_cond_proj_dim is 256: this is a full LCM/, { time_cond_proj_dim: null }],
     [{ resnet_time_scale_shift: 'scale_shift' }, /resnet_time_scale_shift/, { resnet_time_scale_shift: 'default' }],
     [{ only_cross_attention: [true, true, true, false] }, /only_cross_attention/, { only_cross_attention: false }],
     [
@@ -91,7 +96,8 @@ describe('unet/config.json', () => {
     ],
     [{ encoder_hid_dim_type: 'ip_image_proj' }, /encoder_hid_dim_type/, { encoder_hid_dim_type: null }],
     [{ layers_per_block: [2, 2, 2, 2] }, /layers_per_block/, { layers_per_block: 3 }],
-    [{ cross_attention_dim: 0 }, /cross_attention_dim/, { cross_attention_dim: 1024 }],
+    [{ cross_attention_dim: 0 }, /cross_attention_dim/, { cross_attention_dim: 1280 }],
+    [{ cross_attention_dim: 1024 }, /cross_attention_dim is 1024: this is an SD2 UNet/, {}],
     [{ block_out_channels: [320] }, /block_out_channels/, {}],
     [
       { block_out_channels: [320, 640, 1280] },

@@ -1,39 +1,15 @@
-import { readFile } from 'node:fs/promises';
-import { inflateSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { ldmUNetName, ldmVaeName } from '../../src/architecture/ldm-names.ts';
 import { unetParameters, vaeDecoderParameters } from '../../src/architecture/parameters.ts';
 import { readUNetConfig } from '../../src/architecture/unet-config.ts';
 import { unetStructure } from '../../src/architecture/unet-structure.ts';
 import { readVaeConfig } from '../../src/architecture/vae-config.ts';
-
-/** Made by `python test/oracle/bases.py`; each table is deflated lines `diffusers ldm` in base64. */
-interface Golden {
-  readonly unets: readonly {
-    readonly layers: number;
-    readonly widths: readonly number[];
-    readonly attention: readonly boolean[];
-    readonly names: string;
-  }[];
-  readonly vae: string;
-}
-
-const golden = JSON.parse(await readFile('test/golden/ldm-names.json', 'utf8')) as Golden;
-
-const unpacked = (text: string): ReadonlyMap<string, string> =>
-  new Map(
-    inflateSync(Buffer.from(text, 'base64'))
-      .toString()
-      .split('\n')
-      .map((line) => line.split(' ') as [string, string]),
-  );
+import { ldmGolden } from '../helpers/ldm.ts';
 
 const tiny = await readUNetConfig('models/tiny/base/unet/config.json');
 
 describe('ldmUNetName', () => {
-  it.each(
-    golden.unets.map(({ names, ...shape }) => [shape.widths.length, shape.layers, shape, unpacked(names)] as const),
-  )(
+  it.each(ldmGolden.unets.map(({ names, ...shape }) => [shape.widths.length, shape.layers, shape, names] as const))(
     'is what diffusers takes apart, for %i levels of %i layers',
     (_levels, _layers, { layers, widths, attention }, expected) => {
       const structure = unetStructure(
@@ -65,10 +41,11 @@ describe('ldmUNetName', () => {
 });
 
 describe('ldmVaeName', () => {
-  it('is what diffusers takes apart', async () => {
-    const config = { ...(await readVaeConfig('models/tiny/base/vae/config.json')), layers_per_block: 2 };
-    const parameters = vaeDecoderParameters({ ...config, block_out_channels: [128, 256, 512, 512] });
-    const decoder = [...unpacked(golden.vae)].filter(([name]) => /^(decoder|post_quant_conv)\./.test(name));
-    expect(parameters.map(({ name }) => [name, ldmVaeName(name, config)]).sort()).toEqual(decoder.sort());
+  it.each(ldmGolden.vaes)('is what diffusers takes apart, for $layers layers', async ({ layers, widths, names }) => {
+    const tiny = await readVaeConfig('models/tiny/base/vae/config.json');
+    const config = { ...tiny, layers_per_block: layers, block_out_channels: widths };
+    const decoder = [...names].filter(([name]) => /^(decoder|post_quant_conv)\./.test(name));
+    const ours = vaeDecoderParameters(config).map(({ name }) => [name, ldmVaeName(name, config)]);
+    expect(ours.sort()).toEqual(decoder.sort());
   });
 });

@@ -1,9 +1,12 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { STOCK_FOLDER } from '../../src/architecture/stock.ts';
 import { readTokenizerFiles } from '../../src/architecture/tokenizer-files.ts';
 import { FormatError, InputMissingError } from '../../src/errors.ts';
+import { loadTokenizer } from '../../src/runtime/tokenizer.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const TINY = 'models/tiny/base/tokenizer';
@@ -76,5 +79,47 @@ describe('the tokenizer of a base', () => {
     await expect(readTokenizerFiles(folder, CLIP)).rejects.toThrow(
       /tokenizer\.json holds no byte-pair encoding: model\.vocab\.a must be a number, but the text "b" was found; model\.merges is missing\.$/,
     );
+  });
+});
+
+/** Made by `python test/oracle/tokenizer.py`. A case is [text, ids] or, where 77 is exceeded, [text, ids, truncated ids]. */
+interface ClipGolden {
+  readonly tokens_sha256: string;
+  readonly pad: number;
+  readonly cases: readonly (readonly [string, readonly number[], (readonly number[])?])[];
+}
+
+describe('the tokenizer of stock SD1.5', async () => {
+  const golden = JSON.parse(await readFile('test/golden/clip-tokenizer.json', 'utf8')) as ClipGolden;
+  const files = await readTokenizerFiles(join(STOCK_FOLDER, 'tokenizer'), {
+    vocab_size: 49408,
+    max_position_embeddings: 77,
+  });
+  const text = (name: string) => Buffer.from(files.get(name) as Uint8Array).toString();
+
+  it('has CLIP’s vocabulary, in the order of its ids', () => {
+    const tokens = [...text('vocab.json').matchAll(/("(?:[^"\\]|\\.)*"):(\d+)/g)];
+    expect(tokens.map(([, , id]) => Number(id))).toEqual(Array.from({ length: 49_408 }, (_, id) => id));
+    const joined = tokens.map(([, token]) => JSON.parse(token as string) as string).join('\n');
+    expect(createHash('sha256').update(joined).digest('hex')).toBe(golden.tokens_sha256);
+    expect(text('merges.txt').trimEnd().split('\n')).toHaveLength(1 + 48_894);
+  });
+
+  it('gives the ids of transformers, written into a package', async () => {
+    const folder = await temporaryFolder();
+    for (const [name, data] of files) await writeFile(join(folder, name), data);
+    const tokenizer = await loadTokenizer(folder);
+    expect(tokenizer.encode('a photo of a cat')).toEqual([49406, 320, 1125, 539, 320, 2368, 49407]);
+    const wrong = golden.cases.filter(([text, ids]) => tokenizer.encode(text).join() !== ids.join());
+    expect(wrong).toEqual([]);
+    expect(golden.cases.length).toBeGreaterThan(290);
+  });
+
+  it('is refused when its table is damaged', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'merges.txt.gz'), 'version https://git-lfs');
+    const error = await readTokenizerFiles(folder, CLIP).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(FormatError);
+    expect((error as Error).message).toMatch(/merges\.txt\.gz cannot be decompressed/);
   });
 });

@@ -6,6 +6,7 @@ import { clipTextParameters, unetParameters, vaeDecoderParameters } from '../../
 import { readUNetConfig } from '../../src/architecture/unet-config.ts';
 import { unetStructure } from '../../src/architecture/unet-structure.ts';
 import { plan } from '../../src/merge/plan.ts';
+import { writeHollow } from '../helpers/hollow.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { recipeIn, type Section, tinyRecipe } from '../helpers/tiny.ts';
 
@@ -157,26 +158,6 @@ describe('strengths', () => {
 });
 
 describe('what is read', () => {
-  /** Writes the header of a safetensors file and leaves its data a hole: the size of a model, the disk space of a page. */
-  async function writeHollow(
-    path: string,
-    parameters: readonly { readonly name: string; readonly shape: readonly number[] }[],
-  ): Promise<number> {
-    let end = 0;
-    const entries = parameters.map(({ name, shape }) => {
-      const begin = end;
-      end += shape.reduce((n, dim) => n * dim, 2);
-      return [name, { dtype: 'F16', shape, data_offsets: [begin, end] }];
-    });
-    const header = Buffer.from(JSON.stringify(Object.fromEntries(entries)));
-    const prefix = Buffer.alloc(8);
-    prefix.writeBigUInt64LE(BigInt(header.length));
-    await using file = await open(path, 'w');
-    await file.writeFile(Buffer.concat([prefix, header]));
-    await file.truncate(8 + header.length + end);
-    return 8 + header.length + end;
-  }
-
   it('is headers and alphas: SD1.5, AnimateLCM and their LoRA at full size', async () => {
     const folder = await temporaryFolder();
     const structure = unetStructure(

@@ -92,6 +92,8 @@ describe('recognise, by telltale names', () => {
     ['motion-adapter', { [`${MOTION}.proj_in.weight`]: [8, 8] }],
     ['motion-unet', { [`${MOTION}.proj_in.weight`]: [8, 8], 'down_blocks.0.resnets.0.conv1.weight': [8, 8, 3, 3] }],
     ['ldm-checkpoint', { 'model.diffusion_model.input_blocks.0.0.weight': [8, 4, 3, 3] }],
+    ['ldm-unet', { 'input_blocks.0.0.weight': [8, 4, 3, 3] }],
+    ['controlnet', { 'control_model.zero_convs.0.0.weight': [8, 8, 1, 1] }],
     ['sdxl-checkpoint', { 'model.diffusion_model.input_blocks.0.0.weight': [8], 'conditioner.embedders.0.x': [8] }],
     [
       'dora',
@@ -125,6 +127,26 @@ describe('recognise, by telltale names', () => {
       kind,
       facts: { modules: 1, rank: [4], alpha: ['none'], 'alpha/rank': [1] },
     });
+  });
+
+  it.each([
+    ['an inpainting model', { 'model.diffusion_model.input_blocks.0.0.weight': [8, 9, 3, 3] }],
+    ['an SD2 model', { 'input_blocks.0.0.weight': [8, 4, 3, 3], 'middle_block.1.attn2.to_k.weight': [8, 1024] }],
+    [
+      'a full LCM',
+      {
+        'conv_in.weight': [8, 4, 3, 3],
+        'down_blocks.0.resnets.0.conv1.weight': [8],
+        'time_embedding.cond_proj.weight': [8, 4],
+      },
+    ],
+  ])('says of a UNet that it is no base: %s', async (what, shapes) => {
+    const { facts } = await recognise(await file(shapes));
+    expect(facts['no base for SD1.5']).toMatch(new RegExp(`^${what}: `));
+    const { facts: sound } = await recognise(
+      await file({ 'model.diffusion_model.input_blocks.0.0.weight': [8, 4, 3, 3] }),
+    );
+    expect(sound).not.toHaveProperty('no base for SD1.5');
   });
 
   it('loha takes its rank from w1_b', async () => {

@@ -1,8 +1,8 @@
 """Writes test/golden/ldm-names.json: where diffusers' own converters put every tensor of an LDM checkpoint.
 
 The LDM side is built here from the module tree of CompVis' code (openaimodel.py: input_blocks, middle_block, output_blocks; model.py: Encoder,
-Decoder), the diffusers side by diffusers.loaders.single_file_utils. The UNet with two layers per block is SD1.5's; the other one shows that
-the map follows the structure. Each table is sorted lines `diffusers ldm`, deflated and in base64.
+Decoder), the diffusers side by diffusers.loaders.single_file_utils. The first UNet and the first VAE are
+SD1.5's; the others show that the map follows the structure (the second VAE is that of models/tiny). Each table is sorted lines `diffusers ldm`, deflated and in base64.
 
     python test/oracle/bases.py
 
@@ -89,11 +89,11 @@ UNETS = [
     {"layers": 2, "widths": [320, 640, 1280, 1280], "attention": [True, True, True, False]},
     {"layers": 1, "widths": [32, 64, 96], "attention": [False, True, True]},
 ]
-VAE_WIDTHS = [128, 256, 512, 512]
+VAES = [{"layers": 2, "widths": [128, 256, 512, 512]}, {"layers": 1, "widths": [16, 32, 48, 64]}]
 golden = {
     "unets": [u | {"names": table(ldm_unet(**u), UNET, lambda c: convert_ldm_unet_checkpoint(c, {"layers_per_block": u["layers"]}))} for u in UNETS],
-    "vae": table(ldm_vae(2, VAE_WIDTHS), VAE, lambda c: convert_ldm_vae_checkpoint(c, {k: [""] * 4 for k in ("down_block_types", "up_block_types")})),
+    "vaes": [v | {"names": table(ldm_vae(**v), VAE, lambda c: convert_ldm_vae_checkpoint(c, {k: [""] * 4 for k in ("down_block_types", "up_block_types")}))} for v in VAES],
 }
 path = Path(__file__).parents[1] / "golden/ldm-names.json"
 path.write_text(json.dumps(golden, indent=1) + "\n")
-print(f"{path}: {path.stat().st_size} bytes, {len(ldm_unet(**UNETS[0]))} + {len(ldm_vae(2, VAE_WIDTHS))} tensors")
+print(f"{path}: {path.stat().st_size} bytes, {len(ldm_unet(**UNETS[0]))} + {len(ldm_vae(**VAES[0]))} tensors")

@@ -1,9 +1,12 @@
-"""Writes test/golden/tokenizer.json: awkward strings and the ids that transformers' CLIPTokenizer gives them.
+"""Writes test/golden/tokenizer.json: awkward strings and the ids that transformers' CLIPTokenizer gives them; and
+test/golden/clip-tokenizer.json: the same for CLIP's own tokenizer, whose vocabulary is made here as OpenAI's clip/simple_tokenizer.py makes it.
 
 Run as `python test/oracle/tokenizer.py` (needs transformers==5.23.0; no network).
 The variants share vocab.json and merges.txt of models/tiny/base/tokenizer unless they bring their own in `files`.
 """
 
+import gzip
+import hashlib
 import json
 import random
 import tempfile
@@ -128,6 +131,25 @@ def cases(tokenizer, files, strings):
     return {"files": files, "maxLength": tokenizer.model_max_length, "pad": tokenizer.pad_token_id, "cases": out}
 
 
+def clip():
+    """OpenAI's tokenizer from the merges in assets/, as transformers reads it, held to ids that everybody knows."""
+    lines = gzip.decompress((ROOT / "assets/sd15/tokenizer/merges.txt.gz").read_bytes()).decode().split("\n")
+    merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
+    symbols = list(bytes_alphabet().values())
+    tokens = symbols + [s + "</w>" for s in symbols] + ["".join(m) for m in merges] + [START, END]
+    files = with_merges({t: i for i, t in enumerate(tokens)}, merges) | {
+        "tokenizer_config.json": config(bos_token=START, eos_token=END, unk_token=END, pad_token=END)}  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            (Path(folder) / name).write_text(text, encoding="utf-8", newline="")
+        tokenizer = CLIPTokenizer.from_pretrained(folder)
+    assert tokenizer("a photo of a cat").input_ids == [49406, 320, 1125, 539, 320, 2368, 49407]
+    assert len(tokenizer.get_vocab()) == len(tokens) == 49408
+    digest = hashlib.sha256("\n".join(tokens).encode()).hexdigest()
+    strings = ["a photo of a cat", *PROMPTS, *random_strings(60)]
+    return cases(tokenizer, None, strings) | {"tokens_sha256": digest}
+
+
 def main():
     plain = {"bos_token": START, "eos_token": END, "unk_token": END}
     objects = {"bos_token": added(START), "eos_token": added(END), "unk_token": added(END)}
@@ -167,6 +189,7 @@ def main():
     path = ROOT / "test/golden/tokenizer.json"
     text = json.dumps({"command": "python test/oracle/tokenizer.py", "variants": variants}, separators=(",", ":"))
     path.write_text(text + "\n", encoding="utf-8")
+    (ROOT / "test/golden/clip-tokenizer.json").write_text(json.dumps(clip(), separators=(",", ":")) + "\n", encoding="utf-8")
     print(path, path.stat().st_size, {k: len(v["cases"]) for k, v in variants.items()})
 
 

@@ -101,8 +101,8 @@ motion: { module: ../models/vae.safetensors/animatelcm.ckpt }
     const path = await recipe(WHOLE.replace('/config', '/confg').replace('/te.', '/et.').replace('/vae.', '/vea.'));
     expect((await failure(path)).lines).toEqual([
       'ROOT/recipes/r.yaml:2:40: The folder "ROOT/models/confg" does not exist. Did you mean "config"?',
-      'ROOT/recipes/r.yaml:2:62: The file "ROOT/models/vea.safetensors" does not exist. Did you mean "vae.safetensors"?',
-      'ROOT/recipes/r.yaml:2:103: The file "ROOT/models/et.safetensors" does not exist. Did you mean "te.safetensors"?',
+      'ROOT/recipes/r.yaml:2:62: The file or folder "ROOT/models/vea.safetensors" does not exist. Did you mean "vae.safetensors"?',
+      'ROOT/recipes/r.yaml:2:103: The file or folder "ROOT/models/et.safetensors" does not exist. Did you mean "te.safetensors"?',
     ]);
   });
 

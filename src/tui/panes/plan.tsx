@@ -45,7 +45,7 @@ function Planned({ plan, out }: { readonly plan: Plan; readonly out: string }) {
         .split('\n')
         .map((row, i) => (
           <Words
-            key={i === 0 ? 'headings' : files[i - 1]?.role}
+            key={i === 0 ? 'headings' : `${files[i - 1]?.role} ${files[i - 1]?.path}`}
             style={i === 0 ? 'dim' : undefined}
             wrap="truncate-end"
           >
