@@ -15,6 +15,7 @@ import type { Role } from '../merge/plan-files.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
 import { MODEL_INDEX, schedulerConfigJson } from './configs.ts';
+import { diffusersWeightsBytes, writeDiffusersWeights } from './diffusers-weights.ts';
 import { digestBytes, digestInBackground } from './digest.ts';
 import { COMPONENT_EXPORTS } from './graphs.ts';
 import { type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
@@ -54,7 +55,9 @@ export async function* bake(
     const graph = row.graph(plan);
     return { ...row, graph, layout: layOutWeights(graph) };
   });
-  const total = components.reduce((sum, { layout }) => sum + layout.bytes, 0);
+  const total =
+    components.reduce((sum, { layout }) => sum + layout.entries.reduce((n, entry) => n + entry.length, 0), 0) +
+    (plan.recipe.output.weights ? diffusersWeightsBytes(plan) : 0);
   let done = 0;
   await using session = await openBake(plan);
   await using writer = openWeightWriter();
@@ -99,6 +102,18 @@ export async function* bake(
   const fileOf = (role: Role) => basename(plan.files.find((file) => file.role === role)?.path ?? '');
   for (const message of effectWarnings(effects, fileOf)) yield { type: 'warning', stage: 'bake', message };
   const inputs = await hashing.digests;
+  if (plan.recipe.output.weights) {
+    const writing = writeDiffusersWeights(plan, session, makeLock(plan, { inputs, outputs: {}, effects }), {
+      into,
+      signal,
+    });
+    let step = await writing.next();
+    for (; !step.done; step = await writing.next()) {
+      done += step.value.bytes;
+      yield { type: 'progress', stage: 'bake', done, total, unit: 'bytes', detail: step.value.name };
+    }
+    Object.assign(outputs, step.value);
+  }
   await session.assertInputsUnchanged(); // between opening and now: what was merged is what was hashed
   const lock = makeLock(plan, { inputs, outputs, effects });
   await writeSynced(join(into, LOCK_FILE), Buffer.from(`${JSON.stringify(lock, null, 2)}\n`));

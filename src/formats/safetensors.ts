@@ -184,10 +184,13 @@ function show(value: unknown): string {
   return value.length <= 64 && value.every((item) => typeof item === 'number') ? `[${value}]` : 'a list';
 }
 
-export interface TensorToWrite {
+export interface TensorDescription {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+}
+
+export interface TensorToWrite extends TensorDescription {
   /** Dense little-endian bytes, or what makes them when their turn comes: only one tensor's are held at a time. */
   readonly data: Uint8Array | (() => Promise<Uint8Array>);
 }
@@ -202,7 +205,7 @@ export async function writeSafetensors(
   tensors: readonly TensorToWrite[],
   metadata?: Readonly<Record<string, string>>,
 ): Promise<void> {
-  const { header, ordered } = layOut(path, tensors, metadata);
+  const { header, ordered } = layOutSafetensors(path, tensors, metadata);
   const partial = `${path}.partial`;
   try {
     await writePartial(partial, header, ordered);
@@ -213,7 +216,11 @@ export async function writeSafetensors(
   }
 }
 
-async function writePartial(partial: string, header: Uint8Array, ordered: readonly Sized[]): Promise<void> {
+async function writePartial(
+  partial: string,
+  header: Uint8Array,
+  ordered: readonly Sized<TensorToWrite>[],
+): Promise<void> {
   await using handle = await open(partial, 'w');
   await writeAll(handle, header);
   for (const { tensor, byteLength } of ordered) {
@@ -239,20 +246,21 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array): Promise<void> {
   }
 }
 
-interface Sized {
-  readonly tensor: TensorToWrite;
+export interface Sized<Tensor> {
+  readonly tensor: Tensor;
   readonly byteLength: number;
 }
 
-function layOut(
+/** The file's beginning, up to the first tensor, and the order in which the tensors follow. Throws FormatError. */
+export function layOutSafetensors<Tensor extends TensorDescription>(
   path: string,
-  tensors: readonly TensorToWrite[],
+  tensors: readonly Tensor[],
   metadata: Readonly<Record<string, string>> | undefined,
-): { readonly header: Uint8Array; readonly ordered: readonly Sized[] } {
+): { readonly header: Uint8Array; readonly ordered: readonly Sized<Tensor>[] } {
   const rank = Object.keys(DTYPES);
   const byName = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b)); // by UTF-8, as Rust does
   const ordered = tensors
-    .map((tensor): Sized => ({ tensor, byteLength: checkTensorToWrite(path, tensor) }))
+    .map((tensor): Sized<Tensor> => ({ tensor, byteLength: checkTensorToWrite(path, tensor) }))
     .toSorted(
       ({ tensor: a }, { tensor: b }) => rank.indexOf(b.dtype) - rank.indexOf(a.dtype) || byName(a.name, b.name),
     );
@@ -284,7 +292,7 @@ function layOut(
   return { header, ordered };
 }
 
-function checkTensorToWrite(path: string, { name, dtype, shape }: TensorToWrite): number {
+function checkTensorToWrite(path: string, { name, dtype, shape }: TensorDescription): number {
   const byteLength = isSizes(shape) ? denseByteLength(dtype, shape) : undefined;
   if (byteLength === undefined) {
     throw formatError(path, `tensor ${quoteName(name)} cannot have the shape [${shape}].`, { tensor: name });

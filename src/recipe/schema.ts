@@ -163,6 +163,12 @@ const output = z
     width: side('Width'),
     height: side('Height'),
     dtype: z.enum(['fp16', 'fp32']).default('fp16').describe('The number format of the weights and the arithmetic.'),
+    weights: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Write the merged UNet and text encoder as safetensors in diffusers layout, too (weights/), for users of PyTorch.',
+      ),
     targets: z
       .array(z.enum(['portable']))
       .min(1)
@@ -298,6 +304,7 @@ export interface Recipe {
     readonly width: number;
     readonly height: number;
     readonly dtype: 'fp16' | 'fp32';
+    readonly weights: boolean;
     readonly targets: readonly 'portable'[];
     readonly shapes: 'static' | 'dynamic';
   };

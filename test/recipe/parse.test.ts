@@ -35,7 +35,15 @@ describe('a valid recipe', () => {
         allow_unmatched: [],
       },
       sampler: { kind: 'lcm', steps: 4, guidance: 1, beta_schedule: 'linear', original_steps: 50 },
-      output: { frames: 16, width: 512, height: 512, dtype: 'fp16', targets: ['portable'], shapes: 'static' },
+      output: {
+        frames: 16,
+        width: 512,
+        height: 512,
+        dtype: 'fp16',
+        weights: false,
+        targets: ['portable'],
+        shapes: 'static',
+      },
       verify: { prompt: 'a photo', negative: '', seed: 0, device: 'auto', budgets: {} },
     });
   });
@@ -56,7 +64,7 @@ personalized:
 lcm: { lora: lcm.safetensors, beta: 0.9, blocks: { IN00: 0 }, expect: { modules: 278 } }
 motion: { module: mm.ckpt, gamma: 0.8, mode: weights, norm: pooled, loras: [], allow_unmatched: [x] }
 sampler: { steps: 50, guidance: 0, beta_schedule: scaled_linear, original_steps: 50 }
-output: { frames: 1, width: 8, height: 1024, dtype: fp32, targets: [portable, portable], shapes: dynamic }
+output: { frames: 1, width: 8, height: 1024, dtype: fp32, weights: true, targets: [portable, portable], shapes: dynamic }
 verify: { prompt: '', negative: blurry, seed: 9007199254740991, device: webgpu, budgets: { denoise_ms: 1.5 } }
 publish: { to: ../out }
 `;
@@ -106,7 +114,15 @@ publish: { to: ../out }
         allow_unmatched: ['x'],
       },
       sampler: { kind: 'lcm', steps: 50, guidance: 0, beta_schedule: 'scaled_linear', original_steps: 50 },
-      output: { frames: 1, width: 8, height: 1024, dtype: 'fp32', targets: ['portable'], shapes: 'dynamic' },
+      output: {
+        frames: 1,
+        width: 8,
+        height: 1024,
+        dtype: 'fp32',
+        weights: true,
+        targets: ['portable'],
+        shapes: 'dynamic',
+      },
       verify: {
         prompt: '',
         negative: 'blurry',
