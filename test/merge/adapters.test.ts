@@ -6,7 +6,7 @@ import { toFloat64 } from '../../src/formats/dtype.ts';
 import { openTensorFile, readTensor, type TensorFile } from '../../src/formats/tensor-file.ts';
 import type { Term } from '../../src/merge/adapters/adapter.ts';
 import { createMerger, type LoadedTerm, type Numbers } from '../../src/merge/gemm.ts';
-import { type AdapterSource, planAdapter } from '../../src/merge/plan-adapters.ts';
+import { type AdapterSource, planAdapter, spatialHost } from '../../src/merge/plan-adapters.ts';
 import type { TensorRef } from '../../src/merge/plan-files.ts';
 import { sliceRows } from '../../src/merge/rows.ts';
 import { applyExactly, type Elements, type ExactTerm } from '../../src/verify/float64.ts';
@@ -91,7 +91,7 @@ async function planCase({ name, component, parameters, files }: Case) {
       allow_unmatched: [],
       modules: undefined,
     };
-    const planned = await planAdapter(file, opened.push(file) - 1, source, names);
+    const planned = await planAdapter(file, opened.push(file) - 1, source, spatialHost(names));
     expect(planned.modules).toBe(modules);
     for (const { parameter, term } of planned.terms) terms.get(parameter.name)?.push(term);
   }
