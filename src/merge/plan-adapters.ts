@@ -2,7 +2,7 @@
  * The adapters of a recipe: which tensors of a LoRA file make up which module, at what strength it is added, and what is left over.
  * Only headers and the alpha scalars are read.
  */
-import { blockOf, blockWeight } from '../architecture/block-map.ts';
+import { type BlockWeights, blockWeight } from '../architecture/block-map.ts';
 import type { AdaptedComponent, AdaptedModule, ModuleNames } from '../architecture/module-names.ts';
 import type { ModelParameter } from '../architecture/parameters.ts';
 import { MergeError } from '../errors.ts';
@@ -11,7 +11,7 @@ import { readTensor, type TensorEntry, type TensorFile } from '../formats/tensor
 import type { KeyPath } from '../recipe/located-yaml.ts';
 import type { Recipe, ScaleConvention } from '../recipe/schema.ts';
 import { nearest } from '../text/nearest.ts';
-import { type Account, type Accounting, openAccount } from './account.ts';
+import { type Account, type Accounting, type IgnoreRule, openAccount } from './account.ts';
 import type { OpenModule, PlanOptions, Ranked, TargetedTerm, Term } from './adapters/adapter.ts';
 import { isDecomposed } from './adapters/dora.ts';
 import { ADAPTERS, REFUSED_PARTS } from './adapters/index.ts';
@@ -20,6 +20,17 @@ import { adapterSettings } from './adapters/settings.ts';
 import type { PlannedFile, Role } from './plan-files.ts';
 import { recognise } from './recognise.ts';
 
+/** What a file of adapters is held against. */
+export interface AdapterHost {
+  readonly names: ModuleNames;
+  /** What to say of a file that changes nothing of it, by what `recognise` calls the file; undefined where that says nothing. */
+  readonly foreign: (kind: string, title: string) => string | undefined;
+  /** Tensors to put aside, whatever the model has. */
+  readonly ignored?: (tensor: string) => IgnoreRule | undefined;
+  /** Where a tensor of no module belongs, if its name tells. */
+  readonly elsewhere: (tensor: string) => string | undefined;
+}
+
 export interface AdapterSource {
   readonly role: Role;
   /** Where the recipe names it. */
@@ -27,7 +38,7 @@ export interface AdapterSource {
   readonly path: string;
   readonly strength: Readonly<Record<'unet' | 'text_encoder', number>>;
   readonly scale: ScaleConvention;
-  readonly blocks: Readonly<Record<string, number>>;
+  readonly blocks: BlockWeights;
   readonly allow_unmatched: readonly string[];
   readonly modules: number | undefined;
 }
@@ -76,8 +87,9 @@ export async function planAdapter(
   file: TensorFile,
   index: number,
   source: AdapterSource,
-  names: ModuleNames,
+  host: AdapterHost,
 ): Promise<PlannedAdapter> {
+  const { names, foreign, ignored = () => undefined } = host;
   const path = file.source.name;
   const account = openAccount(path, file.tensors.keys());
   const options = await planOptions(file, index, source);
@@ -97,8 +109,12 @@ export async function planAdapter(
     terms.push(...made.map((term) => ({ ...term, component: target.component })));
   }
   const bundled = ignoreBundledEmbeddings(file, account);
-  if (seen.size === 0) await refuseOtherKind(file, source);
-  const accounting = closeAdapter(account, source, names, file);
+  for (const tensor of file.tensors.keys()) {
+    const rule = ignored(tensor);
+    if (rule) account.ignore(rule, tensor);
+  }
+  if (seen.size === 0) await refuseOtherKind(file, source, foreign);
+  const accounting = closeAdapter(account, source, host, file);
   if (seen.size === 0) {
     throw new MergeError(
       `${path} changes nothing: none of its ${accounting.tensors} tensors belongs to a module of this model.`,
@@ -137,7 +153,7 @@ async function planOptions(file: TensorFile, index: number, source: AdapterSourc
     file: index,
     strength(parameter) {
       const component = parameter.name.startsWith('text_model.') ? 'text_encoder' : 'unet';
-      return source.strength[component] * blockWeight(source.blocks, blockOf(component, parameter.name));
+      return source.strength[component] * blockWeight(source.blocks, component, parameter.name);
     },
     scalar,
     async ranked({ target }, rank, entry) {
@@ -208,50 +224,80 @@ function rankOf(term: Term): Pick<Ranked, 'rank' | 'alpha'>[] {
 }
 
 /** What a file that holds none of the modules we merge is instead, where that is known: a base, a motion module. */
-async function refuseOtherKind(file: TensorFile, { role, allow_unmatched }: AdapterSource): Promise<void> {
+async function refuseOtherKind(
+  file: TensorFile,
+  { role, allow_unmatched }: AdapterSource,
+  foreign: AdapterHost['foreign'],
+): Promise<void> {
   const { kind, title } = await recognise(file);
-  if (!FOREIGN_KINDS.has(kind) || allow_unmatched.length > 0) return;
+  const sentence = foreign(kind, title);
+  if (sentence === undefined || allow_unmatched.length > 0) return;
   const [path, [first = '']] = [file.source.name, file.tensors.keys()];
-  throw new MergeError(
-    `${path}: ${role} wants a LoRA for SD1.5's UNet or text encoder, and this is something else: ${title}. ` +
-      `Its tensors have names like ${first}. Nothing was merged.`,
-    { file: path, tensor: first },
-  );
+  throw new MergeError(`${path}: ${role} wants ${sentence} Its tensors have names like ${first}. Nothing was merged.`, {
+    file: path,
+    tensor: first,
+  });
 }
 
-/** What `recognise` calls files that are no adapters of the UNet or the text encoder. */
-const FOREIGN_KINDS: ReadonlySet<string> = new Set([
-  'motion-lora',
-  'motion-unet',
-  'motion-module',
-  'motion-adapter',
-  'sdxl-checkpoint',
-  'ldm-checkpoint',
-  'ldm-unet',
-  'controlnet',
-  'unet',
-  'vae',
-  'ldm-vae',
-  'clip-text',
-  'textual-inversion',
-]);
+/** What `recognise` calls files that are no adapters of the UNet or the text encoder, and what to do with them. */
+const FOREIGN_KINDS: Readonly<Record<string, string>> = {
+  'motion-lora': ' List it under motion.loras.',
+  'motion-unet': '',
+  pia: '',
+  'animatelcm-i2v': '',
+  fancyvideo: '',
+  'hotshot-xl': '',
+  hellomeme: '',
+  cameractrl: '',
+  motionctrl: '',
+  'svd-unet': '',
+  'sdxl-motion-module': '',
+  'motion-module': ' Name it as motion.module.',
+  'motion-adapter': ' Name it as motion.module.',
+  'sdxl-checkpoint': '',
+  'ldm-checkpoint': '',
+  'ldm-unet': '',
+  controlnet: '',
+  unet: '',
+  vae: '',
+  'ldm-vae': '',
+  'clip-text': '',
+  'textual-inversion': '',
+};
 
-function closeAdapter(account: Account, source: AdapterSource, names: ModuleNames, file: TensorFile): Accounting {
+/** The UNet and the text encoder, which personalized sources and the LCM LoRA change. */
+export function spatialHost(names: ModuleNames): AdapterHost {
+  return {
+    names,
+    elsewhere: (tensor) =>
+      tensor.includes('motion_modules')
+        ? 'it changes the motion, not the images; what it is part of belongs under motion.loras'
+        : undefined,
+    foreign: (kind, title) =>
+      Object.hasOwn(FOREIGN_KINDS, kind)
+        ? `a LoRA for SD1.5's UNet or text encoder, and this is something else: ${title}.${FOREIGN_KINDS[kind]}`
+        : undefined,
+  };
+}
+
+function closeAdapter(account: Account, source: AdapterSource, host: AdapterHost, file: TensorFile): Accounting {
   const tensors = [...file.tensors.keys()];
   return account.close({
     allow: source.allow_unmatched,
-    explain: (tensor) => explain(tensor, names, tensors),
+    explain: (tensor) => explain(tensor, host, tensors),
   });
 }
 
 /** Why a tensor was not merged, told from its own name and from those that make up a module with it. */
-function explain(tensor: string, names: ModuleNames, tensors: readonly string[]): string | undefined {
+function explain(tensor: string, { names, elsewhere }: AdapterHost, tensors: readonly string[]): string | undefined {
   const refused = REFUSED_PARTS.find(([pattern]) => pattern.test(tensor));
   if (refused) return `${refused[1]}, which this version does not merge`;
   const name = partName(tensor);
   if (!name) return 'its name ends like no part of an adapter';
   const isModule = names.find(name.module) !== undefined;
   if (!isModule) {
+    const belongs = elsewhere(tensor);
+    if (belongs) return belongs;
     const near = nearest(name.module, names.alternatives(name.module));
     return near ? `did you mean ${near}${tensor.slice(name.module.length)}?` : 'this model has no such module';
   }

@@ -4,7 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { blockOf, blockWeight } from '../../architecture/block-map.ts';
+import { blockWeight } from '../../architecture/block-map.ts';
 import type { Component } from '../../architecture/names.ts';
 import { toFloat64 } from '../../formats/dtype.ts';
 import { openTensorFile, readTensor, type TensorFile } from '../../formats/tensor-file.ts';
@@ -142,7 +142,7 @@ async function worstDistance(
 
 function strengthOfMotion({ recipe }: Plan, tensor: PlannedTensor) {
   const { gamma, mode, blocks } = recipe.motion;
-  return { mode, gamma: gamma * blockWeight(blocks, blockOf(tensor.component, tensor.name)) };
+  return { mode, gamma: gamma * blockWeight(blocks, tensor.component, tensor.name) };
 }
 
 /** How a file's alpha and rank count. */
@@ -172,7 +172,7 @@ async function expectedScale(
   around: Term | undefined,
 ): Promise<number> {
   const { whole, blocks, scale } = sourceOf(plan.recipe, term.of, tensor.component);
-  const strength = around ? 1 : whole * blockWeight(blocks, blockOf(tensor.component, tensor.name));
+  const strength = around ? 1 : whole * blockWeight(blocks, tensor.component, tensor.name);
   const ranked = 'rank' in term ? term : 'ranked' in term ? term.ranked : undefined;
   if (!ranked) return strength;
   const refs = term.operands as Readonly<Record<string, TensorRef>>;
@@ -187,6 +187,10 @@ async function expectedScale(
 /** What the recipe says of the source that asked for a term. */
 function sourceOf(recipe: Recipe, role: Role, component: Component) {
   const index = Number(/\d+/.exec(role)?.[0]);
+  // what a module has over the one that it starts from is no adapter, and has no alpha of its own
+  if (role === 'motion') return { whole: recipe.motion.gamma, blocks: recipe.motion.blocks, scale: 'raw' as const };
+  const lora = role.startsWith('motion.loras') ? recipe.motion.loras[index] : undefined;
+  if (lora) return { whole: lora.alpha, blocks: lora.blocks, scale: lora.scale };
   const source = role === 'lcm' ? recipe.lcm : recipe.personalized[index];
   if (!source) throw new RangeError(`The recipe has no source ${role}.`);
   const whole = 'beta' in source ? source.beta : component === 'text_encoder' ? source.text_encoder : source.alpha;
