@@ -54,6 +54,10 @@ class Source:
         return self.strengths[component] * block_weight(self.blocks, component, name, layers)
 
 
+def merged_shape(tensor: torch.Tensor) -> str:
+    return f"conv{tensor.shape[2]}x{tensor.shape[3]}" if tensor.ndim == 4 else "linear"
+
+
 def read_layer(layer: Layer) -> Layer:
     return dataclasses.replace(layer, parts={part: read() for part, read in layer.parts.items()})
 
@@ -179,7 +183,8 @@ class MergeReference:
                 if leaf == "bias":  # the weight's own strength does not matter here
                     running["weight"] = before["weight"]
                 if running[leaf] is not before[leaf]:
-                    rules.append(f"{change.label} {kind}")
+                    shape = merged_shape(running[leaf].value)
+                    rules.append(f"{change.label} {shape if kind == 'lora' else kind}")
         merged = running[leaf]
         return Merged(merged.value, merged.magnitude, tuple(rules) if merged is not first else ("untouched",))
 

@@ -77,7 +77,7 @@ def conform(tensors: Tensors, model) -> Tensors:
     missing, extra = wanted.keys() - tensors.keys(), tensors.keys() - wanted.keys()
     if missing or extra:
         raise ValueError(f"{len(missing)} tensors missing {sorted(missing)[:3]}, {len(extra)} too many {sorted(extra)[:3]}")
-    return {k: shaped(tensors[k], size) for k, size in wanted.items()}
+    return {k: shaped(read, wanted[k]) for k, read in tensors.items()}
 
 
 def on_meta(kind, config):
