@@ -87,7 +87,8 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", action="append", choices=FEATURES, help="vary only these, beside sizes, types and strengths; repeatable")
-    parser.add_argument("--each", action="store_true", help="one small family per kind and naming of adapter, instead of --count random ones")
+    parser.add_argument("--each", action="store_true", help="a small family for every kind and naming of adapter, instead of --count random ones")
+    parser.add_argument("--together", type=int, default=1, help="with --each: so many adapters to a family")
     parser.add_argument("--weights-only", action="store_true", help="leave out what runs the graphs")
     parser.add_argument("--keep", type=Path, help="keep every folder, under this one")
     parser.add_argument("--list", action="store_true", help="print the combinations and stop")
@@ -95,7 +96,8 @@ def main() -> int:
     wishes = adapters(family_adapters)
     if options.each:
         small = ["--widths", "8,16,24,24", "--heads", "2", "--groups", "4", "--cross", "12", "--dtype", "fp32", "--text-layers", "2"]
-        trials = [(options.seed, [*small, "--adapter", wish]) for wish in wishes]
+        groups = [wishes[i : i + options.together] for i in range(0, len(wishes), options.together)]
+        trials = [(options.seed, [*small, *(word for wish in group for word in ("--adapter", wish))]) for group in groups]
     else:
         features = options.only or FEATURES
         trials = [(seed, combination(random.Random(seed), features, wishes, family_files.BLOCKS, family_files.BASE_LAYOUTS, family_files.CHECKPOINT_LAYOUTS))
