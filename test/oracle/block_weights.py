@@ -3,7 +3,7 @@
 `blocks` is a map from block names, groups, path prefixes or globs to strengths, or a vector of 26, 25, 20, 17 or 12 values in the orders that SuperMerger
 and kohya's LBW define. A block that is not named keeps 1.
 """
-import fnmatch
+import math
 import re
 
 from sd15_names import block_of
@@ -28,19 +28,31 @@ def as_map(blocks) -> dict[str, float]:
     return dict(zip(VECTORS[len(blocks)], map(float, blocks)))
 
 
-def specificity(key: str, block: str, name: str) -> tuple[int, int] | None:
-    """How closely `key` names this parameter, or None if it does not: THE precedence rule, in one place.
+def layer_path(name: str) -> str:
+    """The path of a block's layer in a parameter's: `down_blocks.2.attentions.1`, `conv_in`."""
+    found = re.match(r"(?:(?:down|up)_blocks\.\d+|mid_block)\.\w+\.\d+(?=\.)|conv_in|conv_norm_out|conv_out|time_embedding", name)
+    return found[0] if found else ""
 
-    A glob or path prefix on parameter names beats an exact block, which beats its group; of two patterns the longer wins.
+
+def specificity(key: str, block: str, name: str) -> tuple | None:
+    """How much of this parameter's path `key` speaks of, or None if it does not describe it: THE precedence rule, in one place (docs/formats.md states it).
+
+    A pattern speaks of the whole path, a path of itself, a block of the path down to its layer, a group of `down_blocks` only, BASE of nothing. Where two speak
+    of equally much, a path beats a block and a block its group; of two patterns the one with more characters that are no stars counts.
     """
     if re.fullmatch(r"BASE|IN\d\d|M00|OUT\d\d", key):
-        return (1, 0) if key == block else None
+        return (depth(layer_path(name)) if block != "BASE" else 0, 1) if key == block else None
     if key in ("IN", "M", "OUT"):
-        return (0, 0) if block.rstrip("0123456789") == key else None
-    if key in ("down", "mid", "up"):
-        key = {"down": "down_blocks", "mid": "mid_block", "up": "up_blocks"}[key]
-    matches = fnmatch.fnmatchcase(name, key) if any(c in key for c in "*?[") else name == key or name.startswith(f"{key}.")
-    return (2, len(key)) if matches else None
+        return (1, 0) if block.rstrip("0123456789") == key else None
+    if "*" in key or "?" in key:
+        regex = "".join({"*": ".*", "?": "."}.get(c, re.escape(c)) for c in key)
+        return (math.inf, len(key.replace("*", ""))) if re.fullmatch(regex, name) else None
+    key = {"down": "down_blocks", "mid": "mid_block", "up": "up_blocks"}.get(key, key)
+    return (depth(key), 2) if name == key or name.startswith(f"{key}.") else None
+
+
+def depth(path: str) -> int:
+    return len(path.split(".")) if path else 0
 
 
 def block_weight(blocks: dict[str, float], component: str, name: str, layers: int) -> float:
@@ -48,5 +60,5 @@ def block_weight(blocks: dict[str, float], component: str, name: str, layers: in
     if not blocks:
         return 1.0
     block = "BASE" if component == "text_encoder" else block_of(name, layers)
-    found = [(rank, value) for key, value in blocks.items() if (rank := specificity(key, block, name))]
-    return max(found)[1] if found else 1.0
+    found = [(rank, value) for key, value in blocks.items() if (rank := specificity(key, block, name)) is not None]
+    return max(found, key=lambda entry: entry[0])[1] if found else 1.0  # of equals the first

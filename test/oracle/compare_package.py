@@ -49,11 +49,14 @@ class Row:
 
 
 def rounding_error(stored: torch.Tensor, merged: Merged) -> float:
-    """Largest error: in units in the last place for a float16 tensor, in units of float32 rounding of the summed magnitudes for a float32 one."""
+    """Largest error: in units in the last place for a float16 tensor, in units of float32 rounding of the summed magnitudes for a float32 one.
+
+    Where terms cancel to less than 2^-11 of their sum, float32 arithmetic cannot know the last place of a float16: there the unit is what float32 can know.
+    """
     error = (stored.double() - merged.value).abs()
     if stored.dtype == torch.float16:
         exponent = torch.frexp(merged.value)[1] - 1
-        unit = torch.ldexp(torch.ones_like(error), exponent.clamp(min=-14) - 10)
+        unit = torch.ldexp(torch.ones_like(error), exponent.clamp(min=-14) - 10).maximum(ULP_LIMIT["fp32"] * 2.0**-24 * merged.magnitude)
     else:
         unit = merged.magnitude.clamp(min=2.0**-126) * 2.0**-24
     return (error / unit).max().nan_to_num(nan=torch.inf).item()

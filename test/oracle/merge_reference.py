@@ -102,6 +102,10 @@ class MergeReference:
         self.gamma, self.mode, self.norm = float(motion.get("gamma", 1)), motion.get("mode", "residual"), motion.get("norm", "per-frame")
         self.motion = motion_parts(self._path(motion["module"]))
         self.motion_base = motion_parts(self._path(motion["base"])) if motion.get("base") else None
+        if self.motion_base is not None and (self.mode == "weights" or self.motion_base.keys() != self.motion.keys()):
+            raise ValueError("motion.base: not with mode weights, and only a module with the same parts")
+        if "positions" in motion:
+            raise NotImplementedError("motion.positions")
         self.motion_blocks = as_map(motion.get("blocks"))
         self.motion_loras = [self._motion_lora(f"motion.loras[{i}]", entry) for i, entry in enumerate(motion.get("loras") or [])]
         self.changes = [self._source(f"personalized[{i}]", entry, "alpha") for i, entry in enumerate(recipe.get("personalized") or [])]
@@ -189,21 +193,21 @@ class MergeReference:
         return Merged(merged.value, merged.magnitude, tuple(rules) if merged is not first else ("untouched",))
 
     def _motion_tensor(self, name: str) -> Merged:
-        """m, plus what motion LoRAs add; then gamma on the difference to the motion base, on every parameter (mode `weights`), or on what each module adds
-        to its input: weight and bias of proj_out."""
+        """With a base: mb + gamma (m - mb), then what motion LoRAs add. Without: m and what they add, times gamma on every parameter (mode `weights`) or on
+        what each module adds to its input, weight and bias of proj_out."""
         value, rules = Sum.of(self.motion[name]()), []
+        gain = self.gamma * block_weight(self.motion_blocks, "unet", name, self.layers)
+        if self.motion_base is not None:
+            base = self.motion_base[name]().double()
+            value = Sum(base + gain * (value.value - base), base.abs() + abs(gain) * (value.magnitude + base.abs()))
+            rules.append("motion from base")
         module, _, leaf = name.rpartition(".")
         for lora in self.motion_loras:
             layer = lora.layers.get(("unet", module))
             if layer and leaf == "weight":
                 value, _, kind = apply(read_layer(layer), value, None, lora.strength("unet", name, self.layers), lora.convention)
                 rules.append(f"{lora.label} {kind}")
-        gain = self.gamma * block_weight(self.motion_blocks, "unet", name, self.layers)
-        if self.motion_base is not None:
-            base = self.motion_base[name]().double()
-            value = Sum(base + gain * (value.value - base), base.abs() + abs(gain) * (value.magnitude + base.abs()))
-            rules.append("motion from base")
-        elif self.mode == "weights" or re.search(r"\.motion_modules\.\d+\.proj_out\.", name):
+        if self.motion_base is None and (self.mode == "weights" or re.search(r"\.motion_modules\.\d+\.proj_out\.", name)):
             value = Sum(value.value * gain, value.magnitude * abs(gain))
             rules.append(f"motion {self.mode}")
         return Merged(value.value, value.magnitude, tuple(rules) or ("motion untouched",))

@@ -45,7 +45,7 @@ def combination(rng: random.Random, features, wishes, blocks, base_layouts, chec
         options += ["--checkpoint", rng.choice(checkpoints)]
     if "motion" in features:
         options += ["--motion-loras", rng.choice((0, 1, 2)), "--layout", rng.choice(("animatelcm", "animatediff", "diffusers"))]
-        options += ["--motion-base"] if rng.random() < 0.3 else []
+        options += ["--motion-base", "--mode", "residual"] if rng.random() < 0.3 else []
     if "blocks" in features:
         options += ["--blocks", rng.choice(blocks)] if rng.random() < 0.6 else []
         options += ["--motion-blocks", rng.choice(("25", "names"))] if rng.random() < 0.3 else []
