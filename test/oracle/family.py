@@ -1,8 +1,11 @@
-"""A random, untrained SD1.5-shaped family of any width in the files a recipe names: base folder, kohya LoRA, LCM LoRA, motion module, recipe.yaml.
+"""A random, untrained SD1.5-shaped family of any width in the files a recipe names: base, kohya LoRA, LCM LoRA, motion module, recipe.yaml.
 
 Weights are scaled so that every layer's output is O(1), with norm weights, biases and proj_out away from one and zero: an error anywhere shows in the output.
+On top, as options: adapters of every kind, whole checkpoints, motion LoRAs, a motion base, block weights, and the base in every layout on disk
+(family_files.py and family_adapters.py make these).
 
     python test/oracle/family.py OUT --seed 1 --widths 16,32,48,48 --heads 2 --groups 4 --cross 24 --motion-mid no --layout animatediff --dtype fp32
+    python test/oracle/family.py OUT --adapter loha --adapter dora:ldm --checkpoint ldm --motion-loras 2 --base-layout ldm-ckpt --blocks 17
 
 needs: torch==2.13.0 diffusers==0.42.1 transformers safetensors pyyaml
 """
@@ -17,6 +20,9 @@ import yaml
 from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel
 from safetensors.torch import save_file
 from transformers import CLIPTextConfig, CLIPTextModel
+
+import family_adapters
+import family_files
 
 TOKENIZER = Path(__file__).parents[2] / "models/tiny/base/tokenizer"
 DTYPES = {"fp16": torch.float16, "fp32": torch.float32, "bf16": torch.bfloat16}
@@ -71,7 +77,7 @@ def save_base(folder, options, dtype, generator):
         "_class_name": "StableDiffusionPipeline", "_diffusers_version": "0.42.1", "feature_extractor": [None, None], "safety_checker": [None, None],
         "requires_safety_checker": False, "scheduler": ["diffusers", "DDIMScheduler"], "text_encoder": ["transformers", "CLIPTextModel"],
         "tokenizer": ["transformers", "CLIPTokenizer"], "unet": ["diffusers", "UNet2DConditionModel"], "vae": ["diffusers", "AutoencoderKL"]}, indent=2))
-    return unet, text
+    return {"unet": unet, "text_encoder": text, "vae": vae}
 
 
 def lora_layer(module, weight, rank, alpha, generator):
@@ -110,10 +116,13 @@ def save_loras(folder, unet, text, dtype, generator):
 
 
 def save_motion(path, options, dtype, generator):
-    """AnimateLCM: a flat state dict without positional encodings. AnimateDiff: a training checkpoint with them, names prefixed `module.`."""
+    """AnimateLCM: a flat state dict without positional encodings. AnimateDiff: a training checkpoint with them, names prefixed `module.`. diffusers: a folder."""
     adapter = randomize(MotionAdapter(
         block_out_channels=options.widths, motion_layers_per_block=options.layers, motion_num_attention_heads=options.heads, motion_norm_num_groups=options.groups,
         motion_max_seq_length=32, use_motion_mid_block=options.motion_mid == "yes"), generator)
+    if options.layout == "diffusers":
+        adapter.to(dtype).save_pretrained(path)
+        return [n.rpartition(".")[0] for n in adapter.state_dict() if n.endswith(family_adapters.MOTION_TARGETS)], adapter
     state = {}
     for name, tensor in adapter.state_dict().items():
         if name.endswith("pos_embed.pe"):
@@ -130,21 +139,57 @@ def save_motion(path, options, dtype, generator):
     if options.layout == "animatediff":
         state = {"epoch": 1, "global_step": 1000, "state_dict": {f"module.{k}": v for k, v in state.items()}}
     torch.save(state, path)
+    return [n.rpartition(".")[0] for n in adapter.state_dict() if n.endswith(family_adapters.MOTION_TARGETS)], adapter
 
 
-def save_recipe(path, options, lcm_modules):
+def save_recipe(path, options, lcm_modules, extras):
+    """`extras`: personalized entries, motion entries and the base entry that options added."""
     width, height = (int(n) for n in options.size.split("x"))
     recipe = {
         "name": path.parent.name,
-        "base": "base",
-        "personalized": [{"lora": "style.safetensors", "alpha": options.alpha, "scale": options.scale, "text_encoder": options.text_strength}],
+        "base": extras["base"],
+        "personalized": [
+            {"lora": "style.safetensors", "alpha": options.alpha, "scale": options.scale, "text_encoder": options.text_strength}, *extras["personalized"]],
         "lcm": {"lora": "lcm.safetensors", "beta": options.beta, "expect": {"modules": lcm_modules}},
-        "motion": {"module": "motion.ckpt", "gamma": options.gamma, "mode": options.mode, "norm": options.norm},
+        "motion": {"module": motion_file(options), "gamma": options.gamma, "mode": options.mode, "norm": options.norm, **extras["motion"]},
         "sampler": {"kind": "lcm", "steps": options.steps, "guidance": options.guidance, "beta_schedule": "linear", "original_steps": 50},
         "output": {"frames": options.frames, "width": width, "height": height, "dtype": options.out_dtype, "shapes": options.shapes},
         "verify": {"prompt": "a red circle", "seed": 0},
     }
+    for entry, blocks in ((recipe["personalized"][0], options.blocks), (recipe["lcm"], options.blocks), (recipe["motion"], options.motion_blocks)):
+        if blocks:
+            entry["blocks"] = family_files.blocks(blocks, entry is recipe["personalized"][0], options.seed)
     path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+
+
+def motion_file(options, name="motion"):
+    return name if options.layout == "diffusers" else f"{name}.ckpt"
+
+
+def save_extras(folder, options, models, motion, dtype, generator):
+    """What the options ask for beside the plain family; returns the recipe's entries for it."""
+    personalized = []
+    for index, wish in enumerate(options.adapter):
+        kind, _, prefix = wish.partition(":")
+        file = folder / f"adapter{index}-{kind}.safetensors"
+        state, metadata = family_adapters.adapter(kind, prefix, models, options.layers, generator)
+        adapter_dtype = DTYPES[options.adapter_dtype] if options.adapter_dtype else dtype
+        save_file({k: v.to(adapter_dtype if v.is_floating_point() else v.dtype).contiguous() for k, v in state.items()}, file, metadata=metadata)
+        strength = round(0.5 + 0.4 * torch.rand((), generator=generator).item(), 2)
+        personalized.append({"lora": file.name, "alpha": strength, "text_encoder": round(strength * 0.8, 2)})
+    for index, layout in enumerate(options.checkpoint):
+        file = family_files.save_checkpoint(folder / f"checkpoint{index}", layout, models, dtype, options, generator)
+        personalized.insert(len(personalized) * index, {"checkpoint": file.name, "alpha": round(0.4 + 0.6 * torch.rand((), generator=generator).item(), 2)})
+    entries = {}
+    if options.motion_loras:
+        entries["loras"] = []
+        for index in range(options.motion_loras):
+            file = family_adapters.save_motion_lora(folder / f"motion-lora{index}.ckpt", motion[0], motion[1], "diffusers" if index % 2 else "animatediff", dtype, generator)
+            entries["loras"].append({"lora": file.name, "alpha": round(0.4 + 0.5 * torch.rand((), generator=generator).item(), 2)})
+    if options.motion_base:
+        save_motion(folder / motion_file(options, "motion-base"), options, dtype, generator)
+        entries["base"] = motion_file(options, "motion-base")
+    return {"personalized": personalized, "motion": entries, "base": family_files.relayout_base(folder, options.base_layout, models, dtype, options)}
 
 
 def main():
@@ -159,9 +204,18 @@ def main():
     parser.add_argument("--text-layers", type=int, default=3)
     parser.add_argument("--vae-layers", type=int, default=1)
     parser.add_argument("--motion-mid", choices=("yes", "no"), default="yes")
-    parser.add_argument("--layout", choices=("animatelcm", "animatediff"), default="animatelcm")
+    parser.add_argument("--layout", choices=("animatelcm", "animatediff", "diffusers"), default="animatelcm")
     parser.add_argument("--dtype", choices=tuple(DTYPES), default="fp16", help="of every file written")
+    parser.add_argument("--adapter", action="append", default=[], metavar="KIND[:PREFIX]",
+                        help=f"one more adapter; kinds: {', '.join(family_adapters.KINDS)}; prefixes: {', '.join(family_adapters.PREFIXES)}")
+    parser.add_argument("--adapter-dtype", choices=tuple(DTYPES), help="of the adapters; default: as everything else")
+    parser.add_argument("--checkpoint", action="append", default=[], choices=family_files.CHECKPOINT_LAYOUTS, help="one more whole fine-tuned model")
+    parser.add_argument("--base-layout", choices=family_files.BASE_LAYOUTS, default="folder")
+    parser.add_argument("--motion-loras", type=int, default=0)
+    parser.add_argument("--motion-base", action="store_true")
     recipe = parser.add_argument_group("recipe")
+    recipe.add_argument("--blocks", choices=family_files.BLOCKS, help="of the style and LCM LoRAs: a vector of so many values, or names")
+    recipe.add_argument("--motion-blocks", choices=family_files.BLOCKS)
     for name, default in (("alpha", 0.8), ("text-strength", 0.6), ("beta", 0.9), ("gamma", 0.7), ("guidance", 1.0)):
         recipe.add_argument(f"--{name}", type=float, default=default)
     recipe.add_argument("--scale", choices=("alpha/rank", "raw", "rslora"), default="alpha/rank")
@@ -175,10 +229,11 @@ def main():
     options = parser.parse_args()
     generator, dtype = torch.Generator().manual_seed(options.seed), DTYPES[options.dtype]
     options.out.mkdir(parents=True, exist_ok=True)
-    unet, text = save_base(options.out / "base", options, dtype, generator)
-    modules = save_loras(options.out, unet, text, dtype, generator)
-    save_motion(options.out / "motion.ckpt", options, dtype, generator)
-    save_recipe(options.out / "recipe.yaml", options, modules)
+    models = save_base(options.out / "base", options, dtype, generator)
+    modules = save_loras(options.out, models["unet"], models["text_encoder"], dtype, generator)
+    motion = save_motion(options.out / motion_file(options), options, dtype, generator)
+    extras = save_extras(options.out, options, models, motion, dtype, generator)
+    save_recipe(options.out / "recipe.yaml", options, modules, extras)
     print(options.out / "recipe.yaml")
 
 

@@ -1,38 +1,33 @@
 """Every merged tensor of a recipe in float64, from the formulas of the file formats; shares no code with the tool.
 
-Covers diffusers-folder bases, kohya LoRAs (linear, 1x1 and 3x3 convolutions, text encoder), an LCM LoRA and motion modules in AnimateDiff's,
-AnimateLCM's or diffusers' key names. Anything else is refused, never skipped.
+source_files.py opens bases, checkpoints and motion modules, adapter_names.py reads adapter files, adapter_formulas.py says what each kind does to a weight,
+block_weights.py how strongly. What they do not know is refused, never skipped.
 
     python test/oracle/merge_reference.py RECIPE        # prints how many tensors each set of rules touches
 
-needs: torch==2.13.0 safetensors pyyaml
+needs: torch==2.13.0 diffusers==0.42.1 safetensors pyyaml
 """
 import collections
+import dataclasses
 import fnmatch
 import json
-import math
 import re
 import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Callable
 
 import torch
 import yaml
 from safetensors import safe_open
 
+from adapter_formulas import Sum, apply
+from adapter_names import Layer, read_adapter
+from block_weights import as_map, block_weight
+from source_files import Tensors, model_parts, motion_name, motion_parts, open_tensors, replacement
+
 COMPONENTS = ("unet", "text_encoder", "vae_decoder")
-# How the alpha stored in a LoRA file counts: (alpha, rank) -> factor of up @ down. A module without one has alpha = rank.
-CONVENTIONS = {
-    "alpha/rank": lambda alpha, rank: alpha / rank,
-    "raw": lambda alpha, rank: 1.0,
-    "rslora": lambda alpha, rank: alpha / math.sqrt(rank),
-}
-MOTION_NAMES = (
-    (".temporal_transformer.", "."), (".norms.0.", ".norm1."), (".norms.1.", ".norm2."), (".ff_norm.", ".norm3."),
-    (".attention_blocks.0.", ".attn1."), (".attention_blocks.1.", ".attn2."),
-)
+BIAS_PARTS = {"diff_b", "b_norm", "up_bias"}
 
 
 @dataclass(frozen=True)
@@ -45,51 +40,35 @@ class Merged:
 
 
 @dataclass(frozen=True)
-class Lora:
+class Source:
+    """A personalized entry, the LCM LoRA, or a motion LoRA: either layers of an adapter file, unread, or the parameters of a whole model."""
+
     label: str
-    strength: float
-    text_strength: float
+    strengths: dict[str, float]  # component -> strength
     convention: str
     blocks: dict[str, float]
-    layers: dict[str, dict[str, Callable]]  # "component/parameter" -> down, up and maybe alpha, unread
+    layers: dict[tuple[str, str], Layer]
+    model: dict[str, Tensors]
+
+    def strength(self, component: str, name: str, layers: int) -> float:
+        return self.strengths[component] * block_weight(self.blocks, component, name, layers)
 
 
-def open_tensors(path: Path) -> dict[str, Callable[[], torch.Tensor]]:
-    """Tensor name -> a function that reads it."""
-    if path.suffix == ".safetensors":
-        file = safe_open(str(path), "pt")
-        return {name: (lambda name=name: file.get_tensor(name)) for name in file.keys()}
-    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    while "state_dict" in state:
-        state = state["state_dict"]
-    return {name: (lambda tensor=tensor: tensor) for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+def merged_shape(tensor: torch.Tensor) -> str:
+    return f"conv{tensor.shape[2]}x{tensor.shape[3]}" if tensor.ndim == 4 else "linear"
 
 
-def block_of(name: str, layers: int) -> str | None:
-    """The block (IN00…, M00, OUT00…) a UNet parameter belongs to, for `layers` layers per block; None for the time embedding."""
-    if name.startswith("conv_in."):
-        return "IN00"
-    if name.startswith(("conv_norm_out.", "conv_out.")):
-        return f"OUT{4 * (layers + 1) - 1:02}"
-    if name.startswith("mid_block."):
-        return "M00"
-    found = re.match(r"(down|up)_blocks\.(\d+)\.(\w+?)\.(\d+)\.", name)
-    if not found:
-        return None
-    side, block, kind, layer = found[1], int(found[2]), found[3], int(found[4])
-    if side == "down":
-        return f"IN{(layers + 1) * (block + 1) if kind == 'downsamplers' else (layers + 1) * block + layer + 1:02}"
-    return f"OUT{(layers + 1) * block + (layers if kind == 'upsamplers' else layer):02}"
+def read_layer(layer: Layer) -> Layer:
+    return dataclasses.replace(layer, parts={part: read() for part, read in layer.parts.items()})
 
 
-def block_weight(blocks: dict[str, float], component: str, name: str, layers: int) -> float:
-    if not blocks:
-        return 1.0
-    block = "BASE" if component == "text_encoder" else block_of(name, layers)
-    if block is None:
-        raise NotImplementedError(f"{name}: which block weight holds for the time embedding is not settled here")
-    group = block.rstrip("0123456789")
-    return float(blocks.get(block, blocks.get(group, 1.0)))
+def check_accounts(label: str, entry: dict, unmatched: list[str], modules: int) -> None:
+    unmatched = [k for k in unmatched if not any(fnmatch.fnmatchcase(k, glob) for glob in entry.get("allow_unmatched", []))]
+    if unmatched:
+        raise ValueError(f"{label}: {len(unmatched)} unmatched tensors, first {unmatched[0]}")
+    expected = entry.get("expect", {}).get("modules", modules)
+    if expected != modules:
+        raise ValueError(f"{label}: {modules} modules, expected {expected}")
 
 
 class MergeReference:
@@ -98,11 +77,11 @@ class MergeReference:
     def __init__(self, recipe: dict, folder: Path):
         """`folder` is where the recipe's relative paths start."""
         self.recipe, self.folder = recipe, folder.resolve()
-        base = recipe["base"]
-        base = base if isinstance(base, str) else base["model"] if set(base) == {"model"} else None
-        self.base = self._path(base) if base else None
-        if self.base is None or not self.base.is_dir():
-            raise NotImplementedError("the oracle reads diffusers folders only")
+        base = {"model": recipe["base"]} if isinstance(recipe["base"], str) else recipe["base"]
+        model = self._path(base["model"])
+        if "config" not in base and not model.is_dir():
+            raise NotImplementedError("a single file without base.config is a stock SD1.5, too large for the oracle")
+        self.base = self._path(base["config"]) if "config" in base else model  # configs and tokenizer
         self.configs = {
             "unet": self._config("unet/config.json"),
             "text_encoder": self._config("text_encoder/config.json"),
@@ -110,22 +89,28 @@ class MergeReference:
             "scheduler": self._config("scheduler/scheduler_config.json"),
         }
         self.layers = self.configs["unet"]["layers_per_block"]
-        text = {k: v for k, v in open_tensors(self.base / "text_encoder/model.safetensors").items() if not k.endswith("position_ids")}
-        vae = open_tensors(self.base / "vae/diffusion_pytorch_model.safetensors")
-        self.sources = {
-            "unet": open_tensors(self.base / "unet/diffusion_pytorch_model.safetensors"),
-            "text_encoder": {k if k.startswith("text_model.") else f"text_model.{k}": v for k, v in text.items()},
-            "vae_decoder": {k: v for k, v in vae.items() if k.startswith(("decoder.", "post_quant_conv."))},
+        parts = model_parts(model, self.configs)
+        for part in ("vae", "text_encoder"):
+            if part in base:
+                parts[part] = replacement(self._path(base[part]), part, self.configs)
+        self.sources: dict[str, Tensors] = {
+            "unet": parts["unet"],
+            "text_encoder": parts["text_encoder"],
+            "vae_decoder": {k: v for k, v in parts["vae"].items() if k.startswith(("decoder.", "post_quant_conv."))},
         }
         motion = recipe["motion"]
-        if motion.get("loras"):
-            raise NotImplementedError("motion LoRAs")
-        self.gamma, self.mode = float(motion.get("gamma", 1)), motion.get("mode", "residual")
-        self.norm = motion.get("norm", "per-frame")
-        self.motion = self._motion(open_tensors(self._path(motion["module"])))
-        self.loras = [self._lora(f"personalized[{i}]", entry, "alpha") for i, entry in enumerate(recipe.get("personalized") or [])]
+        self.gamma, self.mode, self.norm = float(motion.get("gamma", 1)), motion.get("mode", "residual"), motion.get("norm", "per-frame")
+        self.motion = motion_parts(self._path(motion["module"]))
+        self.motion_base = motion_parts(self._path(motion["base"])) if motion.get("base") else None
+        if self.motion_base is not None and (self.mode == "weights" or self.motion_base.keys() != self.motion.keys()):
+            raise ValueError("motion.base: not with mode weights, and only a module with the same parts")
+        if "positions" in motion:
+            raise NotImplementedError("motion.positions")
+        self.motion_blocks = as_map(motion.get("blocks"))
+        self.motion_loras = [self._motion_lora(f"motion.loras[{i}]", entry) for i, entry in enumerate(motion.get("loras") or [])]
+        self.changes = [self._source(f"personalized[{i}]", entry, "alpha") for i, entry in enumerate(recipe.get("personalized") or [])]
         if recipe.get("lcm"):
-            self.loras.append(self._lora("lcm", recipe["lcm"], "beta"))
+            self.changes.append(self._source("lcm", recipe["lcm"], "beta"))
 
     @classmethod
     def load(cls, recipe_path: str | Path) -> "MergeReference":
@@ -144,46 +129,35 @@ class MergeReference:
         return any(name.startswith("mid_block.") for name in self.motion)
 
     @cached_property
-    def modules(self) -> dict[str, str]:
-        """kohya module name -> "component/parameter"."""
-        unet = {f"lora_unet_{k.removesuffix('.weight').replace('.', '_')}": f"unet/{k}" for k in self.sources["unet"] if k.endswith(".weight")}
-        text = [k for k in self.sources["text_encoder"] if k.endswith(".weight")]
-        return unet | {f"{p}_{k.removesuffix('.weight').replace('.', '_')}": f"text_encoder/{k}" for k in text for p in ("lora_te", "lora_te1")}
+    def modules(self) -> dict[str, list[str]]:
+        """component -> paths of its modules"""
+        return {c: sorted({k.rpartition(".")[0] for k in self.sources[c]}) for c in ("unet", "text_encoder")}
 
-    def _lora(self, label: str, entry: dict, strength_key: str) -> Lora:
-        if "lora" not in entry:
-            raise NotImplementedError(f"{label}: only `lora:` sources")
-        layers: dict[str, dict] = collections.defaultdict(dict)
-        unmatched = []
-        for key, read in open_tensors(self._path(entry["lora"])).items():
-            module, _, part = key.partition(".")
-            role = {"lora_down.weight": "down", "lora_up.weight": "up", "alpha": "alpha"}.get(part)
-            if role and module in self.modules:
-                layers[self.modules[module]][role] = read
-            else:
-                unmatched.append(key)
-        unmatched = [k for k in unmatched if not any(fnmatch.fnmatchcase(k, glob) for glob in entry.get("allow_unmatched", []))]
-        if unmatched:
-            raise ValueError(f"{label}: {len(unmatched)} unmatched tensors, first {unmatched[0]}")
-        expected = entry.get("expect", {}).get("modules", len(layers))
-        if expected != len(layers):
-            raise ValueError(f"{label}: {len(layers)} modules, expected {expected}")
+    def _source(self, label: str, entry: dict, strength_key: str) -> Source:
         strength = float(entry.get(strength_key, 1))
-        return Lora(label, strength, float(entry.get("text_encoder", strength)), entry.get("scale", "alpha/rank"), entry.get("blocks") or {}, dict(layers))
+        strengths = {"unet": strength, "text_encoder": float(entry.get("text_encoder", strength))}
+        if "checkpoint" in entry:
+            path = self._path(entry["checkpoint"])
+            model = {k: v for k, v in model_parts(path, self.configs).items() if k in strengths}  # its VAE is not merged
+            for component, tensors in model.items():
+                if tensors.keys() != self.sources[component].keys():
+                    raise ValueError(f"{label}: not the {component} of the base")
+            return Source(label, strengths, "raw", as_map(entry.get("blocks")), {}, model)
+        layers = self._adapter(label, entry, entry["lora"], self.modules, lambda key: key)
+        return Source(label, strengths, entry.get("scale", "alpha/rank"), as_map(entry.get("blocks")), layers, {})
 
-    @staticmethod
-    def _motion(tensors: dict[str, Callable]) -> dict[str, Callable]:
-        out = {}
-        for key, read in tensors.items():
-            if "pos_encoder" in key or "pos_embed" in key:
-                continue
-            name = key.removeprefix("module.")
-            for original, ours in MOTION_NAMES:
-                name = name.replace(original, ours)
-            if ".motion_modules." not in name:
-                raise ValueError(f"{key} is no motion-module parameter")
-            out[name] = read
-        return out
+    def _motion_lora(self, label: str, entry: dict) -> Source:
+        modules = {"unet": sorted({k.rpartition(".")[0] for k in self.motion})}
+        layers = self._adapter(label, entry, entry["lora"], modules, motion_name)
+        return Source(label, {"unet": float(entry.get("alpha", 1))}, entry.get("scale", "alpha/rank"), as_map(entry.get("blocks")), layers, {})
+
+    def _adapter(self, label: str, entry: dict, file: str, modules: dict, rename) -> dict[tuple[str, str], Layer]:
+        path = self._path(file)
+        metadata = safe_open(str(path), "pt").metadata() if path.suffix == ".safetensors" else None
+        tensors = {rename(key): read for key, read in open_tensors(path).items()}
+        layers, _, unmatched = read_adapter(tensors, metadata, modules, self.layers)
+        check_accounts(label, entry, unmatched, len(layers))
+        return {(layer.component, layer.module): layer for layer in layers}
 
     def names(self, component: str) -> list[str]:
         """Parameter names as diffusers and transformers write them; positional encodings are computed, so not among them."""
@@ -192,32 +166,51 @@ class MergeReference:
     def tensor(self, component: str, name: str) -> Merged:
         if component == "unet" and name in self.motion:
             return self._motion_tensor(name)
-        value = self.sources[component][name]().double()
-        magnitude, rules = value.abs(), []
-        for lora in self.loras:
-            layer = lora.layers.get(f"{component}/{name}")
-            if layer is None:
-                continue
-            down, up = layer["down"]().double(), layer["up"]().double()
-            rank = down.shape[0]
-            alpha = layer["alpha"]().double().item() if "alpha" in layer else rank
-            strength = lora.text_strength if component == "text_encoder" else lora.strength
-            scale = strength * block_weight(lora.blocks, component, name, self.layers) * CONVENTIONS[lora.convention](alpha, rank)
-            up, down = up.flatten(1), down.flatten(1)
-            if (up.shape[0], down.shape[1]) != (value.shape[0], value[0].numel()):
-                raise ValueError(f"{lora.label}: {name} is {tuple(value.shape)}, the delta {(up.shape[0], down.shape[1])}")
-            value = value + scale * (up @ down).view_as(value)
-            magnitude = magnitude + abs(scale) * (up.abs() @ down.abs()).view_as(value)
-            rules.append(f"{lora.label} {'linear' if value.ndim == 2 else f'conv{value.shape[2]}x{value.shape[3]}'}")
-        return Merged(value, magnitude, tuple(rules) or ("untouched",))
+        module, _, leaf = name.rpartition(".")
+        stored = {end: self.sources[component].get(f"{module}.{end}") for end in ("weight", "bias")}
+        running = {end: None if read is None else Sum.of(read()) for end, read in stored.items()}
+        if leaf not in running:
+            running = {leaf: Sum.of(self.sources[component][name]())}
+        first, rules = running[leaf], []
+        for change in self.changes if component != "vae_decoder" else []:
+            strength = change.strength(component, name, self.layers) if component in change.strengths else 0.0
+            if component in change.model:
+                before = running[leaf]
+                w, w0 = change.model[component][name]().double(), self.sources[component][name]().double()
+                running[leaf] = before.plus(strength * (w - w0), abs(strength) * (w.abs() + w0.abs()))
+                rules.append(f"{change.label} checkpoint")
+            elif (layer := change.layers.get((component, module))) and (leaf != "bias" or BIAS_PARTS & layer.parts.keys()):
+                # a module's weight and its bias may have strengths of their own; each is asked for by its own name
+                before = dict(running)
+                weight, bias, kind = apply(read_layer(layer), running["weight"], running["bias"], strength, change.convention)
+                running = {"weight": weight, "bias": bias}
+                if leaf == "bias":  # the weight's own strength does not matter here
+                    running["weight"] = before["weight"]
+                if running[leaf] is not before[leaf]:
+                    shape = merged_shape(running[leaf].value)
+                    rules.append(f"{change.label} {shape if kind == 'lora' else kind}")
+        merged = running[leaf]
+        return Merged(merged.value, merged.magnitude, tuple(rules) if merged is not first else ("untouched",))
 
     def _motion_tensor(self, name: str) -> Merged:
-        """gamma scales what a module adds to its input (weight and bias of proj_out) or, in mode `weights`, every parameter."""
-        value, is_output = self.motion[name]().double(), re.search(r"\.motion_modules\.\d+\.proj_out\.", name)
-        if self.mode == "weights" or is_output:
-            weight = block_weight(self.recipe["motion"].get("blocks") or {}, "unet", name, self.layers)
-            value = value * (self.gamma * weight)
-        return Merged(value, value.abs(), (f"motion {self.mode if self.mode == 'weights' or is_output else 'untouched'}",))
+        """With a base: mb + gamma (m - mb), then what motion LoRAs add. Without: m and what they add, times gamma on every parameter (mode `weights`) or on
+        what each module adds to its input, weight and bias of proj_out."""
+        value, rules = Sum.of(self.motion[name]()), []
+        gain = self.gamma * block_weight(self.motion_blocks, "unet", name, self.layers)
+        if self.motion_base is not None:
+            base = self.motion_base[name]().double()
+            value = Sum(base + gain * (value.value - base), base.abs() + abs(gain) * (value.magnitude + base.abs()))
+            rules.append("motion from base")
+        module, _, leaf = name.rpartition(".")
+        for lora in self.motion_loras:
+            layer = lora.layers.get(("unet", module))
+            if layer and leaf == "weight":
+                value, _, kind = apply(read_layer(layer), value, None, lora.strength("unet", name, self.layers), lora.convention)
+                rules.append(f"{lora.label} {kind}")
+        if self.motion_base is None and (self.mode == "weights" or re.search(r"\.motion_modules\.\d+\.proj_out\.", name)):
+            value = Sum(value.value * gain, value.magnitude * abs(gain))
+            rules.append(f"motion {self.mode}")
+        return Merged(value.value, value.magnitude, tuple(rules) or ("motion untouched",))
 
     def rounded(self, component: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
         """All merged tensors of a component, rounded once to dtype and widened to float32."""
