@@ -1,12 +1,12 @@
 /**
- * The merge's arithmetic, run by onnxruntime's CPU kernels: y = transpose(cast(g·(W + Σ terms))), in float32 in the order of the
- * terms and rounded once, to nearest even. What a term does is its adapter's business (adapters/*.ts); one small graph serves
+ * The merge's arithmetic, run by onnxruntime's CPU kernels: y = transpose(cast(g·(W + Σ terms))), in float32 (or
+ * float64, see workingType) in the order of the terms and rounded once, to nearest even. What a term does is its adapter's business (adapters/*.ts); one small graph serves
  * every tensor of the same make-up. Numbers go in as they lie in the files: plain JavaScript would convert and multiply two
  * orders of magnitude slower.
  */
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
 import { type DType, toFloat32 } from '../formats/dtype.ts';
-import { addInput, addOutput, createGraph, type Dim, rootScope, type Scope, type Value } from '../onnx/graph.ts';
+import { addInput, addOutput, createGraph, type Dim, rootScope, type Value } from '../onnx/graph.ts';
 import * as op from '../onnx/ops.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
@@ -211,13 +211,22 @@ function makeUp(merge: Merge): string {
 
 const floatType = (dtype: DType): FloatType => (dtype === 'F16' ? 'float16' : 'float32');
 
+/**
+ * float32 is enough for what is added to a weight. Where a term multiplies the weight itself, what cancels in one step may be
+ * all that the next one has, and the sums are made in float64.
+ */
+function workingType({ terms }: Merge): 'float32' | 'float64' {
+  return terms.some(({ term }) => 'apply' in ARITHMETIC[term.kind]) ? 'float64' : 'float32';
+}
+
 function mergeModel(merge: Merge, type: FloatType): MergeModel {
   const graph = createGraph('merge');
   const s = rootScope(graph, 'float32');
   const inputs: Input[] = [];
+  const working = workingType(merge);
   const input = (name: string, element: FloatType, shape: readonly Dim[], pick: Input['pick']): Value => {
     inputs.push({ name, shape, pick });
-    return float32(s, addInput(graph, name, element, shape));
+    return op.Cast(s, addInput(graph, name, element, shape), { to: working });
   };
   const [rows, columns] = servesAnyShape(merge) ? [ROWS as string, COLUMNS as string] : matrixShape(merge.shape);
   let weight = input('weight', floatType(merge.weight.dtype), [rows, columns], (m) => m.weight);
@@ -226,6 +235,7 @@ function mergeModel(merge: Merge, type: FloatType): MergeModel {
     rows,
     columns,
     shape: merge.shape,
+    type: working,
     shapeOf: (name) => loaded.operands[name]?.shape,
     operand(name, shape) {
       const { dtype } = loaded.operands[name] as Numbers;
@@ -261,5 +271,3 @@ function mergeModel(merge: Merge, type: FloatType): MergeModel {
   addOutput(s, op.Cast(s, weight, { to: type }), 'merged');
   return { bytes: serializeModel(graph, { producerVersion: VERSION }), inputs };
 }
-
-const float32 = (s: Scope, value: Value) => op.Cast(s, value, { to: 'float32' });

@@ -105,9 +105,11 @@ export interface Fragment {
   readonly columns: Dim;
   /** Of the parameter, as in PyTorch. */
   readonly shape: readonly number[];
+  /** Of the weight, the operands and the scale. */
+  readonly type: 'float32' | 'float64';
   /** Of an operand, as in its file; undefined where the term has none of this name. */
   shapeOf(operand: string): readonly number[] | undefined;
-  /** An operand as float32 in another shape of as many elements. */
+  /** An operand in `type`, in another shape of as many elements. */
   operand(name: string, shape: readonly Dim[]): Value;
 }
 
@@ -120,7 +122,7 @@ export type Arithmetic<T extends Term> = {
 } & (Additive<T> | WeightDependent<T>);
 
 interface Additive<T extends Term> {
-  /** `scale · Δ` as `[rows, columns]`; `scale` is float32 [1]. */
+  /** `scale · Δ` as `[rows, columns]`; `scale` is of shape [1]. */
   readonly delta: (f: Fragment, term: T, scale: Value) => Value;
   /** `weight + scale · Δ` where that is cheaper than a sum. */
   readonly add?: (f: Fragment, term: T, scale: Value, weight: Value) => Value | undefined;
@@ -129,6 +131,6 @@ interface Additive<T extends Term> {
 }
 
 interface WeightDependent<T extends Term> {
-  /** The new weight; `scale` is float32 [1]. `deltaOf` gives the change of a term within this one. */
+  /** The new weight, computed in float64; `scale` is of shape [1]. `deltaOf` gives the change of a term within this one. */
   readonly apply: (f: Fragment, term: T, scale: Value, weight: Value, deltaOf: (inner: AdditiveTerm) => Value) => Value;
 }

@@ -4,7 +4,7 @@
  */
 import * as op from '../../onnx/ops.ts';
 import type { Adapter } from './adapter.ts';
-import { cayley, identityMatrix, planRotation, type RotationTerm, rescaled } from './oft.ts';
+import { partialRotation, planRotation, type RotationTerm, rescaled } from './oft.ts';
 import { matrixSizes } from './shapes.ts';
 
 export interface BoftTerm extends RotationTerm<'boft'> {}
@@ -19,14 +19,10 @@ export const boft: Adapter<BoftTerm> = {
       const { s } = f;
       const [out, into, kernel] = matrixSizes(f.shape);
       const [stages, count, size] = f.shapeOf('blocks') as readonly [number, number, number];
-      const identity = identityMatrix(f, size, 'float64');
-      const factor = op.Cast(s, scale, { to: 'float64' });
-      const partial = op.Add(s, op.Mul(s, op.Sub(s, cayley(f, constraint), identity), factor), identity);
-      const rotations = op.Split(
-        s,
-        op.Reshape(s, op.Cast(s, partial, { to: 'float32' }), [stages, count, size, size]),
-        { axis: 0, parts: stages },
-      );
+      const rotations = op.Split(s, op.Reshape(s, partialRotation(f, constraint, scale), [stages, count, size, size]), {
+        axis: 0,
+        parts: stages,
+      });
       const columns = into * kernel;
       let x = weight;
       for (const [i, rotation] of rotations.entries()) {

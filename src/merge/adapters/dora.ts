@@ -54,15 +54,15 @@ export const dora: Adapter<DoraTerm> = {
   arithmetic: {
     rows: ({ axis }) => (axis === 'out' ? ['magnitude'] : undefined),
     apply(f, { axis, delta }, scale, weight, deltaOf) {
-      const { s } = f;
+      const { s, type } = f;
       const [out, into, kernel] = matrixSizes(f.shape);
       const v = op.Reshape(s, op.Add(s, weight, deltaOf(delta)), [out, into, kernel]);
       const axes = axis === 'out' ? [1, 2] : [0, 2];
       const norm = op.Sqrt(s, op.ReduceSumSquare(s, v, { axes }));
       const magnitude = f.operand('magnitude', axis === 'out' ? [out, 1, 1] : [1, into, 1]);
-      const factor = op.Div(s, magnitude, op.Add(s, norm, floatConstant(s.graph, 'float32', [EPSILON])));
+      const factor = op.Div(s, magnitude, op.Add(s, norm, floatConstant(s.graph, type, [EPSILON])));
       const turned = op.Reshape(s, op.Mul(s, v, factor), [out, into * kernel]);
-      const rest = op.Sub(s, floatConstant(s.graph, 'float32', [1]), scale);
+      const rest = op.Sub(s, floatConstant(s.graph, type, [1]), scale);
       return op.Add(s, op.Mul(s, weight, rest), op.Mul(s, turned, scale));
     },
   },

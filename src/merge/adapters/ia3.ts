@@ -40,11 +40,11 @@ export const ia3: Adapter<Ia3Term> = {
   arithmetic: {
     rows: ({ axis }) => (axis === 'out' ? ['factor'] : []),
     apply(f, { axis, neutral }, scale, weight) {
-      const { s } = f;
+      const { s, type } = f;
       const [out, into, kernel] = matrixSizes(f.shape);
       const shape = axis === 'out' ? [out, 1, 1] : [1, into, 1];
       const stored = f.operand('factor', shape);
-      const one = floatConstant(s.graph, 'float32', [1]);
+      const one = floatConstant(s.graph, type, [1]);
       const change = op.Mul(s, neutral === 0 ? stored : op.Sub(s, stored, one), scale);
       const scaled = op.Mul(s, op.Reshape(s, weight, [out, into, kernel]), op.Add(s, change, one));
       return op.Reshape(s, scaled, [out, into * kernel]);

@@ -25,14 +25,7 @@ export const oft: Adapter<OftTerm> = {
       const { s } = f;
       const [out, into, kernel] = matrixSizes(f.shape);
       const [count, size] = f.shapeOf('blocks') as readonly [number, number];
-      const identity = identityMatrix(f, size, 'float64');
-      const rotation = cayley(f, constraint);
-      const partial = op.Add(
-        s,
-        op.Mul(s, op.Sub(s, rotation, identity), op.Cast(s, scale, { to: 'float64' })),
-        identity,
-      );
-      const left = op.Transpose(s, op.Cast(s, partial, { to: 'float32' }), [0, 2, 1]);
+      const left = op.Transpose(s, partialRotation(f, constraint, scale), [0, 2, 1]);
       const turned = op.MatMul(s, left, op.Reshape(s, weight, [count, size, into * kernel]));
       return rescaled(f, op.Reshape(s, turned, [out, into * kernel]), scale);
     },
@@ -77,36 +70,37 @@ function fitsButterfly(stages: number, count: number, size: number): boolean {
 /** What LyCORIS adds to ‖Q‖ before it divides. */
 const NORM_EPSILON = 1e-8;
 
-/** R in float64, of the shape of the blocks. */
-export function cayley(f: Fragment, constraint: number | null): Value {
+/** scale·(R − I) + I of every block, `[blocks, size, size]`. */
+export function partialRotation(f: Fragment, constraint: number | null, scale: Value): Value {
   const { s } = f;
   const shape = f.shapeOf('blocks') as readonly number[];
   const size = shape.at(-1) as number;
-  const blocks = op.Cast(s, f.operand('blocks', [product(shape) / size ** 2, size, size]), { to: 'float64' });
+  const blocks = f.operand('blocks', [product(shape) / size ** 2, size, size]);
   const skew = op.Sub(s, blocks, op.Transpose(s, blocks, [0, 2, 1]));
-  const identity = identityMatrix(f, size, 'float64');
+  const identity = identityMatrix(f, size);
   const q = constraint === null ? skew : op.Mul(s, skew, bounded(f, skew, constraint));
-  return op.MatMul(s, op.Add(s, identity, q), op.Inverse(s, op.Sub(s, identity, q)));
+  const rotation = op.MatMul(s, op.Add(s, identity, q), op.Inverse(s, op.Sub(s, identity, q)));
+  return op.Add(s, op.Mul(s, op.Sub(s, rotation, identity), scale), identity);
 }
 
 /** constraint / max(‖Q‖, constraint): 1 where the norm is within the bound. */
 function bounded(f: Fragment, skew: Value, constraint: number): Value {
-  const { s } = f;
-  const constant = (value: number) => floatConstant(s.graph, 'float64', [value], [1, 1, 1]);
+  const { s, type } = f;
+  const constant = (value: number) => floatConstant(s.graph, type, [value], [1, 1, 1]);
   const norm = op.Add(s, op.Sqrt(s, op.ReduceSumSquare(s, skew, { axes: [0, 1, 2] })), constant(NORM_EPSILON));
   return op.Div(s, constant(constraint), op.Max(s, norm, constant(constraint)));
 }
 
-export function identityMatrix(f: Fragment, size: number, type: 'float32' | 'float64'): Value {
+function identityMatrix(f: Fragment, size: number): Value {
   const values = new Float64Array(size * size);
   for (let i = 0; i < size; i += 1) values[i * size + i] = 1;
-  return floatConstant(f.s.graph, type, values, [size, size], `identity ${size}`);
+  return floatConstant(f.s.graph, f.type, values, [size, size], `identity ${size}`);
 }
 
 /** Each row of `[out, columns]` times 1 + scale·(rescale − 1), where the term has factors: at strength 0 they are turned off too. */
 export function rescaled(f: Fragment, weight: Value, scale: Value): Value {
   if (!f.shapeOf('rescale')) return weight;
-  const one = floatConstant(f.s.graph, 'float32', [1]);
+  const one = floatConstant(f.s.graph, f.type, [1]);
   const change = op.Mul(f.s, op.Sub(f.s, f.operand('rescale', [f.shape[0] as number, 1]), one), scale);
   return op.Mul(f.s, weight, op.Add(f.s, change, one));
 }
