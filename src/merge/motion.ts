@@ -115,6 +115,14 @@ export function motionGain({ gamma, mode }: Pick<Recipe['motion'], 'gamma' | 'mo
   return mode === 'weights' || /\.motion_modules\.\d+\.proj_out\.(weight|bias)$/.test(name) ? gamma : 1;
 }
 
+/** Is it a parameter that γ has a say in? Never a positional encoding. */
+export function gammaApplies(
+  { mode }: Pick<Recipe['motion'], 'mode'>,
+  { name, kind, motion }: ModelParameter,
+): boolean {
+  return motion && kind !== 'positional-encoding' && motionGain({ gamma: 0, mode }, name) === 0;
+}
+
 /**
  * AnimateDiff's positional encoding `[1, positions, channels]`: sin(p·f_i) on even, cos(p·f_i) on odd channels,
  * f_i = 10000^(−2i/channels), computed in float32 steps as PyTorch does.

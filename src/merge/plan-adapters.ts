@@ -2,7 +2,7 @@
  * The adapters of a recipe: which tensors of a LoRA file make up which module, at what strength it is added, and what is left over.
  * Only headers and the alpha scalars are read.
  */
-import { blockOf, blockWeight } from '../architecture/block-map.ts';
+import { type BlockWeights, blockWeight } from '../architecture/block-map.ts';
 import type { AdaptedComponent, AdaptedModule, ModuleNames } from '../architecture/module-names.ts';
 import type { ModelParameter } from '../architecture/parameters.ts';
 import { MergeError } from '../errors.ts';
@@ -27,7 +27,7 @@ export interface AdapterSource {
   readonly path: string;
   readonly strength: Readonly<Record<'unet' | 'text_encoder', number>>;
   readonly scale: ScaleConvention;
-  readonly blocks: Readonly<Record<string, number>>;
+  readonly blocks: BlockWeights;
   readonly allow_unmatched: readonly string[];
   readonly modules: number | undefined;
 }
@@ -137,7 +137,7 @@ async function planOptions(file: TensorFile, index: number, source: AdapterSourc
     file: index,
     strength(parameter) {
       const component = parameter.name.startsWith('text_model.') ? 'text_encoder' : 'unet';
-      return source.strength[component] * blockWeight(source.blocks, blockOf(component, parameter.name));
+      return source.strength[component] * blockWeight(source.blocks, component, parameter.name);
     },
     scalar,
     async ranked({ target }, rank, entry) {

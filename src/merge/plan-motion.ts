@@ -1,5 +1,5 @@
 /** The motion module's part of a plan: the source of every motion parameter and what γ makes of it. */
-import { blockOf, blockWeight } from '../architecture/block-map.ts';
+import { blockWeight } from '../architecture/block-map.ts';
 import { animateDiffName } from '../architecture/names.ts';
 import type { ModelParameter } from '../architecture/parameters.ts';
 import type { TensorFile } from '../formats/tensor-file.ts';
@@ -40,7 +40,7 @@ export function planMotion(
   return new Map(
     parameters.map(({ name, kind }) => {
       const tensor = found.get(name);
-      const gamma = recipe.motion.gamma * blockWeight(recipe.motion.blocks, blockOf('unet', name));
+      const gamma = recipe.motion.gamma * blockWeight(recipe.motion.blocks, 'unet', name);
       const gain = kind === 'positional-encoding' ? 1 : motionGain({ ...recipe.motion, gamma }, name);
       return [name, { source: tensor === undefined ? null : { file: index, tensor }, gain, terms: [] }];
     }),

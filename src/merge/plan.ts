@@ -2,7 +2,6 @@
  * The plan decides everything before a byte is written: which source tensor goes into which parameter by which rule, at
  * what strength, and what is left over. It reads file headers, configs and the LoRAs' alpha scalars, nothing else.
  */
-import { TEXT_ENCODER_BLOCK } from '../architecture/block-names.ts';
 import { type ClipTextConfig, readClipTextConfig } from '../architecture/clip-config.ts';
 import { moduleNames } from '../architecture/module-names.ts';
 import type { Component } from '../architecture/names.ts';
@@ -19,7 +18,6 @@ import { readUNetConfig } from '../architecture/unet-config.ts';
 import { type UNetStructure, unetStructure } from '../architecture/unet-structure.ts';
 import { readVaeConfig, type VaeConfig } from '../architecture/vae-config.ts';
 import { MergeError } from '../errors.ts';
-import type { KeyPath } from '../recipe/located-yaml.ts';
 import { recipeMistake } from '../recipe/place.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import type { Term } from './adapters/adapter.ts';
@@ -29,6 +27,7 @@ import { refuseDoubleMerge } from './double-merge.ts';
 import { checkExpectation } from './expectation.ts';
 import { motionLayout, storedPositionalEncodings } from './motion.ts';
 import { adapterSources, planAdapter } from './plan-adapters.ts';
+import { checkBlocks } from './plan-blocks.ts';
 import { openPlanFiles, type PlannedFile, type TensorRef } from './plan-files.ts';
 import { checkFrames, planMotion } from './plan-motion.ts';
 
@@ -83,7 +82,6 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   checkFrames(recipe, layout);
   const unet = unetStructure(await readUNetConfig(configs.unet), layout);
   const clip = await readClipTextConfig(configs.text_encoder);
-  checkBlockNames(recipe, unet, configs.unet);
   const vae = await readVaeConfig(configs.vae_decoder);
   const scheduler = await readBaseSchedulerConfig(configs.scheduler);
   checkTimesteps(recipe, scheduler, configs.scheduler);
@@ -99,6 +97,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     text_encoder: clipTextParameters(clip),
     vae_decoder: vaeDecoderParameters(vae),
   };
+  checkBlocks(recipe, unet, parameters, configs.unet);
 
   const tables = { parameters, models: { unet, vae }, configs };
   const { tensors: sources, files: baseFiles } = await planModel(files, base.weights, tables, { role: baseRole });
@@ -155,24 +154,6 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     configs,
     warnings,
   };
-}
-
-/** IN00…OUT11 count SD1.5's layers; in a UNet with more or fewer they would name others than the recipe means. */
-function checkBlockNames(recipe: Recipe, { config }: UNetStructure, file: string): void {
-  if (config.block_out_channels.length === 4 && config.layers_per_block === 2) return;
-  const sources: [KeyPath, Readonly<Record<string, number>>][] = [
-    ...recipe.personalized.map(({ blocks }, i): [KeyPath, typeof blocks] => [['personalized', i, 'blocks'], blocks]),
-    [['lcm', 'blocks'], recipe.lcm?.blocks ?? {}],
-    [['motion', 'blocks'], recipe.motion.blocks],
-  ];
-  const naming = sources.find(([, blocks]) => Object.keys(blocks).some((block) => block !== TEXT_ENCODER_BLOCK));
-  if (!naming) return;
-  throw recipeMistake(
-    recipe,
-    naming[0],
-    `The recipe weighs blocks by name, which are made for 4 blocks of 2 layers; ${file} has ${config.block_out_channels.length} of ` +
-      `${config.layers_per_block}. Leave blocks out for this base.`,
-  );
 }
 
 /** The sampler picks its timesteps from those that the base was trained on. */

@@ -37,6 +37,11 @@ function describe(issue: Issue, schema: z.core.$ZodType): readonly SchemaProblem
       sentence: `Unknown key ${keyName([...path, key])}. ${suggest(key, known) ?? `Known here: ${known.join(', ')}.`}`,
     }));
   }
+  if (issue.code === 'invalid_key') {
+    const known = knownKeys(schema, path.slice(0, -1));
+    const hint = suggest(String(path.at(-1)), known) ?? `Known here: ${known.join(', ')}.`;
+    return [{ path, part: 'key', sentence: `Unknown key ${keyName(path)}. ${hint}` }];
+  }
   const subject = path.length === 0 ? 'The recipe' : keyName(path);
   if (issue.input === undefined) return [{ path, part: 'key', sentence: `The key ${subject} is missing.` }];
   if (issue.code === 'invalid_union') {
@@ -68,7 +73,7 @@ function knownKeys(schema: z.core.$ZodType, path: KeyPath): readonly string[] {
       return member ? knownKeys(member, rest) : [];
     }
     case 'record':
-      return [...(def.keyType._zod.values ?? [])].map(String);
+      return keyValues(def.keyType);
     case 'array':
       return knownKeys(def.element, rest);
     case 'union':
@@ -80,4 +85,10 @@ function knownKeys(schema: z.core.$ZodType, path: KeyPath): readonly string[] {
     default:
       return [];
   }
+}
+
+/** The values that a record's keys may have, as far as the schema lists them. */
+function keyValues(schema: z.core.$ZodType): readonly string[] {
+  const { def, values } = (schema as z.core.$ZodTypes)._zod;
+  return def.type === 'union' ? def.options.flatMap(keyValues) : [...(values ?? [])].map(String);
 }

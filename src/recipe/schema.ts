@@ -5,7 +5,8 @@
  */
 
 import { z } from 'zod';
-import { BLOCK_GROUPS, BLOCK_NAMES, TEXT_ENCODER_BLOCK } from '../architecture/block-names.ts';
+import type { BlockWeights } from '../architecture/block-map.ts';
+import { blockWeights } from './block-weights.ts';
 
 /** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
 const MAX_FRAMES = 1024;
@@ -29,17 +30,6 @@ const path = () =>
     .string()
     .min(1)
     .regex(/^[^\0]*$/, { error: 'must not contain a NUL character' });
-
-const blocks = (names: readonly string[]) =>
-  // zod types the keys as optional; in the data they are there or not, never undefined.
-  (z.partialRecord(z.enum(names), z.number()) as z.ZodType<Record<string, number>>)
-    .default({})
-    .describe(
-      'Strength per block, multiplied with the strength of the whole: IN00 to IN11, M00, OUT00 to OUT11, or a group (IN, M, OUT). ' +
-        'An exact name beats its group; unnamed blocks keep 1.',
-    );
-
-const UNET_BLOCKS = [...BLOCK_NAMES, ...BLOCK_GROUPS];
 
 /** How every merged file is held to account. */
 const accounting = {
@@ -88,7 +78,7 @@ const personalized = z
     alpha: z.number().describe('α: its strength in the UNet.'),
     scale,
     text_encoder: z.number().exactOptional().describe('Its strength in the text encoder; alpha when left out.'),
-    blocks: blocks([...UNET_BLOCKS, TEXT_ENCODER_BLOCK]),
+    blocks: blockWeights({ textEncoder: true }),
     ...accounting,
   })
   .describe('One personalized style or subject.');
@@ -98,7 +88,7 @@ const lcm = z
     lora: path().describe('The LCM LoRA file.'),
     beta: z.number().default(1).describe('β: its strength.'),
     scale,
-    blocks: blocks(UNET_BLOCKS),
+    blocks: blockWeights({ textEncoder: false }),
     ...accounting,
   })
   .describe('The image LCM LoRA that makes few steps enough.');
@@ -120,7 +110,7 @@ const motion = z
         "Group normalisation before temporal attention: per frame (AnimateLCM's own code) or pooled over frames (diffusers).",
       ),
     loras: z.array(z.unknown()).max(0).default([]).describe('Motion LoRAs. This version takes the empty list only.'),
-    blocks: blocks(UNET_BLOCKS),
+    blocks: blockWeights({ textEncoder: false }),
     ...accounting,
   })
   .describe('The video part.');
@@ -246,9 +236,6 @@ interface Accounted {
   readonly allow_unmatched: readonly string[];
   readonly expect?: { readonly modules: number };
 }
-
-/** Block name or group → factor. */
-export type BlockWeights = Readonly<Record<string, number>>;
 
 export interface PersonalizedSource extends Accounted {
   readonly lora: string;

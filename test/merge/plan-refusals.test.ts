@@ -288,6 +288,30 @@ describe('what does not fit', async () => {
     );
   });
 
+  it('takes paths and patterns in any UNet, and refuses those that describe nothing, where they stand', async () => {
+    const gains = async (blocks: object, mode = 'residual') => {
+      const { tensors } = await plan(sound.recipe({ motion: { blocks, mode } }));
+      return new Set(tensors.unet.filter(({ gain }) => gain === 0.5).map(({ name }) => name));
+    };
+    expect([...(await gains({ 'down.1': 0.5 }))]).toEqual([
+      'down_blocks.1.motion_modules.0.proj_out.weight',
+      'down_blocks.1.motion_modules.0.proj_out.bias',
+    ]);
+    expect((await gains({ '*.attn2.to_q.weight': 0.5 }, 'weights')).size).toBe(7);
+    const message = async (blocks: object) => (await refusal({ motion: { blocks } })).message;
+    expect(await message({ 'down_blocks.2': 0.5 })).toMatch(
+      /recipe\.yaml:1:\d+: "down_blocks\.2" describes no parameter that γ multiplies .*\. Did you mean "down_blocks\.[01]"\?$/,
+    );
+    // in the default mode γ has no say in the attentions
+    expect(await message({ '*.attn2.*': 0.5 })).toMatch(/"\*\.attn2\.\*" describes no parameter that γ multiplies/);
+    expect(await message(Array(12).fill(1))).toMatch(/blocks by name, which are made for 4 blocks of 2 layers/);
+    const lora = (blocks: object) => refusal({ personalized: [{ lora: 'motion.safetensors', alpha: 1, blocks }] });
+    expect((await lora({ BASE: 1, 'text_model.encoder.layers.3': 0 })).message).toMatch(
+      /"text_model\.encoder\.layers\.3" describes no parameter of the UNet or the text encoder\. Did you mean "text_model\.encoder\.layers\.0"\?/,
+    );
+    expect((await lora({ '*.motion_modules.*': 0 })).message).toMatch(/describes no parameter of the UNet or/);
+  });
+
   it('refuses a base without weights, tokenizer or config', async () => {
     for (const missing of ['unet/diffusion_pytorch_model.safetensors', 'vae/config.json', 'tokenizer/merges.txt']) {
       const family = await writeFamily();

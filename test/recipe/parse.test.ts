@@ -439,10 +439,42 @@ output: { targets: [cuda], width: 7 }
 });
 
 describe('block weights', () => {
-  it.each([['{ IN00: 0, IN11: 1, M00: 2, OUT00: 3, OUT11: 4, IN: 5, M: 6, OUT: 7, BASE: 8 }'], ['{}']])(
-    'personalized takes %s',
-    (blocks) => {
-      expect(problems(`${SHORTEST}personalized: [{ lora: l, alpha: 1, blocks: ${blocks} }]`)).toEqual([]);
+  it.each([
+    '{ IN00: 0, IN11: 1, M00: 2, OUT00: 3, OUT11: 4, IN: 5, M: 6, OUT: 7, BASE: 8 }',
+    '{}',
+    '{ down: 0, up_blocks.2.attentions.0: 1, mid_block: 2, text_model.encoder.layers.1: 3, conv_in: 4 }',
+    '{ "*.attn2.*": 0, text_model.encoder.layers.1*: 1, "up_blocks.?.*": 2 }',
+    ...[26, 25, 20, 17, 12].map((length) => `[${Array(length).fill(0.5)}]`),
+  ])('personalized takes %s', (blocks) => {
+    expect(problems(`${SHORTEST}personalized: [{ lora: l, alpha: 1, blocks: ${blocks} }]`)).toEqual([]);
+  });
+
+  it('are kept as they are written', () => {
+    const blocks = Array.from({ length: 12 }, (_, i) => i / 10);
+    expect(parseRecipe(`${SHORTEST}lcm: { lora: l, blocks: [${blocks}] }`, FILE).lcm?.blocks).toEqual(blocks);
+  });
+
+  it.each([0, 11, 13, 19, 27])('a list of %i numbers names no blocks', (length) => {
+    expect(problems(`${SHORTEST}lcm: { lora: l, blocks: [${Array(length).fill(1)}] }`)).toEqual([
+      `4:25: lcm.blocks must have 26, 25, 20, 17 or 12 numbers, but it has ${length}; which blocks each length names is in docs/formats.md.`,
+    ]);
+  });
+
+  it('lists hold finite numbers', () => {
+    expect(problems(`${SHORTEST}lcm: { lora: l, blocks: [${Array(11).fill(1)}, x] }`)).toEqual([
+      '4:49: lcm.blocks[11] must be a number, but the text "x" was found.',
+    ]);
+    expect(problems(`${SHORTEST}lcm: { lora: l, blocks: 5 }`)).toEqual([
+      '4:25: lcm.blocks must be a mapping or a list, but 5 was found.',
+    ]);
+  });
+
+  it.each(['down_block.1', 'encoder.layers', 'down_blocks..1', '[x]*', 'up_blocks.0 '])(
+    'the path "%s" is unknown',
+    (key) => {
+      expect(problems(`${SHORTEST}lcm: { lora: l, blocks: { "${key}": 1 } }`)).toEqual([
+        expect.stringMatching(/^4:27: Unknown key lcm\.blocks\.".*"\. /),
+      ]);
     },
   );
 

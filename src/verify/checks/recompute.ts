@@ -4,7 +4,7 @@
  */
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { blockOf, blockWeight } from '../../architecture/block-map.ts';
+import { blockWeight } from '../../architecture/block-map.ts';
 import type { Component } from '../../architecture/names.ts';
 import { toFloat64 } from '../../formats/dtype.ts';
 import { openTensorFile, readTensor, type TensorFile } from '../../formats/tensor-file.ts';
@@ -142,7 +142,7 @@ async function worstDistance(
 
 function strengthOfMotion({ recipe }: Plan, tensor: PlannedTensor) {
   const { gamma, mode, blocks } = recipe.motion;
-  return { mode, gamma: gamma * blockWeight(blocks, blockOf(tensor.component, tensor.name)) };
+  return { mode, gamma: gamma * blockWeight(blocks, tensor.component, tensor.name) };
 }
 
 /** How a file's alpha and rank count. */
@@ -172,7 +172,7 @@ async function expectedScale(
   around: Term | undefined,
 ): Promise<number> {
   const { whole, blocks, scale } = sourceOf(plan.recipe, term.of, tensor.component);
-  const strength = around ? 1 : whole * blockWeight(blocks, blockOf(tensor.component, tensor.name));
+  const strength = around ? 1 : whole * blockWeight(blocks, tensor.component, tensor.name);
   const ranked = 'rank' in term ? term : 'ranked' in term ? term.ranked : undefined;
   if (!ranked) return strength;
   const refs = term.operands as Readonly<Record<string, TensorRef>>;
