@@ -4,7 +4,7 @@
  * Sources: sd-scripts networks/lora.py and merge_lora.py, LyCORIS wrapper.py, diffusers loaders; reference: formats.md §1c.
  */
 import { ldmUNetName } from './ldm-names.ts';
-import { baseNames } from './names.ts';
+import { animateDiffName, baseNames } from './names.ts';
 import type { ModelParameter } from './parameters.ts';
 import type { UNetStructure } from './unet-structure.ts';
 
@@ -32,8 +32,9 @@ const FLAT_PREFIXES: Readonly<Record<AdaptedComponent, readonly string[]>> = {
   text_encoder: ['lora_te_', 'lora_te1_', 'lycoris_te_', 'lycoris_te1_', 'lycoris_'],
 };
 
-/** What stands before a dotted name, stripped in this order: PEFT's wrapper, then the component. */
+/** What stands before a dotted name, stripped in this order: a trainer's wrapper, PEFT's wrapper, then the component. */
 const DOTTED_PREFIXES: readonly RegExp[] = [
+  /^module\./,
   /^base_model\.model\./,
   /^(unet|text_encoder|transformer|diffusion_model)\./,
 ];
@@ -57,6 +58,35 @@ export function moduleNames(
   parameters: Readonly<Record<AdaptedComponent, readonly ModelParameter[]>>,
   structure: Pick<UNetStructure, 'config' | 'up'>,
 ): ModuleNames {
+  const spatial = (component: AdaptedComponent) => parameters[component].filter(({ motion }) => !motion);
+  return lookUp(
+    (['unet', 'text_encoder'] as const).flatMap((component) =>
+      modulesOf(component, spatial(component)).map((module) => {
+        const paths = baseNames(component, `${module.path}.weight`).map((name) => name.replace(/\.weight$/, ''));
+        const ldm = component === 'unet' ? ldmPaths(module.path, structure) : [];
+        return { module, paths, flattened: [...paths, ...ldm] };
+      }),
+    ),
+  );
+}
+
+/** The same for the motion modules among the UNet's parameters, in diffusers' names and in AnimateDiff's. */
+export function motionModuleNames(parameters: readonly ModelParameter[]): ModuleNames {
+  return lookUp(
+    modulesOf(
+      'unet',
+      parameters.filter(({ motion }) => motion),
+    ).map((module) => {
+      const paths = [module.path, animateDiffName(`${module.path}.weight`).replace(/\.weight$/, '')];
+      return { module, paths, flattened: paths };
+    }),
+  );
+}
+
+/** `flattened` are the paths that tools write with '_' for '.', behind a prefix. */
+function lookUp(
+  modules: Iterable<{ module: AdaptedModule; paths: readonly string[]; flattened: readonly string[] }>,
+): ModuleNames {
   const dotted = new Map<string, AdaptedModule>();
   const flat = new Map<string, AdaptedModule>();
   const add = (names: Map<string, AdaptedModule>, name: string, module: AdaptedModule) => {
@@ -64,14 +94,10 @@ export function moduleNames(
     if (twin && twin !== module) throw new RangeError(`${twin.path} and ${module.path} have one name, ${name}.`);
     names.set(name, module);
   };
-  for (const component of ['unet', 'text_encoder'] as const) {
-    for (const module of modulesOf(component, parameters[component])) {
-      const paths = baseNames(component, `${module.path}.weight`).map((name) => name.replace(/\.weight$/, ''));
-      const ldm = component === 'unet' ? ldmPaths(module.path, structure) : [];
-      for (const path of paths) add(dotted, path, module);
-      for (const path of [...paths, ...ldm])
-        for (const prefix of FLAT_PREFIXES[component]) add(flat, prefix + path.replaceAll('.', '_'), module);
-    }
+  for (const { module, paths, flattened } of modules) {
+    for (const path of paths) add(dotted, path, module);
+    for (const path of flattened)
+      for (const prefix of FLAT_PREFIXES[module.component]) add(flat, prefix + path.replaceAll('.', '_'), module);
   }
   return {
     find: (name) => (isFlat(name) ? flat.get(name) : dotted.get(dottedName(name))),
@@ -81,7 +107,7 @@ export function moduleNames(
 
 /** A module has a weight of its own; the bias, if any, stands beside it. */
 function modulesOf(component: AdaptedComponent, parameters: readonly ModelParameter[]): AdaptedModule[] {
-  const byName = new Map(parameters.filter(({ motion }) => !motion).map((parameter) => [parameter.name, parameter]));
+  const byName = new Map(parameters.map((parameter) => [parameter.name, parameter]));
   return [...byName.values()].flatMap((weight) => {
     if (!weight.name.endsWith('.weight')) return [];
     const path = weight.name.replace(/\.weight$/, '');

@@ -6,7 +6,7 @@ import { basename, dirname, relative } from 'node:path';
 import type { Component } from '../architecture/names.ts';
 import type { Accounting } from '../merge/account.ts';
 import type { Effects } from '../merge/effects.ts';
-import type { Plan, PlannedFile } from '../merge/plan.ts';
+import type { Plan, PlannedFile, Role } from '../merge/plan.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import { VERSION } from '../version.ts';
 
@@ -37,7 +37,7 @@ export interface Lock {
   readonly inputs: readonly LockedInput[];
   /** How many tensors of each component each rule made. */
   readonly rules: Readonly<Record<Component, Readonly<Record<string, number>>>>;
-  readonly motion: { readonly mid: boolean; readonly positions: number };
+  readonly motion: Pick<Plan['motion'], 'mid' | 'positions' | 'stretched_from'>;
   /** How much each source changes; absent in locks of tools before 0.2. */
   readonly effects?: Effects;
   /** Every file of the package but this one, the verification and what it is read with later. */
@@ -78,7 +78,7 @@ export function makeLock(
       text_encoder: countRules(plan, 'text_encoder'),
       vae_decoder: countRules(plan, 'vae_decoder'),
     },
-    motion: { mid: plan.motion.mid, positions: plan.motion.positions },
+    motion: withoutFiles(plan.motion),
     ...(made.effects && { effects: made.effects }),
     outputs: Object.fromEntries(Object.entries(made.outputs).sort(([a], [b]) => (a < b ? -1 : 1))),
   };
@@ -112,11 +112,20 @@ function withoutPaths({
     ) as unknown as Recipe['base'],
     personalized: personalized.map((source) => ({ ...source, lora: basename(source.lora) })),
     ...(lcm && { lcm: { ...lcm, lora: basename(lcm.lora) } }),
-    motion: { ...motion, module: basename(motion.module) },
+    motion: {
+      ...motion,
+      module: basename(motion.module),
+      ...(motion.base !== undefined && { base: basename(motion.base) }),
+      loras: motion.loras.map((source) => ({ ...source, lora: basename(source.lora) })),
+    },
   };
 }
 
-function fileName(recipe: Recipe, role: string, path: string): string {
-  const inBase = relative(dirname(recipe.base.model), path);
-  return role.startsWith('base.') && !inBase.startsWith('..') ? inBase : basename(path);
+const withoutFiles = ({ stored_positional_encodings: _, ...motion }: Plan['motion']): Lock['motion'] => motion;
+
+/** Of a file in a folder that the recipe names: with that folder. */
+function fileName({ base, motion }: Recipe, role: Role, path: string): string {
+  const named = role.startsWith('base.') ? base.model : role === 'motion' ? motion.module : motion.base;
+  const inside = named === undefined ? '' : relative(dirname(named), path);
+  return /^(base\.|motion$|motion\.base$)/.test(role) && !inside.startsWith('..') ? inside : basename(path);
 }

@@ -17,8 +17,13 @@ export function modelCard(plan: Plan): string {
     [
       'motion',
       basename(recipe.motion.module),
-      `γ = ${recipe.motion.gamma} (${recipe.motion.mode}), GroupNorm ${recipe.motion.norm}`,
+      `γ = ${recipe.motion.gamma} (${recipe.motion.base === undefined ? recipe.motion.mode : `from ${basename(recipe.motion.base)}`}), GroupNorm ${recipe.motion.norm}`,
     ],
+    ...recipe.motion.loras.map((source) => [
+      'motion LoRA',
+      basename(source.lora),
+      `α = ${source.alpha}, ${source.scale}`,
+    ]),
   ];
   return `---
 library_name: onnx

@@ -16,6 +16,8 @@ export const IGNORE_RULES = {
   'training-buffers': 'the noise schedule and the losses of the training, which the sampler makes or does not need',
   'other-component': 'a part of a checkpoint that the recipe does not take from this file',
   'positional-encoding': 'a sinusoid, checked against the formula and recomputed in float32',
+  'spatial-weights': "a UNet stored beside the motion modules, which alone are taken, as AnimateDiff's loader does",
+  'no-middle-block': 'the motion module has no part in the middle block',
   'bundled-embedding': 'a textual inversion packed with a LoRA, which is no part of the weights',
 } as const;
 

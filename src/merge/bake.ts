@@ -10,9 +10,9 @@ import type { Term } from './adapters/adapter.ts';
 import { createEffectsMeter, type Effects } from './effects.ts';
 import { firstNonFinite } from './finite.ts';
 import { createMerger, type LoadedTerm, type Merge, type Numbers } from './gemm.ts';
-import { positionalEncoding } from './motion.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, PlannedTensor } from './plan.ts';
 import type { Role, TensorRef } from './plan-files.ts';
+import { positionalEncoding, stretched } from './positions.ts';
 import { readAhead } from './read-ahead.ts';
 import { type Part, partsOf, type TensorRequest } from './row-parts.ts';
 import { cutRows, rowOperands } from './rows.ts';
@@ -103,17 +103,24 @@ interface Reading {
 /** Reads what the merge of some rows of a tensor needs. A strength of 0 is accounted for in the plan and costs nothing here. */
 async function readPart(
   files: readonly TensorFile[],
-  { tensor: { source, shape, terms, gain }, transposed }: TensorRequest,
+  { tensor, transposed }: TensorRequest,
   reading: Reading = {},
 ): Promise<Merge> {
+  const { source, shape, terms, gain } = tensor;
   const all = shape[0] as number;
   const [from, to] = reading.rows ?? [0, all];
-  const weight = source
-    ? await readNumbers(files, source, all, reading)
-    : fromFloats(positionalEncoding(shape[1] as number, shape[2] as number), shape);
+  const weight = source ? await readNumbers(files, source, all, reading) : fromFloats(makeEncoding(tensor), shape);
   const counting = terms.filter((term) => term.scale !== 0);
   const loaded = await Promise.all(counting.map((term) => loadTerm(files, term, all, reading)));
   return { weight, shape: [to - from, ...shape.slice(1)], gain, terms: loaded, transposed };
+}
+
+/** A positional encoding `[1, rows, channels]`. */
+function makeEncoding({ shape, stretched_from }: PlannedTensor): Float32Array {
+  const [, rows, channels] = shape as [number, number, number];
+  return stretched_from === undefined
+    ? positionalEncoding(rows, channels)
+    : stretched(positionalEncoding(stretched_from, channels), channels, rows);
 }
 
 async function loadTerm(
@@ -211,8 +218,7 @@ async function nonFinite(
 const SINUSOID_TOLERANCE = 4e-3;
 
 async function checkPositionalEncodings(plan: Plan, files: readonly TensorFile[]): Promise<void> {
-  const index = plan.files.findIndex((file) => file.role === 'motion');
-  for (const name of plan.motion.stored_positional_encodings) {
+  for (const { file: index, tensor: name } of plan.motion.stored_positional_encodings) {
     const { bytes, dtype } = await readNumbers(files, { file: index, tensor: name });
     const stored = toFloat32(bytes, dtype);
     const channels = files[index]?.tensors.get(name)?.shape.at(-1) ?? 0;

@@ -1,6 +1,6 @@
 /**
- * Motion modules as AnimateDiff and AnimateLCM ship them: which tensor is which parameter, how long the positional
- * encoding is, and what γ multiplies. Sources: AnimateDiff motion_module.py and utils/util.py; reference: formats.md §1b.
+ * Motion modules as AnimateDiff, AnimateLCM and diffusers ship them: which tensor is which parameter, and what γ multiplies.
+ * Sources: AnimateDiff motion_module.py and utils/util.py; reference: formats.md §1b.
  */
 import { animateDiffName } from '../architecture/names.ts';
 import type { ModelParameter } from '../architecture/parameters.ts';
@@ -10,9 +10,6 @@ import type { Recipe } from '../recipe/schema.ts';
 import type { Account } from './account.ts';
 import { assertFloat } from './weight-type.ts';
 
-/** Rows that AnimateLCM's own code makes when the file has no encoding (animatelcm/models/motion_module.py). */
-const DEFAULT_POSITIONS = 64;
-
 const POSITIONAL = /\.pos_(encoder|embed)\.pe$/;
 
 /** The part of a name that says which motion module it belongs to. */
@@ -21,22 +18,15 @@ const MODULE = /^.*?\.motion_modules\.\d+(?=\.)/;
 export interface MotionLayout {
   /** Does the file have a module for the middle block? */
   readonly mid: boolean;
-  /** Rows of the positional encoding. */
-  readonly positions: number;
+  /** Rows of the positional encoding that the file stores, or undefined where it stores none. */
+  readonly stored: number | undefined;
   /** Tensor names as the tables have them → names in the file (training checkpoints prefix `module.`). */
   readonly tensors: ReadonlyMap<string, string>;
 }
 
-/** @throws MergeError when the file holds no motion modules. */
+/** @throws MergeError when the file stores a positional encoding of a shape that none has. */
 export function motionLayout(file: TensorFile): MotionLayout {
   const tensors = new Map([...file.tensors.keys()].map((name) => [name.replace(/^module\./, ''), name]));
-  if (![...tensors.keys()].some((name) => name.includes('.motion_modules.'))) {
-    throw new MergeError(
-      `${file.source.name} holds no motion modules: none of its ${file.tensors.size} tensors is named …motion_modules.N…. ` +
-        'motion.module wants a file like AnimateLCM_sd15_t2v.ckpt or mm_sd_v15_v2.ckpt.',
-      { file: file.source.name },
-    );
-  }
   const stored = [...file.tensors.values()].find((entry) => POSITIONAL.test(entry.name));
   if (stored && !(stored.shape.length === 3 && stored.shape.every((length) => length > 0))) {
     throw new MergeError(
@@ -46,7 +36,7 @@ export function motionLayout(file: TensorFile): MotionLayout {
   }
   return {
     mid: [...tensors.keys()].some((name) => name.startsWith('mid_block.motion_modules.')),
-    positions: stored?.shape.at(-2) ?? DEFAULT_POSITIONS,
+    stored: stored?.shape.at(-2),
     tensors,
   };
 }
@@ -91,7 +81,7 @@ export function matchMotion(
   const encodings = new Map(
     parameters
       .filter(({ kind }) => kind === 'positional-encoding')
-      .map(({ name, shape }) => [MODULE.exec(name)?.[0], shape]),
+      .map(({ name, shape }) => [MODULE.exec(name)?.[0], [1, layout.stored, shape.at(-1)]]),
   );
   for (const tensor of storedPositionalEncodings(file)) {
     const shape = encodings.get(MODULE.exec(tensor.replace(/^module\./, ''))?.[0]);
@@ -115,28 +105,10 @@ export function motionGain({ gamma, mode }: Pick<Recipe['motion'], 'gamma' | 'mo
   return mode === 'weights' || /\.motion_modules\.\d+\.proj_out\.(weight|bias)$/.test(name) ? gamma : 1;
 }
 
-/** Is it a parameter that γ has a say in? Never a positional encoding. */
+/** Is it a parameter that γ has a say in? Never a positional encoding; with a second module to start from, every other. */
 export function gammaApplies(
-  { mode }: Pick<Recipe['motion'], 'mode'>,
+  { mode, base }: Pick<Recipe['motion'], 'mode' | 'base'>,
   { name, kind, motion }: ModelParameter,
 ): boolean {
-  return motion && kind !== 'positional-encoding' && motionGain({ gamma: 0, mode }, name) === 0;
-}
-
-/**
- * AnimateDiff's positional encoding `[1, positions, channels]`: sin(p·f_i) on even, cos(p·f_i) on odd channels,
- * f_i = 10000^(−2i/channels), computed in float32 steps as PyTorch does.
- */
-export function positionalEncoding(positions: number, channels: number): Float32Array {
-  const table = new Float32Array(positions * channels);
-  const step = Math.fround(-Math.log(10000) / channels);
-  for (let i = 0; i < channels / 2; i += 1) {
-    const frequency = Math.fround(Math.exp(Math.fround(2 * i * step)));
-    for (let p = 0; p < positions; p += 1) {
-      const angle = Math.fround(p * frequency);
-      table[p * channels + 2 * i] = Math.sin(angle);
-      table[p * channels + 2 * i + 1] = Math.cos(angle);
-    }
-  }
-  return table;
+  return motion && kind !== 'positional-encoding' && (base !== undefined || motionGain({ gamma: 0, mode }, name) === 0);
 }

@@ -11,7 +11,7 @@ import { readTensor, type TensorEntry, type TensorFile } from '../formats/tensor
 import type { KeyPath } from '../recipe/located-yaml.ts';
 import type { Recipe, ScaleConvention } from '../recipe/schema.ts';
 import { nearest } from '../text/nearest.ts';
-import { type Account, type Accounting, openAccount } from './account.ts';
+import { type Account, type Accounting, type IgnoreRule, openAccount } from './account.ts';
 import type { OpenModule, PlanOptions, Ranked, TargetedTerm, Term } from './adapters/adapter.ts';
 import { isDecomposed } from './adapters/dora.ts';
 import { ADAPTERS, REFUSED_PARTS } from './adapters/index.ts';
@@ -19,6 +19,15 @@ import { partName } from './adapters/parts.ts';
 import { adapterSettings } from './adapters/settings.ts';
 import type { PlannedFile, Role } from './plan-files.ts';
 import { recognise } from './recognise.ts';
+
+/** What a file of adapters is held against. */
+export interface AdapterHost {
+  readonly names: ModuleNames;
+  /** What to say of a file that changes nothing of it, by what `recognise` calls the file; undefined where that says nothing. */
+  readonly foreign: (kind: string, title: string) => string | undefined;
+  /** Tensors to put aside, whatever the model has. */
+  readonly ignored?: (tensor: string) => IgnoreRule | undefined;
+}
 
 export interface AdapterSource {
   readonly role: Role;
@@ -76,7 +85,7 @@ export async function planAdapter(
   file: TensorFile,
   index: number,
   source: AdapterSource,
-  names: ModuleNames,
+  { names, foreign, ignored = () => undefined }: AdapterHost,
 ): Promise<PlannedAdapter> {
   const path = file.source.name;
   const account = openAccount(path, file.tensors.keys());
@@ -97,7 +106,11 @@ export async function planAdapter(
     terms.push(...made.map((term) => ({ ...term, component: target.component })));
   }
   const bundled = ignoreBundledEmbeddings(file, account);
-  if (seen.size === 0) await refuseOtherKind(file, source);
+  for (const tensor of file.tensors.keys()) {
+    const rule = ignored(tensor);
+    if (rule) account.ignore(rule, tensor);
+  }
+  if (seen.size === 0) await refuseOtherKind(file, source, foreign);
   const accounting = closeAdapter(account, source, names, file);
   if (seen.size === 0) {
     throw new MergeError(
@@ -208,33 +221,48 @@ function rankOf(term: Term): Pick<Ranked, 'rank' | 'alpha'>[] {
 }
 
 /** What a file that holds none of the modules we merge is instead, where that is known: a base, a motion module. */
-async function refuseOtherKind(file: TensorFile, { role, allow_unmatched }: AdapterSource): Promise<void> {
+async function refuseOtherKind(
+  file: TensorFile,
+  { role, allow_unmatched }: AdapterSource,
+  foreign: AdapterHost['foreign'],
+): Promise<void> {
   const { kind, title } = await recognise(file);
-  if (!FOREIGN_KINDS.has(kind) || allow_unmatched.length > 0) return;
+  const sentence = foreign(kind, title);
+  if (sentence === undefined || allow_unmatched.length > 0) return;
   const [path, [first = '']] = [file.source.name, file.tensors.keys()];
-  throw new MergeError(
-    `${path}: ${role} wants a LoRA for SD1.5's UNet or text encoder, and this is something else: ${title}. ` +
-      `Its tensors have names like ${first}. Nothing was merged.`,
-    { file: path, tensor: first },
-  );
+  throw new MergeError(`${path}: ${role} wants ${sentence} Its tensors have names like ${first}. Nothing was merged.`, {
+    file: path,
+    tensor: first,
+  });
 }
 
-/** What `recognise` calls files that are no adapters of the UNet or the text encoder. */
-const FOREIGN_KINDS: ReadonlySet<string> = new Set([
-  'motion-lora',
-  'motion-unet',
-  'motion-module',
-  'motion-adapter',
-  'sdxl-checkpoint',
-  'ldm-checkpoint',
-  'ldm-unet',
-  'controlnet',
-  'unet',
-  'vae',
-  'ldm-vae',
-  'clip-text',
-  'textual-inversion',
-]);
+/** What `recognise` calls files that are no adapters of the UNet or the text encoder, and what to do with them. */
+const FOREIGN_KINDS: Readonly<Record<string, string>> = {
+  'motion-lora': ' List it under motion.loras.',
+  'motion-unet': '',
+  'motion-module': ' Name it as motion.module.',
+  'motion-adapter': ' Name it as motion.module.',
+  'sdxl-checkpoint': '',
+  'ldm-checkpoint': '',
+  'ldm-unet': '',
+  controlnet: '',
+  unet: '',
+  vae: '',
+  'ldm-vae': '',
+  'clip-text': '',
+  'textual-inversion': '',
+};
+
+/** The UNet and the text encoder, which personalized sources and the LCM LoRA change. */
+export function spatialHost(names: ModuleNames): AdapterHost {
+  return {
+    names,
+    foreign: (kind, title) =>
+      Object.hasOwn(FOREIGN_KINDS, kind)
+        ? `a LoRA for SD1.5's UNet or text encoder, and this is something else: ${title}.${FOREIGN_KINDS[kind]}`
+        : undefined,
+  };
+}
 
 function closeAdapter(account: Account, source: AdapterSource, names: ModuleNames, file: TensorFile): Accounting {
   const tensors = [...file.tensors.keys()];

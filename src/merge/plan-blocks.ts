@@ -50,6 +50,12 @@ function* weighed(recipe: Recipe, parameters: Parameters) {
     parameters: of('unet', (parameter) => gammaApplies(recipe.motion, parameter)),
   };
   yield { key: ['motion', 'blocks'], blocks: recipe.motion.blocks, reach: scaled };
+  const linear: Reach = {
+    of: 'of the motion module that a LoRA can change',
+    parameters: of('unet', ({ kind, motion }) => motion && kind === 'linear'),
+  };
+  for (const [i, { blocks }] of recipe.motion.loras.entries())
+    yield { key: ['motion', 'loras', i, 'blocks'], blocks, reach: linear };
 }
 
 /** IN00…OUT11 count SD1.5's layers; in a UNet with more or fewer they would name others than the recipe means. */

@@ -4,7 +4,14 @@ import { openTensorFile, type TensorFile } from '../formats/tensor-file.ts';
 import type { Accounting } from './account.ts';
 
 /** Where in the recipe a file is named. A single file that holds all of a base is `base`. */
-export type Role = 'base' | `base.${Component}` | `personalized[${number}]` | 'lcm' | 'motion';
+export type Role =
+  | 'base'
+  | `base.${Component}`
+  | `personalized[${number}]`
+  | 'lcm'
+  | 'motion'
+  | 'motion.base'
+  | `motion.loras[${number}]`;
 
 /** A tensor in one of the plan's files. */
 export interface TensorRef {

@@ -25,11 +25,12 @@ import { type BaseConfigs, baseRole, findBase, lockFolders } from './base.ts';
 import { planModel } from './checkpoint.ts';
 import { refuseDoubleMerge } from './double-merge.ts';
 import { checkExpectation } from './expectation.ts';
-import { motionLayout, storedPositionalEncodings } from './motion.ts';
-import { adapterSources, planAdapter } from './plan-adapters.ts';
+import { checkMotionConfig } from './motion-file.ts';
+import { adapterSources, planAdapter, spatialHost } from './plan-adapters.ts';
 import { checkBlocks } from './plan-blocks.ts';
 import { openPlanFiles, type PlannedFile, type TensorRef } from './plan-files.ts';
-import { checkFrames, planMotion } from './plan-motion.ts';
+import { openMotion, planMotion } from './plan-motion.ts';
+import { type Positions, resolvePositions } from './positions.ts';
 
 export type { PlannedFile, Role } from './plan-files.ts';
 
@@ -45,6 +46,8 @@ export interface PlannedTensor {
   readonly terms: readonly Term[];
   /** Multiplies the result: γ where it applies, else 1. */
   readonly gain: number;
+  /** A positional encoding whose rows are interpolated between fewer: how many those are. */
+  readonly stretched_from?: number;
 }
 
 export interface Plan {
@@ -55,12 +58,11 @@ export interface Plan {
   readonly text_encoder: ClipTextConfig;
   readonly vae: VaeConfig;
   readonly scheduler: BaseSchedulerConfig;
-  readonly motion: {
+  /** `positions` are the most frames that the model can make. */
+  readonly motion: Positions & {
     readonly mid: boolean;
-    /** Rows of the positional encoding: the most frames the model can make. */
-    readonly positions: number;
-    /** Tensors of the motion file to compare with the sinusoid before merging. */
-    readonly stored_positional_encodings: readonly string[];
+    /** Tensors of the motion files to compare with the sinusoid before merging. */
+    readonly stored_positional_encodings: readonly TensorRef[];
   };
   /** Where the base's configs and tokenizer lie; a package gets those of the components that it copies. */
   readonly configs: BaseConfigs;
@@ -77,10 +79,10 @@ export async function plan(recipe: Recipe): Promise<Plan> {
 
   const base = await findBase(recipe);
   const { configs } = base;
-  const motionFile = await files.open(recipe.motion.module);
-  const layout = motionLayout(motionFile);
-  checkFrames(recipe, layout);
-  const unet = unetStructure(await readUNetConfig(configs.unet), layout);
+  const motion = await openMotion(recipe, files);
+  const positions = resolvePositions(recipe, motion.module.rows);
+  const unet = unetStructure(await readUNetConfig(configs.unet), motion.module.layout);
+  for (const source of Object.values(motion)) checkMotionConfig(source, unet.config);
   const clip = await readClipTextConfig(configs.text_encoder);
   const vae = await readVaeConfig(configs.vae_decoder);
   const scheduler = await readBaseSchedulerConfig(configs.scheduler);
@@ -93,7 +95,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     );
   }
   const parameters: Record<Component, ModelParameter[]> = {
-    unet: unetParameters(unet, layout.positions),
+    unet: unetParameters(unet, positions.positions),
     text_encoder: clipTextParameters(clip),
     vae_decoder: vaeDecoderParameters(vae),
   };
@@ -104,12 +106,12 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   const adapters = adapterSources(recipe);
   await refuseDoubleMerge({ folders: lockFolders(base), files: baseFiles }, adapters);
 
-  const names = moduleNames(parameters, unet);
+  const spatial = spatialHost(moduleNames(parameters, unet));
   const terms = new Map<string, Term[]>();
   for (const adapter of adapters) {
     const file = await files.open(adapter.path);
     const index = files.add(file, adapter.role);
-    const planned = await planAdapter(file, index, adapter, names);
+    const planned = await planAdapter(file, index, adapter, spatial);
     checkExpectation(recipe, adapter.key, {
       path: adapter.path,
       expected: adapter.modules,
@@ -123,20 +125,21 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   if (!recipe.lcm)
     warnings.push('The recipe has no lcm LoRA: with a base that is no LCM itself, few steps give noisy frames.');
 
-  const motion = planMotion(
-    recipe,
-    parameters.unet.filter((parameter) => parameter.motion),
-    { file: motionFile, layout, files },
-  );
+  const { contributions, stored_positional_encodings, ...rest } = await planMotion(recipe, parameters.unet, {
+    motion,
+    files,
+  });
+  warnings.push(...rest.warnings);
   const planned = (component: Component) =>
     parameters[component].map(({ name, kind, shape, motion: ofMotion }): PlannedTensor => {
       const key = `${component}/${name}`;
-      const made = (ofMotion ? motion.get(name) : undefined) ?? {
+      const made = (ofMotion ? contributions.get(name) : undefined) ?? {
         source: sources.get(key) ?? null,
         terms: terms.get(name) ?? [],
         gain: 1,
       };
-      return { name, component, kind, shape, ...made };
+      const { stretched_from } = kind === 'positional-encoding' ? positions : {};
+      return { name, component, kind, shape, ...made, ...(stretched_from !== undefined && { stretched_from }) };
     });
   return {
     recipe,
@@ -146,11 +149,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     text_encoder: clip,
     vae,
     scheduler,
-    motion: {
-      mid: layout.mid,
-      positions: layout.positions,
-      stored_positional_encodings: storedPositionalEncodings(motionFile),
-    },
+    motion: { mid: motion.module.layout.mid, ...positions, stored_positional_encodings },
     configs,
     warnings,
   };

@@ -24,16 +24,71 @@ interface Kind {
   readonly needs: readonly RegExp[];
   /** … and this neither there nor among the keys of the metadata. */
   readonly lacks?: RegExp;
+  /** What the shapes must say besides. */
+  readonly where?: (file: TensorFile) => boolean;
   readonly facts?: (file: TensorFile) => Facts | Promise<Facts>;
 }
 
 const MOTION_MODULE = /^(?:module\.)?(.*?)(\w+)\.motion_modules\.(\d+)\./;
 
 const KINDS: readonly Kind[] = [
+  // what is built upon motion modules, and holds more than them (AnimateDiff-Evolved motion_module_ad.py, adapter_*.py)
+  {
+    kind: 'cameractrl',
+    title: 'CameraCtrl: a camera encoder and what it adds to temporal attention',
+    needs: [/\.qkv_merge\.|^(pose_encoder|attention_processor)_state_dict\./],
+  },
+  { kind: 'motionctrl', title: 'MotionCtrl: camera or object control', needs: [/\.cc_projection\./] },
+  {
+    kind: 'animatelcm-i2v',
+    title: 'AnimateLCM-I2V: a motion module with an image encoder',
+    needs: [/^(module\.)?img_encoder\./],
+  },
+  {
+    kind: 'fancyvideo',
+    title: 'FancyVideo: a motion module with embeddings of motion and frame rate',
+    needs: [/^(module\.)?((fps|motion)_embedding\.|FancyVideo$)/],
+  },
+  {
+    kind: 'hotshot-xl',
+    title: 'HotshotXL: temporal attention for SDXL',
+    needs: [/\.temporal_attentions\.\d+\.|\.pos_encoder\.positional_encoding$/],
+  },
+  {
+    kind: 'hellomeme',
+    title: 'HelloMeme: reference and motion modules of its own',
+    needs: [/^(module\.)?(reference_modules_(down|mid|up)|motion_(down|up))\./],
+  },
+  {
+    kind: 'controlnet',
+    title: 'SparseCtrl: a ControlNet with motion modules',
+    needs: [/\.motion_modules\.\d+\./, /^(module\.)?controlnet_\w+\./],
+  },
+  {
+    kind: 'svd-unet',
+    title: 'UNet of Stable Video Diffusion (AnimateLCM-SVD is one)',
+    needs: [/\.(temporal_res_block|temporal_transformer_blocks|time_stack)\./],
+  },
   {
     kind: 'motion-lora',
-    title: 'motion LoRA (AnimateDiff)',
-    needs: [/\.motion_modules\..*(_lora\.down|lora_A|lora\.down)/],
+    title: 'motion LoRA',
+    needs: [/[._]motion_modules[._].*(lora[._](down|up)|lora_[AB])\b/],
+    facts: adapterFacts,
+  },
+  {
+    kind: 'pia',
+    title: 'PIA: a motion module with a UNet input of 9 channels',
+    needs: [/\.motion_modules\.\d+\./, /^(module\.)?conv_in\.weight$/],
+    where: ({ tensors }) => shapesOf(tensors, /^(module\.)?conv_in\.weight$/).some(([, channels]) => channels === 9),
+    facts: motionFacts,
+  },
+  {
+    kind: 'sdxl-motion-module',
+    title: 'motion module for SDXL',
+    needs: [/down_blocks\.2\.motion_modules\.\d+\./],
+    lacks: /down_blocks\.3\.motion_modules\./,
+    where: ({ tensors }) => motionWidths(tensors).join() === '320,640,1280',
+    facts: motionFacts,
   },
   {
     kind: 'motion-unet',
@@ -86,6 +141,12 @@ const KINDS: readonly Kind[] = [
   { kind: 'peft-lora', title: 'LoRA (PEFT names)', needs: [/\.lora_A(\.[^.]+)?\.weight$/], facts: adapterFacts },
   {
     kind: 'diffusers-lora',
+    title: 'LoRA (diffusers attention processors, as in AnimateDiff’s v3_sd15_adapter)',
+    needs: [/\.processor\.to_\w+_lora\.(down|up)\.weight$/],
+    facts: adapterFacts,
+  },
+  {
+    kind: 'diffusers-lora',
     title: 'LoRA (diffusers names)',
     needs: [/[._]lora(_linear_layer)?\.down\.weight$/],
     facts: adapterFacts,
@@ -118,8 +179,10 @@ export async function recognise(file: TensorFile): Promise<Recognition> {
   const names = [...file.tensors.keys()];
   const allNames = [...names, ...Object.keys(file.metadata)];
   const found = KINDS.find(
-    ({ needs, lacks }) =>
-      needs.every((pattern) => names.some((name) => pattern.test(name))) && !allNames.some((name) => lacks?.test(name)),
+    ({ needs, lacks, where }) =>
+      needs.every((pattern) => names.some((name) => pattern.test(name))) &&
+      !allNames.some((name) => lacks?.test(name)) &&
+      (where?.(file) ?? true),
   );
   if (!found) return { kind: 'unknown', title: 'tensors of no kind that lcm-merge knows', facts: {} };
   return { kind: found.kind, title: found.title, facts: (await found.facts?.(file)) ?? {} };
@@ -174,19 +237,17 @@ async function readAlpha(file: TensorFile, entry: TensorEntry | undefined): Prom
 
 function motionFacts({ tensors }: TensorFile): Facts {
   const modules = new Set<string>();
-  const widths = new Map<string, number>();
   let rows: number | undefined;
   for (const { name, shape } of tensors.values()) {
     const [prefix] = MOTION_MODULE.exec(name) ?? [];
     if (prefix === undefined) continue;
     modules.add(prefix);
-    if (/\.proj_in\.weight$/.test(name)) widths.set(prefix, shape[0] ?? 0);
     if (/\.pos_(encoder|embed)\.pe$/.test(name)) rows ??= shape.at(-2);
   }
   return {
     modules: modules.size,
     'middle block': [...modules].some((name) => name.includes('mid_block.')),
-    widths: distinct([...widths.values()]),
+    widths: motionWidths(tensors),
     'positional encoding': rows === undefined ? 'none in the file (AnimateLCM: 64 rows)' : `${rows} rows`,
   };
 }
@@ -196,6 +257,11 @@ function unfitFacts(file: TensorFile): Facts {
   const unfit = unfitBase(file);
   return unfit ? { 'no base for SD1.5': `${unfit.what}: ${unfit.because}` } : {};
 }
+
+const motionWidths = (tensors: TensorFile['tensors']): number[] =>
+  distinct(
+    shapesOf(tensors, /\.motion_modules\.\d+\.(temporal_transformer\.)?proj_in\.weight$/).map(([out]) => out ?? 0),
+  );
 
 function unetFacts(file: TensorFile): Facts {
   const { tensors } = file;

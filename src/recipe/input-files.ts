@@ -50,7 +50,9 @@ function namedInputs({ base, personalized, lcm, motion }: Recipe): readonly (rea
       : [[['base', 'text_encoder'], base.text_encoder, 'file or folder'] as const]),
     ...personalized.map(({ lora }, index) => [['personalized', index, 'lora'], lora, 'file'] as const),
     ...(lcm ? [[['lcm', 'lora'], lcm.lora, 'file'] as const] : []),
-    [['motion', 'module'], motion.module, 'file'],
+    [['motion', 'module'], motion.module, 'file or folder'],
+    ...(motion.base === undefined ? [] : [[['motion', 'base'], motion.base, 'file or folder'] as const]),
+    ...motion.loras.map(({ lora }, index) => [['motion', 'loras', index, 'lora'], lora, 'file'] as const),
   ];
 }
 

@@ -42,6 +42,8 @@ const PLANNED: readonly Planned[] = [
   input('personalized', '*', 'lora'),
   input('lcm', 'lora'),
   input('motion', 'module'),
+  input('motion', 'base'),
+  input('motion', 'loras', '*', 'lora'),
   {
     at: ['personalized', '*', 'checkpoint'],
     part: 'key',
@@ -50,13 +52,6 @@ const PLANNED: readonly Planned[] = [
       'This version does not merge whole checkpoints yet. Use the checkpoint as the base, or extract a LoRA from it and give that as "lora".',
     instead: 'extracted',
     as: 'lora',
-  },
-  {
-    at: ['motion', 'loras'],
-    part: 'value',
-    asksForIt: (value) => Array.isArray(value) && value.length > 0,
-    sentence: () => 'This version does not merge motion LoRAs yet. Leave the list empty.',
-    instead: [],
   },
   {
     at: ['sampler', 'kind'],

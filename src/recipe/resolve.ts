@@ -10,9 +10,8 @@ import type { Recipe, RecipeDocument } from './schema.ts';
 export function resolveRecipe(document: RecipeDocument, file: string, text: string): Recipe {
   const folder = dirname(resolve(file));
   const absolute = (path: string): string => resolve(folder, path);
-  const { name, sampler, output, verify } = document;
+  const { name, motion, sampler, output, verify } = document;
   const base = typeof document.base === 'string' ? { model: document.base } : document.base;
-  const { loras: _, ...motion } = document.motion;
   return {
     file: resolve(file),
     text,
@@ -29,7 +28,12 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
       text_encoder: source.text_encoder ?? source.alpha,
     })),
     ...(document.lcm && { lcm: { ...document.lcm, lora: absolute(document.lcm.lora) } }),
-    motion: { ...motion, module: absolute(motion.module) },
+    motion: {
+      ...motion,
+      module: absolute(motion.module),
+      ...(motion.base !== undefined && { base: absolute(motion.base) }),
+      loras: motion.loras.map((source) => ({ ...source, lora: absolute(source.lora) })),
+    },
     sampler,
     output: { ...output, targets: [...new Set(output.targets)] },
     verify,

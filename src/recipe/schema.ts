@@ -93,9 +93,50 @@ const lcm = z
   })
   .describe('The image LCM LoRA that makes few steps enough.');
 
+const motionLora = z
+  .strictObject({
+    lora: path().describe(
+      "A motion LoRA: one on the temporal attention, in AnimateDiff's, diffusers', PEFT's or kohya's names.",
+    ),
+    alpha: z.number().describe('Its strength.'),
+    scale,
+    blocks: blockWeights({ textEncoder: false }),
+    ...accounting,
+  })
+  .describe('A LoRA on the motion module.');
+
+const rows = z.int().min(1).max(MAX_FRAMES);
+
+const positions = z
+  .union([
+    rows.describe('The same as { to: N }; fewer rows than the file has are cut off.'),
+    z
+      .strictObject({
+        from: rows.exactOptional().describe("How many of the file's rows are stretched; all of them when left out."),
+        to: rows.describe('How many rows they become.'),
+      })
+      .check(({ value: { from = 1, to }, issues }) => {
+        if (from <= to) return;
+        const message = `(${to}) must not be less than motion.positions.from (${from}): rows are stretched, not pressed together`;
+        issues.push({ code: 'custom', path: ['to'], message, input: to });
+      }),
+  ])
+  .exactOptional()
+  .describe(
+    'Rows of the positional encoding, which are the most frames that the model can make. Left out, as many as the file has, 64 ' +
+      'where it stores none. More than that are interpolated between them, so that longer clips move more slowly.',
+  );
+
 const motion = z
   .strictObject({
-    module: path().describe('The motion module: an AnimateDiff or AnimateLCM file.'),
+    module: path().describe(
+      'The motion module: an AnimateDiff or AnimateLCM file, or a diffusers MotionAdapter folder.',
+    ),
+    base: path()
+      .exactOptional()
+      .describe(
+        'A second motion module, from which γ leads to the first: w = base + γ·(module − base) for every weight. Without it γ is as mode says.',
+      ),
     gamma: z.number().default(1).describe('γ: its strength. 0 gives frames that know nothing of each other.'),
     mode: z
       .enum(['residual', 'weights'])
@@ -109,9 +150,16 @@ const motion = z
       .describe(
         "Group normalisation before temporal attention: per frame (AnimateLCM's own code) or pooled over frames (diffusers).",
       ),
-    loras: z.array(z.unknown()).max(0).default([]).describe('Motion LoRAs. This version takes the empty list only.'),
+    positions,
+    loras: z.array(motionLora).default([]).describe('Motion LoRAs, summed in this order.'),
     blocks: blockWeights({ textEncoder: false }),
     ...accounting,
+  })
+  .check(({ value, issues }) => {
+    if (value.base === undefined || value.mode !== 'weights') return;
+    const message =
+      'must not be "weights" beside motion.base: γ then multiplies the difference of the two modules, weight by weight';
+    issues.push({ code: 'custom', path: ['mode'], message, input: value.mode });
   })
   .describe('The video part.');
 
@@ -254,11 +302,24 @@ export interface LcmSource extends Accounted {
   readonly blocks: BlockWeights;
 }
 
+export interface MotionLoraSource extends Accounted {
+  readonly lora: string;
+  readonly alpha: number;
+  readonly scale: ScaleConvention;
+  readonly blocks: BlockWeights;
+}
+
 export interface MotionSource extends Accounted {
+  /** A file, or a diffusers folder. */
   readonly module: string;
+  /** The same; w = base + γ·(module − base). */
+  readonly base?: string;
   readonly gamma: number;
   readonly mode: 'residual' | 'weights';
   readonly norm: 'per-frame' | 'pooled';
+  /** Rows of the positional encoding, as written: so many, or so many made of the first `from`. */
+  readonly positions?: number | { readonly from?: number; readonly to: number };
+  readonly loras: readonly MotionLoraSource[];
   readonly blocks: BlockWeights;
 }
 

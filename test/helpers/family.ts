@@ -17,7 +17,7 @@ import { unetStructure } from '../../src/architecture/unet-structure.ts';
 import { readVaeConfig } from '../../src/architecture/vae-config.ts';
 import { fromFloat32 } from '../../src/formats/dtype.ts';
 import { writeSafetensors } from '../../src/formats/safetensors.ts';
-import { positionalEncoding } from '../../src/merge/motion.ts';
+import { positionalEncoding } from '../../src/merge/positions.ts';
 import type { Recipe } from '../../src/recipe/schema.ts';
 import { temporaryFolder } from './temporary.ts';
 import { recipeIn, type Section } from './tiny.ts';

@@ -1,8 +1,8 @@
-import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import type { ModelParameter } from '../../src/architecture/parameters.ts';
 import { bytesSource } from '../../src/formats/byte-source.ts';
 import type { TensorFile } from '../../src/formats/tensor-file.ts';
-import { motionGain, motionLayout, positionalEncoding } from '../../src/merge/motion.ts';
+import { gammaApplies, motionGain, motionLayout } from '../../src/merge/motion.ts';
 
 /** A motion file as far as its layout goes: names and shapes. */
 function fileWith(tensors: Readonly<Record<string, readonly number[]>>): TensorFile {
@@ -13,52 +13,20 @@ function fileWith(tensors: Readonly<Record<string, readonly number[]>>): TensorF
   return { kind: 'torch-zip', source, metadata: {}, tensors: new Map(entries), [Symbol.asyncDispose]: async () => {} };
 }
 
-describe('positionalEncoding', async () => {
-  /** Made by `python test/oracle/parameters.py` from diffusers' SinusoidalPositionalEmbedding. */
-  const { positional_encodings: golden } = JSON.parse(await readFile('test/golden/parameters.json', 'utf8')) as {
-    positional_encodings: readonly {
-      channels: number;
-      positions: number;
-      rows: Readonly<Record<string, readonly number[]>>;
-    }[];
-  };
-
-  it.each(golden)('is diffusers’: $channels channels', ({ channels, positions, rows }) => {
-    const table = positionalEncoding(positions, channels);
-    expect(table).toHaveLength(positions * channels);
-    for (const [row, expected] of Object.entries(rows)) {
-      const found = table.subarray(Number(row) * channels, (Number(row) + 1) * channels);
-      const error = Math.max(...expected.map((value, i) => Math.abs(value - (found[i] as number))));
-      // float32 frequencies differ in their last bit, which an angle of 63 rad makes 64 times larger
-      expect(error).toBeLessThanOrEqual(5e-6);
-    }
-  });
-
-  it('does not depend on how many rows there are', () => {
-    expect(positionalEncoding(64, 32).subarray(0, 24 * 32)).toEqual(positionalEncoding(24, 32));
-  });
-});
-
 describe('motionLayout', () => {
   const module = 'up_blocks.0.motion_modules.0.temporal_transformer';
 
   it('sees the middle block, the length of the encoding and a trainer’s prefix', () => {
-    expect(motionLayout(fileWith({ [`${module}.norm.weight`]: [8] }))).toMatchObject({ mid: false, positions: 64 });
+    expect(motionLayout(fileWith({ [`${module}.norm.weight`]: [8] }))).toMatchObject({ mid: false, stored: undefined });
     const layout = motionLayout(
       fileWith({
         'module.mid_block.motion_modules.0.temporal_transformer.norm.weight': [8],
         [`module.${module}.transformer_blocks.0.attention_blocks.0.pos_encoder.pe`]: [1, 24, 8],
       }),
     );
-    expect(layout).toMatchObject({ mid: true, positions: 24 });
+    expect(layout).toMatchObject({ mid: true, stored: 24 });
     const name = 'mid_block.motion_modules.0.temporal_transformer.norm.weight';
     expect(layout.tensors.get(name)).toBe(`module.${name}`);
-  });
-
-  it('refuses a file without motion modules', () => {
-    expect(() => motionLayout(fileWith({ 'down_blocks.0.resnets.0.norm1.weight': [8] }))).toThrow(
-      /motion\.ckpt holds no motion modules: none of its 1 tensors/,
-    );
   });
 });
 
@@ -74,5 +42,25 @@ describe('motionGain', () => {
     ];
     expect(names.map((name) => motionGain({ gamma: 0.5, mode: 'residual' }, name))).toEqual([0.5, 0.5, 1, 1]);
     expect(motionGain({ gamma: 0.5, mode: 'weights' }, 'mid_block.motion_modules.0.norm.weight')).toBe(0.5);
+  });
+});
+
+describe('gammaApplies', () => {
+  const parameter = (name: string, kind: ModelParameter['kind'] = 'vector') => ({
+    name,
+    kind,
+    shape: [8],
+    motion: true,
+  });
+
+  it('follows the mode, unless there is a second module to start from; never to an encoding', () => {
+    const norm = parameter('mid_block.motion_modules.0.norm.weight');
+    const encoding = parameter('mid_block.motion_modules.0.transformer_blocks.0.pos_embed.pe', 'positional-encoding');
+    const bias = parameter('mid_block.motion_modules.0.proj_out.bias');
+    const of = (motion: { mode: 'residual' | 'weights'; base?: string }) =>
+      [norm, bias, encoding, { ...norm, motion: false }].map((each) => gammaApplies(motion, each));
+    expect(of({ mode: 'residual' })).toEqual([false, true, false, false]);
+    expect(of({ mode: 'weights' })).toEqual([true, true, false, false]);
+    expect(of({ mode: 'residual', base: 'other' })).toEqual([true, true, false, false]);
   });
 });

@@ -265,7 +265,7 @@ describe('what does not fit', async () => {
       /proj_out\.bias has the shape \[320\], the base's UNet calls for \[16\].*another width/,
     );
     expect((await refusal({ motion: { module: 'base/unet/diffusion_pytorch_model.safetensors' } })).message).toMatch(
-      /holds no motion modules/,
+      /motion\.module wants a motion module such as .*, and this is something else: UNet \(diffusers\)\. Name its folder as the base\./,
     );
     expect((await refusal({ motion: { expect: { modules: 20 } } })).message).toMatch(
       /the recipe expects 20 modules, 7 were matched/,

@@ -52,7 +52,12 @@ describe('the plan of models/tiny', async () => {
         ranks: [16],
         alphas: [2],
       },
-      { role: 'motion', container: 'torch-zip', accounting: { tensors: 546, applied: 546, ...nothing } },
+      {
+        role: 'motion',
+        container: 'torch-zip',
+        accounting: { tensors: 546, applied: 546, ...nothing },
+        modules: { unet: 21 },
+      },
     ]);
     expect(tiny.warnings).toEqual([]);
     expect(tiny.motion).toEqual({ mid: true, positions: 64, stored_positional_encodings: [] });

@@ -31,6 +31,7 @@ describe('a valid recipe', () => {
         gamma: 1,
         mode: 'residual',
         norm: 'per-frame',
+        loras: [],
         blocks: {},
         allow_unmatched: [],
       },
@@ -62,7 +63,14 @@ personalized:
     expect: { modules: 204 }
   - { lora: two.safetensors, alpha: 2, scale: rslora }
 lcm: { lora: lcm.safetensors, beta: 0.9, blocks: { IN00: 0 }, expect: { modules: 278 } }
-motion: { module: mm.ckpt, gamma: 0.8, mode: weights, norm: pooled, loras: [], allow_unmatched: [x] }
+motion:
+  module: mm.ckpt
+  gamma: 0.8
+  mode: weights
+  norm: pooled
+  positions: { from: 16, to: 32 }
+  loras: [{ lora: pan.ckpt, alpha: 0.7 }, { lora: ../zoom.safetensors, alpha: -1, scale: raw, blocks: { mid: 0 }, expect: { modules: 160 } }]
+  allow_unmatched: [x]
 sampler: { steps: 50, guidance: 0, beta_schedule: scaled_linear, original_steps: 50 }
 output: { frames: 1, width: 8, height: 1024, dtype: fp32, weights: true, targets: [portable, portable], shapes: dynamic }
 verify: { prompt: '', negative: blurry, seed: 9007199254740991, device: webgpu, budgets: { denoise_ms: 1.5 } }
@@ -110,6 +118,18 @@ publish: { to: ../out }
         gamma: 0.8,
         mode: 'weights',
         norm: 'pooled',
+        positions: { from: 16, to: 32 },
+        loras: [
+          { lora: '/studio/recipes/pan.ckpt', alpha: 0.7, scale: 'alpha/rank', blocks: {}, allow_unmatched: [] },
+          {
+            lora: '/studio/zoom.safetensors',
+            alpha: -1,
+            scale: 'raw',
+            blocks: { mid: 0 },
+            allow_unmatched: [],
+            expect: { modules: 160 },
+          },
+        ],
         blocks: {},
         allow_unmatched: ['x'],
       },
@@ -504,6 +524,39 @@ describe('block weights', () => {
   });
 });
 
+describe('motion', () => {
+  const motion = (keys: string) => problems(`name: x\nbase: b\nmotion: { module: m, ${keys} }`);
+
+  it('takes a module to start from, rows of positions, and LoRAs', () => {
+    expect(motion('base: mm.ckpt, gamma: 0.5, mode: residual, positions: 48, loras: [{ lora: l, alpha: 1 }]')).toEqual(
+      [],
+    );
+    expect(motion('positions: { to: 48 }')).toEqual([]);
+  });
+
+  it.each([
+    [
+      'base: b, mode: weights',
+      '3:37: motion.mode must not be "weights" beside motion.base: γ then multiplies the difference of the two modules, weight by weight.',
+    ],
+    ['positions: 0', '3:33: motion.positions must be at least 1, but 0 was found.'],
+    ['positions: 1025', '3:33: motion.positions must be at most 1024, but 1025 was found.'],
+    ['positions: x', '3:33: motion.positions must be a number or a mapping, but the text "x" was found.'],
+    ['positions: { from: 8 }', '3:22: The key motion.positions.to is missing.'],
+    [
+      'positions: { from: 9, to: 8 }',
+      '3:48: motion.positions.to (8) must not be less than motion.positions.from (9): rows are stretched, not pressed together.',
+    ],
+    ['loras: [{ lora: l }]', '3:30: The key motion.loras[0].alpha is missing.'],
+    [
+      'loras: [{ lora: l, alpha: 1, blocks: { BASE: 1 } }]',
+      expect.stringMatching(/^3:61: Unknown key motion\.loras\[0\]\.blocks\.BASE\./),
+    ],
+  ])('%s', (keys, problem) => {
+    expect(motion(keys)).toEqual([problem]);
+  });
+});
+
 describe('what this version does not do yet', () => {
   it.each([
     [
@@ -539,11 +592,14 @@ describe('what this version does not do yet', () => {
     const later = (what: string) =>
       `This version does not read "${what}" yet, only local files. Download it and give its path.`;
     expect(
-      problems('name: x\nbase: hf://a/b@main\nmotion: { module: oci://m, loras: [{ lora: l, alpha: 1 }] }'),
+      problems(
+        'name: x\nbase: hf://a/b@main\nmotion:\n  module: oci://m\n  base: hf://b\n  loras: [{ lora: hf://l, alpha: 1 }]',
+      ),
     ).toEqual([
       `2:7: ${later('hf://a/b@main')}`,
-      `3:19: ${later('oci://m')}`,
-      '3:35: This version does not merge motion LoRAs yet. Leave the list empty.',
+      `4:11: ${later('oci://m')}`,
+      `5:9: ${later('hf://b')}`,
+      `6:19: ${later('hf://l')}`,
     ]);
     expect(problems('name: x\nbase: { model: b, vae: hf://v }\nmotion: { module: m }')).toEqual([
       `2:24: ${later('hf://v')}`,

@@ -43,13 +43,15 @@ function summarise(plan: Plan) {
     name: recipe.name,
     sources: plan.files.map((file) => describeSource(recipe, file)),
     components: Object.fromEntries(components) as Record<Component, (typeof components)[number][1]>,
-    motion: { mid: motion.mid, positions: motion.positions },
+    motion: describeMotion(motion),
     sampler: recipe.sampler,
     output: recipe.output,
     bytes: components.reduce((sum, [, { bytes }]) => sum + bytes, 0),
     warnings,
   };
 }
+
+const describeMotion = ({ stored_positional_encodings: _, ...motion }: Plan['motion']) => motion;
 
 function describeSource(
   recipe: Recipe,
@@ -70,6 +72,8 @@ function describeSource(
 /** The strength that the recipe gives a source, by the name it has in equation 2. */
 function strengthOf(recipe: Recipe, role: PlannedFile['role']): Readonly<Record<string, number>> | undefined {
   if (role === 'motion') return { gamma: recipe.motion.gamma };
+  const lora = recipe.motion.loras.find((_, i) => role === `motion.loras[${i}]`);
+  if (lora) return { alpha: lora.alpha };
   if (role === 'lcm') return { beta: recipe.lcm?.beta ?? 0 };
   const source = recipe.personalized.find((_, i) => role === `personalized[${i}]`);
   return source && { alpha: source.alpha, text_encoder: source.text_encoder };

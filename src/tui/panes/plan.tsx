@@ -90,6 +90,8 @@ function sourceRow(recipe: Recipe, { role, path, bytes, accounting, modules, ran
 function strengthOf({ personalized, lcm, motion }: Recipe, role: PlannedFile['role']): string {
   if (role === 'motion') return `γ ${formatNumber(motion.gamma)}`;
   if (role === 'lcm') return `β ${formatNumber(lcm?.beta ?? 0)}`;
-  const source = personalized.find((_, i) => role === `personalized[${i}]`);
+  const source =
+    personalized.find((_, i) => role === `personalized[${i}]`) ??
+    motion.loras.find((_, i) => role === `motion.loras[${i}]`);
   return source ? `α ${formatNumber(source.alpha)}` : '–';
 }

@@ -28,11 +28,25 @@ export const accounting: Check = {
   },
 };
 
+interface Expecting {
+  readonly expect?: { readonly modules: number };
+}
+
+/** What the recipe expects of the source that it names `role`; a lock of an older version says nothing of motion. */
 function expectation(
-  recipe: { personalized: readonly { expect?: { modules: number } }[]; lcm?: { expect?: { modules: number } } },
+  recipe: {
+    personalized: readonly Expecting[];
+    lcm?: Expecting;
+    motion?: Expecting & { loras?: readonly Expecting[] };
+  },
   role: string,
-) {
-  if (role === 'lcm') return recipe.lcm?.expect?.modules;
-  const index = /^personalized\[(\d+)\]$/.exec(role)?.[1];
-  return index === undefined ? undefined : recipe.personalized[Number(index)]?.expect?.modules;
+): number | undefined {
+  const [, list, index] = /^(personalized|motion\.loras)\[(\d+)\]$/.exec(role) ?? [];
+  const source =
+    list === 'personalized'
+      ? recipe.personalized[Number(index)]
+      : list
+        ? recipe.motion?.loras?.[Number(index)]
+        : { lcm: recipe.lcm, motion: recipe.motion }[role];
+  return source?.expect?.modules;
 }

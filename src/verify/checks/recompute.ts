@@ -187,6 +187,10 @@ async function expectedScale(
 /** What the recipe says of the source that asked for a term. */
 function sourceOf(recipe: Recipe, role: Role, component: Component) {
   const index = Number(/\d+/.exec(role)?.[0]);
+  // what a module has over the one that it starts from is no adapter, and has no alpha of its own
+  if (role === 'motion') return { whole: recipe.motion.gamma, blocks: recipe.motion.blocks, scale: 'raw' as const };
+  const lora = role.startsWith('motion.loras') ? recipe.motion.loras[index] : undefined;
+  if (lora) return { whole: lora.alpha, blocks: lora.blocks, scale: lora.scale };
   const source = role === 'lcm' ? recipe.lcm : recipe.personalized[index];
   if (!source) throw new RangeError(`The recipe has no source ${role}.`);
   const whole = 'beta' in source ? source.beta : component === 'text_encoder' ? source.text_encoder : source.alpha;
