@@ -31,6 +31,10 @@ const MIDDLE = /(^|[._])mid_block[._]motion_modules[._]/;
 export function motionHost(parameters: readonly ModelParameter[], { mid }: { readonly mid: boolean }): AdapterHost {
   return {
     names: motionModuleNames(parameters),
+    elsewhere: (tensor) =>
+      tensor.includes('motion_modules')
+        ? undefined
+        : 'it changes the images, not the motion; what it is part of belongs under personalized',
     foreign: (kind, title) => `a LoRA on motion modules, and ${whatItIs(kind, title)}`,
     ignored: (tensor) => (!mid && MIDDLE.test(tensor) ? 'no-middle-block' : undefined),
   };

@@ -27,6 +27,8 @@ export interface AdapterHost {
   readonly foreign: (kind: string, title: string) => string | undefined;
   /** Tensors to put aside, whatever the model has. */
   readonly ignored?: (tensor: string) => IgnoreRule | undefined;
+  /** Where a tensor of no module belongs, if its name tells. */
+  readonly elsewhere: (tensor: string) => string | undefined;
 }
 
 export interface AdapterSource {
@@ -85,8 +87,9 @@ export async function planAdapter(
   file: TensorFile,
   index: number,
   source: AdapterSource,
-  { names, foreign, ignored = () => undefined }: AdapterHost,
+  host: AdapterHost,
 ): Promise<PlannedAdapter> {
+  const { names, foreign, ignored = () => undefined } = host;
   const path = file.source.name;
   const account = openAccount(path, file.tensors.keys());
   const options = await planOptions(file, index, source);
@@ -111,7 +114,7 @@ export async function planAdapter(
     if (rule) account.ignore(rule, tensor);
   }
   if (seen.size === 0) await refuseOtherKind(file, source, foreign);
-  const accounting = closeAdapter(account, source, names, file);
+  const accounting = closeAdapter(account, source, host, file);
   if (seen.size === 0) {
     throw new MergeError(
       `${path} changes nothing: none of its ${accounting.tensors} tensors belongs to a module of this model.`,
@@ -240,6 +243,16 @@ async function refuseOtherKind(
 const FOREIGN_KINDS: Readonly<Record<string, string>> = {
   'motion-lora': ' List it under motion.loras.',
   'motion-unet': '',
+  pia: '',
+  'animatelcm-i2v': '',
+  fancyvideo: '',
+  'hotshot-xl': '',
+  hellomeme: '',
+  cameractrl: '',
+  motionctrl: '',
+  controlnet: '',
+  'svd-unet': '',
+  'sdxl-motion-module': '',
   'motion-module': ' Name it as motion.module.',
   'motion-adapter': ' Name it as motion.module.',
   'sdxl-checkpoint': '',
@@ -257,6 +270,10 @@ const FOREIGN_KINDS: Readonly<Record<string, string>> = {
 export function spatialHost(names: ModuleNames): AdapterHost {
   return {
     names,
+    elsewhere: (tensor) =>
+      tensor.includes('motion_modules')
+        ? 'it changes the motion, not the images; what it is part of belongs under motion.loras'
+        : undefined,
     foreign: (kind, title) =>
       Object.hasOwn(FOREIGN_KINDS, kind)
         ? `a LoRA for SD1.5's UNet or text encoder, and this is something else: ${title}.${FOREIGN_KINDS[kind]}`
@@ -264,22 +281,24 @@ export function spatialHost(names: ModuleNames): AdapterHost {
   };
 }
 
-function closeAdapter(account: Account, source: AdapterSource, names: ModuleNames, file: TensorFile): Accounting {
+function closeAdapter(account: Account, source: AdapterSource, host: AdapterHost, file: TensorFile): Accounting {
   const tensors = [...file.tensors.keys()];
   return account.close({
     allow: source.allow_unmatched,
-    explain: (tensor) => explain(tensor, names, tensors),
+    explain: (tensor) => explain(tensor, host, tensors),
   });
 }
 
 /** Why a tensor was not merged, told from its own name and from those that make up a module with it. */
-function explain(tensor: string, names: ModuleNames, tensors: readonly string[]): string | undefined {
+function explain(tensor: string, { names, elsewhere }: AdapterHost, tensors: readonly string[]): string | undefined {
   const refused = REFUSED_PARTS.find(([pattern]) => pattern.test(tensor));
   if (refused) return `${refused[1]}, which this version does not merge`;
   const name = partName(tensor);
   if (!name) return 'its name ends like no part of an adapter';
   const isModule = names.find(name.module) !== undefined;
   if (!isModule) {
+    const belongs = elsewhere(tensor);
+    if (belongs) return belongs;
     const near = nearest(name.module, names.alternatives(name.module));
     return near ? `did you mean ${near}${tensor.slice(name.module.length)}?` : 'this model has no such module';
   }

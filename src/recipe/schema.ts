@@ -124,7 +124,7 @@ const positions = z
   .exactOptional()
   .describe(
     'Rows of the positional encoding, which are the most frames that the model can make. Left out, as many as the file has, 64 ' +
-      'where it stores none. More than that are interpolated between them, so that longer clips move more slowly.',
+      'where it stores none. More than that are interpolated between them, linearly: a longer clip over the same encodings.',
   );
 
 const motion = z

@@ -3,8 +3,10 @@ import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FormatError, InputMissingError, MergeError } from '../../src/errors.ts';
 import { toFloat64 } from '../../src/formats/dtype.ts';
+import { openTensorFile } from '../../src/formats/tensor-file.ts';
 import { openBake } from '../../src/merge/bake.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
+import { recognise } from '../../src/merge/recognise.ts';
 import { type Family, filled, type Tensors, writeFamily, writeTensors } from '../helpers/family.ts';
 import { openGolden } from '../helpers/golden.ts';
 import { float16Steps } from '../helpers/numbers.ts';
@@ -85,6 +87,17 @@ describe('motion modules and LoRAs of diffusers, PEFT and AnimateDiff', async ()
     });
     expect(motion).toMatchObject({ mid: true, positions: 32 });
     expect(motion.stored_positional_encodings).toHaveLength(7);
+  });
+
+  it('reads around objects beside the tensors, and runs nothing', async () => {
+    await using file = await openTensorFile(join(GOLDEN, 'training.ckpt'));
+    expect(file.ignoredGlobals).toEqual(
+      expect.arrayContaining(['omegaconf.base.ContainerMetadata', 'omegaconf.dictconfig.DictConfig']),
+    );
+    expect(await recognise(file)).toMatchObject({
+      kind: 'motion-unet',
+      facts: { modules: 7, 'positional encoding': '32 rows' },
+    });
   });
 
   it('takes the motion modules out of a trainer’s checkpoint, and says so', async () => {
@@ -276,7 +289,7 @@ describe('what is no motion module for SD1.5', async () => {
       (e: unknown) => e,
     );
     expect(error).toBeInstanceOf(MergeError);
-    expect((error as Error).message).toContain(`${path}: motion.`);
+    expect((error as Error).message).toContain(`${path}: `);
     return (error as Error).message;
   };
   const tensors = (...names: readonly (readonly [string, readonly number[]])[]): Tensors =>
@@ -380,6 +393,27 @@ describe('what is no motion module for SD1.5', async () => {
         lora,
       ),
     ).toMatch(/none of the modules of this one is in the motion module of the recipe/);
+  });
+
+  it('tells of a file that changes both which part belongs where', async () => {
+    const pair = (module: string): Tensors =>
+      tensors([`${module}_lora.down.weight`, [4, 8]], [`${module}_lora.up.weight`, [8, 4]]);
+    const images = pair('unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_q');
+    const motion = pair(`${MODULE}.transformer_blocks.0.attention_blocks.0.processor.to_q`);
+    const both = new Map([...images, ...motion]);
+    expect(await refusal(both, lora)).toMatch(
+      /2 of 4 tensors fit nothing .*\n.*to_q_lora\.down\.weight \(it changes the images, not the motion; what it is part of belongs under personalized\)/,
+    );
+    const path = join(await temporaryFolder(), 'both.safetensors');
+    await writeTensors(path, both);
+    const source = { lora: path, alpha: 1 };
+    await expect(plan(family.recipe({ personalized: [source] }))).rejects.toThrow(/belongs under motion\.loras\)/);
+    const shared = {
+      personalized: [{ ...source, allow_unmatched: ['*motion_modules*'] }],
+      motion: { loras: [{ ...source, allow_unmatched: ['unet.*'] }] },
+    };
+    const { files } = await plan(family.recipe(shared));
+    expect(files.flatMap(({ modules }) => modules?.unet ?? [])).toEqual([1, 7, 1]);
   });
 
   it('and a motion LoRA that it is none of the images', async () => {

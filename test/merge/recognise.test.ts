@@ -89,7 +89,46 @@ describe('recognise, by telltale names', () => {
         ],
       },
     ],
+    ['motion-lora', { [`unet.${MOTION}.transformer_blocks.0.attn1.to_q.lora_A.weight`]: [4, 8] }],
+    [
+      'motion-lora',
+      { [`lora_unet_${MOTION.replaceAll('.', '_')}_transformer_blocks_0_attn1_to_q.lora_up.weight`]: [8, 4] },
+    ],
     ['motion-adapter', { [`${MOTION}.proj_in.weight`]: [8, 8] }],
+    ['motion-module', { [`module.${MOTION}.temporal_transformer.proj_in.weight`]: [8, 8] }],
+    ['pia', { [`${MOTION}.proj_in.weight`]: [8, 8], 'conv_in.weight': [8, 9, 3, 3] }],
+    [
+      'motion-unet',
+      {
+        [`${MOTION}.proj_in.weight`]: [8, 8],
+        'conv_in.weight': [8, 4, 3, 3],
+        'down_blocks.0.resnets.0.conv1.weight': [8],
+      },
+    ],
+    ['hotshot-xl', { 'down_blocks.0.temporal_attentions.0.proj_in.weight': [8, 8] }],
+    ['hellomeme', { 'reference_modules_down.0.attn.to_q.weight': [8, 8] }],
+    ['hellomeme', { 'motion_up.0.attentions.0.proj_in.weight': [8, 8] }],
+    ['fancyvideo', { [`${MOTION}.proj_in.weight`]: [8, 8], 'motion_embedding.linear.weight': [8, 8] }],
+    ['cameractrl', { 'attention_processor_state_dict.x.processor.qkv_merge.bias': [8] }],
+    ['motionctrl', { 'down_blocks.0.motion_modules.0.transformer_blocks.0.cc_projection.bias': [8] }],
+    ['animatelcm-i2v', { [`${MOTION}.proj_in.weight`]: [8, 8], 'img_encoder.body.0.block1.weight': [8] }],
+    ['controlnet', { [`${MOTION}.proj_in.weight`]: [8, 8], 'controlnet_down_blocks.0.weight': [8, 8] }],
+    ['svd-unet', { 'model.diffusion_model.input_blocks.1.0.time_stack.in_layers.0.weight': [8] }],
+    [
+      'sdxl-motion-module',
+      Object.fromEntries(
+        [320, 640, 1280].map((width, i) => [`down_blocks.${i}.motion_modules.0.proj_in.weight`, [width, 1]]),
+      ),
+    ],
+    [
+      'motion-module',
+      Object.fromEntries(
+        [320, 640, 1280, 1280].map((width, i) => [
+          `down_blocks.${i}.motion_modules.0.temporal_transformer.proj_in.weight`,
+          [width, 1],
+        ]),
+      ),
+    ],
     ['motion-unet', { [`${MOTION}.proj_in.weight`]: [8, 8], 'down_blocks.0.resnets.0.conv1.weight': [8, 8, 3, 3] }],
     ['ldm-checkpoint', { 'model.diffusion_model.input_blocks.0.0.weight': [8, 4, 3, 3] }],
     ['ldm-unet', { 'input_blocks.0.0.weight': [8, 4, 3, 3] }],
@@ -108,7 +147,7 @@ describe('recognise, by telltale names', () => {
     ['ldm-vae', { 'decoder.up.0.block.0.conv1.weight': [8, 8, 3, 3] }],
     ['textual-inversion', { emb_params: [2, 8] }],
     ['unknown', { 'some.weight': [8] }],
-  ] as const)('%s', async (kind, shapes) => {
+  ] as const)('%s', async (kind, shapes: Readonly<Record<string, readonly number[]>>) => {
     expect(await recognise(await file(shapes))).toMatchObject({ kind });
   });
 

@@ -13,7 +13,7 @@ export async function* planRecipe(file: string, signal: AbortSignal): Stage<Plan
   signal.throwIfAborted();
   for (const message of planned.warnings) yield { type: 'warning', stage: 'plan', message };
   const tensors = Object.values(planned.tensors).flat();
-  const sums = tensors.filter(({ terms }) => terms.length > 0).length;
+  const sums = tensors.filter(({ terms }) => terms.some(({ kind }) => kind !== 'difference')).length;
   yield {
     type: 'stage-finished',
     stage: 'plan',

@@ -86,6 +86,9 @@ function render(plan: Summary, paint: Paint): string {
   return [
     heading(sanitise(plan.name)),
     `${frames} frames of ${width}×${height}, ${dtype}, ${shapes} shapes; ${plan.sampler.kind}, ${plan.sampler.steps} steps, guidance ${plan.sampler.guidance}`,
+    ...(plan.motion.stretched_from === undefined
+      ? []
+      : [`${plan.motion.positions} motion positions, stretched from ${plan.motion.stretched_from}`]),
     '',
     heading('Sources'),
     table([['role', 'file', 'container', 'size', 'tensors', 'applied'], ...plan.sources.map(sourceRow)], {
