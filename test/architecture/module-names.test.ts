@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { readClipTextConfig } from '../../src/architecture/clip-config.ts';
-import { moduleNames } from '../../src/architecture/module-names.ts';
+import { moduleNames, motionModuleNames } from '../../src/architecture/module-names.ts';
 import { clipTextParameters, type ModelParameter, unetParameters } from '../../src/architecture/parameters.ts';
 import { readUNetConfig, type UNetConfig } from '../../src/architecture/unet-config.ts';
 import { unetStructure } from '../../src/architecture/unet-structure.ts';
@@ -103,5 +103,33 @@ describe('moduleNames', () => {
     );
     const structure = unetStructure(config, { mid: true });
     expect(() => moduleNames({ unet: twice, text_encoder: [] }, structure)).toThrow(/have one name, lora_unet_up_/);
+  });
+});
+
+describe('motionModuleNames', () => {
+  const motion = motionModuleNames(unetParameters(unetStructure(config, { mid: true }), 32));
+  const MODULE = 'up_blocks.1.motion_modules.2';
+  const OURS = `${MODULE}.transformer_blocks.0.attn2`;
+  const THEIRS = `${MODULE}.temporal_transformer.transformer_blocks.0.attention_blocks.1`;
+
+  it.each([
+    [`${OURS}.to_q`, 'to_q'],
+    [`unet.${OURS}.to_out.0`, 'to_out.0'],
+    [`unet.${OURS}.processor.to_out_lora`, 'to_out.0'], // diffusers scripts/convert_animatediff_motion_lora_to_diffusers.py
+    [`base_model.model.${OURS}.to_k`, 'to_k'],
+    [`${THEIRS}.processor.to_v_lora`, 'to_v'],
+    [`module.${THEIRS}.processor.to_out_lora`, 'to_out.0'],
+    [`${THEIRS}.to_out.0`, 'to_out.0'],
+    [`lora_unet_${THEIRS.replaceAll('.', '_')}_to_out_0`, 'to_out.0'],
+    [`lora_unet_${OURS.replaceAll('.', '_')}_to_q`, 'to_q'],
+  ])('%s', (name, layer) => {
+    expect(motion.find(name)?.path).toBe(`${OURS}.${layer}`);
+    expect(names.find(name)).toBeUndefined();
+  });
+
+  it('knows every layer of a motion module, and nothing of the images', () => {
+    expect(motion.find(`${MODULE}.temporal_transformer.proj_out`)?.weight.name).toBe(`${MODULE}.proj_out.weight`);
+    expect(motion.find(`${MODULE}.temporal_transformer.transformer_blocks.0.ff_norm`)?.path).toMatch(/\.norm3$/);
+    expect(motion.find(TO_Q)).toBeUndefined();
   });
 });
