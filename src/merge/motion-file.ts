@@ -116,6 +116,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   'motion-lora': 'List it under motion.loras',
   'lcm-lora': 'Name it under lcm',
   'ldm-checkpoint': 'Name it as the base',
+  'ldm-unet': 'Name it as the base',
   unet: 'Name its folder as the base',
 };
 

@@ -250,7 +250,6 @@ const FOREIGN_KINDS: Readonly<Record<string, string>> = {
   hellomeme: '',
   cameractrl: '',
   motionctrl: '',
-  controlnet: '',
   'svd-unet': '',
   'sdxl-motion-module': '',
   'motion-module': ' Name it as motion.module.',
