@@ -5,7 +5,7 @@ import type { ModelParameter } from '../../src/architecture/parameters.ts';
 import { openTensorFile, readTensor, type TensorFile } from '../../src/formats/tensor-file.ts';
 import type { Term } from '../../src/merge/adapters/adapter.ts';
 import type { LoadedTerm, Numbers } from '../../src/merge/gemm.ts';
-import { type AdapterSource, planAdapter } from '../../src/merge/plan-adapters.ts';
+import { type AdapterSource, planAdapter, spatialHost } from '../../src/merge/plan-adapters.ts';
 import type { TensorRef } from '../../src/merge/plan-files.ts';
 
 /** Made by `python test/oracle/adapters.py`: every kind, merged by its library and by a float64 formula that agree. */
@@ -85,7 +85,7 @@ export async function planCase(
       allow_unmatched: [],
       modules: undefined,
     };
-    const planned = await planAdapter(file, opened.push(file) - 1, source, names);
+    const planned = await planAdapter(file, opened.push(file) - 1, source, spatialHost(names));
     matched.push([planned.modules, modules]);
     for (const { parameter, term } of planned.terms) terms.get(parameter.name)?.push(term);
   }
