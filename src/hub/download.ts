@@ -23,6 +23,8 @@ export interface RemoteFile {
 const REPORT_EVERY = 1 << 20;
 /** So much between two breaks of the connection, and it counts as one that works: its tries are counted anew. */
 const ENOUGH_PROGRESS = 1 << 20;
+/** A file that changes again and again while it is loaded is not waited for. */
+const MAX_RESTARTS = 2;
 /** For hashing what is there already. */
 const READ_PIECE = 4 << 20;
 
@@ -61,7 +63,6 @@ export async function* download(url: string, file: RemoteFile, options: Download
       found = digests(state);
     }
     if (found[file.hash.kind] !== file.hash.hex) {
-      fate = 'removed';
       throw new FormatError(
         `${label}: what was downloaded is not the file that the repository lists: its ${HASH_NAMES[file.hash.kind]} is ` +
           `${found[file.hash.kind]}, ${file.hash.hex} was expected. It was thrown away. Try again; if it stays so, the server or something on the way is damaged.`,
@@ -74,7 +75,8 @@ export async function* download(url: string, file: RemoteFile, options: Download
     fate = 'moved';
     return { sha256: found.sha256, bytes: file.bytes };
   } catch (error) {
-    if (error instanceof Error && 'syscall' in error) fate = 'removed'; // a full disk shall not stay full
+    // what cannot be right is not gone on with, and a full disk shall not stay full
+    if (error instanceof FormatError || (error instanceof Error && 'syscall' in error)) fate = 'removed';
     throw cacheError('write', path, error);
   } finally {
     if (fate === 'removed') await rm(path, { force: true });
@@ -134,37 +136,38 @@ async function* fill(
   file: RemoteFile,
   handle: FileHandle,
   state: State,
-  { wire }: DownloadOptions,
+  { wire, label }: DownloadOptions,
 ): AsyncGenerator<number, void> {
+  const { host } = new URL(url);
   let etag: string | undefined;
   let reported = state.offset;
+  let restarts = 0;
   for (let attempt = 1, since = state.offset; state.offset < file.bytes; ) {
-    const headers =
-      state.offset === 0 ? {} : { range: `bytes=${state.offset}-`, ...(etag !== undefined && { 'if-range': etag }) };
+    const ranged = state.offset > 0;
+    const headers = ranged ? { range: `bytes=${state.offset}-`, ...(etag !== undefined && { 'if-range': etag }) } : {};
     const answer = await wire.open(url, headers);
-    if (!continues(answer, state.offset, file.bytes)) {
-      const restarted = state.offset > 0;
+    const size = toldSize(answer);
+    if (size !== undefined && size !== file.bytes) {
+      await answer.cancel();
+      throw new FormatError(
+        `${label}: ${host} has ${size} bytes where the repository lists ${file.bytes} for ${file.path}. What came was thrown away.`,
+      );
+    }
+    if (!continues(answer, state.offset)) {
+      // The file has changed, or the server takes no ranges, or not this one.
       if (answer.status !== 200) await answer.cancel();
-      if (restarted) await restart(state, handle, file);
+      if (!ranged || (restarts += 1) > MAX_RESTARTS)
+        throw new ConnectionFailure(`${host} does not answer a request for ${file.path} as HTTP asks`, true);
+      await restart(state, handle, file);
       [since, reported] = [0, 0];
-      if (answer.status !== 200) {
-        if (!restarted || ++attempt > wire.patience.attempts)
-          throw new ConnectionFailure(
-            `${new URL(url).host} does not answer a request for ${file.path} as HTTP asks`,
-            true,
-          );
-        continue;
-      }
+      if (answer.status !== 200) continue;
     }
     etag = strongETag(answer) ?? etag;
     let failure: unknown;
     try {
       for await (const chunk of answer.chunks()) {
         if (state.offset + chunk.length > file.bytes)
-          throw new ConnectionFailure(
-            `${new URL(url).host} sends more than the ${file.bytes} bytes of ${file.path}`,
-            true,
-          );
+          throw new ConnectionFailure(`${host} sends more than the ${file.bytes} bytes of ${file.path}`, true);
         await writeAll(handle, chunk, state.offset);
         take(state, file, chunk);
         if (state.offset - reported >= REPORT_EVERY || state.offset === file.bytes) yield (reported = state.offset);
@@ -178,11 +181,7 @@ async function* fill(
     since = state.offset;
     if (attempt >= wire.patience.attempts) {
       throw (
-        failure ??
-        new ConnectionFailure(
-          `${new URL(url).host} ends ${file.path} after ${state.offset} of ${file.bytes} bytes`,
-          true,
-        )
+        failure ?? new ConnectionFailure(`${host} ends ${file.path} after ${state.offset} of ${file.bytes} bytes`, true)
       );
     }
     await wire.pause(attempt);
@@ -191,11 +190,22 @@ async function* fill(
 }
 
 /** Whether the answer's bytes belong at `offset`. */
-function continues({ status, headers }: Opened, offset: number, bytes: number): boolean {
+function continues({ status, headers }: Opened, offset: number): boolean {
   if (status === 200) return offset === 0;
-  if (status !== 206) return false;
+  return status === 206 && Number(contentRange(headers)?.first) === offset;
+}
+
+/** The size of the whole file, where the answer tells it. */
+function toldSize({ status, headers }: Opened): number | undefined {
+  if ((headers.get('content-encoding') ?? 'identity') !== 'identity') return undefined; // then it is another one's length
+  const told =
+    status === 206 ? contentRange(headers)?.total : status === 200 ? headers.get('content-length') : undefined;
+  return told != null && /^\d+$/.test(told) ? Number(told) : undefined;
+}
+
+function contentRange(headers: Headers) {
   const [, first, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get('content-range') ?? '') ?? [];
-  return Number(first) === offset && (total === '*' || Number(total) === bytes);
+  return first === undefined ? undefined : { first, total };
 }
 
 /** If-Range takes no weak one (RFC 9110, 13.1.5). */
