@@ -19,7 +19,7 @@ import { type Blob, type Cache, openCache } from '../hub/cache.ts';
 import { download, type RemoteFile } from '../hub/download.ts';
 import { explain } from '../hub/failures.ts';
 import { openWire, type Patience, type Wire } from '../hub/http.ts';
-import { isReference, parseReference, type Reference, wrongPath } from '../hub/reference.ts';
+import { isReference, parseReference, printReference, type Reference, wrongPath } from '../hub/reference.ts';
 import { NotCached, notCached, openRepository, type Repository } from '../hub/repository.ts';
 import { type HubSettings, readHubSettings } from '../hub/settings.ts';
 import { quote } from '../text/quote.ts';
@@ -352,7 +352,7 @@ function refuseOtherHash(
   if (locked === undefined || expected === undefined || found === undefined || expected === found) return;
   const { text, reference } = input;
   const moved = commit !== locked.commit;
-  const old = `${text.replace(/@[^@]*$/, '')}@${locked.commit}`;
+  const old = printReference(reference, locked.commit);
   const { message, place } = placed(
     `${quote(text, 200)}: the SHA-256 of ${file.path} is ${found} (commit ${commit}), but ${context.options.lock?.name} says ${expected} ` +
       `(commit ${locked.commit}). ${moved ? `${reference.revision} has moved. Write ${quote(old, 200)} for what it was, or @${commit} for what it is now.` : 'One of the two has been tampered with.'}`,
