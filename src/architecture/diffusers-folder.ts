@@ -45,7 +45,7 @@ export function modelWeightFile(names: ReadonlySet<string>): string | undefined 
 }
 
 export function isShardIndex(name: string): boolean {
-  return name.endsWith('.json');
+  return /\.index(\.\w+)?\.json$/.test(name);
 }
 
 function candidates(stems: readonly string[], folder: string): string[] {

@@ -203,8 +203,9 @@ function opened(response: Response, url: URL, watch: Watch, signal: AbortSignal 
     async *chunks() {
       try {
         for await (const chunk of response.body ?? []) {
-          watch.touch();
+          watch.rest(); // what the reader does with it is its own time
           yield chunk as Uint8Array;
+          watch.touch();
         }
       } catch (error) {
         throw broken(url, error, signal);
@@ -222,7 +223,10 @@ function opened(response: Response, url: URL, watch: Watch, signal: AbortSignal 
 interface Watch {
   /** Aborted by silence and by the signal outside. */
   readonly signal: AbortSignal;
+  /** From now on silence counts. */
   touch(): void;
+  /** Silence does not count until the next touch. */
+  rest(): void;
   end(): void;
 }
 
@@ -231,12 +235,19 @@ function watchSilence(milliseconds: number, outer: AbortSignal | undefined): Wat
   const stop = () => controller.abort(outer?.reason);
   if (outer?.aborted) stop();
   outer?.addEventListener('abort', stop, { once: true });
-  const timer = setTimeout(() => controller.abort(new Silence(milliseconds)), milliseconds);
+  let timer: NodeJS.Timeout | undefined;
+  const rest = () => clearTimeout(timer);
+  const touch = () => {
+    rest();
+    timer = setTimeout(() => controller.abort(new Silence(milliseconds)), milliseconds);
+  };
+  touch();
   return {
     signal: controller.signal,
-    touch: () => void timer.refresh(),
+    touch,
+    rest,
     end() {
-      clearTimeout(timer);
+      rest();
       outer?.removeEventListener('abort', stop);
     },
   };

@@ -68,7 +68,10 @@ async function takeOver([dead, ...more]: readonly string[], own: string): Promis
 
 /** Leaves a download to whoever comes next. */
 export async function abandon(own: string, folder: string, name: string): Promise<void> {
-  const { size } = await stat(own);
+  const size = await stat(own).then(
+    (found) => found.size,
+    () => 0, // somebody has removed the cache under us
+  );
   if (size === 0) await rm(own, { force: true });
   else await rename(own, join(folder, `${name}.${HOST}-0-${uniqueSuffix().replace('-', '')}.part`));
 }

@@ -4,44 +4,23 @@
  * same bytes.
  */
 import { join, posix } from 'node:path';
-import { z } from 'zod';
-import {
-  configFiles,
-  type DiffusersComponent,
-  isShardIndex,
-  modelWeightFile,
-  weightFile,
-} from '../architecture/diffusers-folder.ts';
-import { FormatError, InputMissingError, type LcmMergeError, type Place, UnavailableError } from '../errors.ts';
+import { isShardIndex } from '../architecture/diffusers-folder.ts';
+import { FormatError, InputMissingError, UnavailableError } from '../errors.ts';
 import type { Stage } from '../events.ts';
-import { readSmallFile } from '../formats/byte-source.ts';
 import { type Blob, type Cache, openCache } from '../hub/cache.ts';
 import { download, type RemoteFile } from '../hub/download.ts';
 import { explain } from '../hub/failures.ts';
 import { openWire, type Patience, type Wire } from '../hub/http.ts';
-import { isReference, parseReference, printReference, type Reference, wrongPath } from '../hub/reference.ts';
+import { isReference, parseReference, type Reference } from '../hub/reference.ts';
 import { NotCached, notCached, openRepository, type Repository } from '../hub/repository.ts';
 import { type HubSettings, readHubSettings } from '../hub/settings.ts';
 import { quote } from '../text/quote.ts';
+import { filesOfFolder, readShards, weightsIn } from './fetch-choice.ts';
+import { findLocked, type LockedInputs, refuseOtherContent } from './fetch-lock.ts';
 import { mapInputs, namedInputs, type Wanted } from './input-files.ts';
-import { type KeyPath, keyName, parseLocatedYaml } from './located-yaml.ts';
-import { recipeMistake } from './place.ts';
+import { type KeyPath, keyName } from './located-yaml.ts';
+import { atKey, recipeMistake } from './place.ts';
 import type { FetchedFile, Origin, Recipe } from './schema.ts';
-
-/** What a lock says of the references of the recipe that it was made from. */
-export interface LockedInputs {
-  /** How messages call the lock. */
-  readonly name: string;
-  readonly origins: Readonly<Record<string, LockedOrigin>>;
-  /** Take the lock's commit for a branch or a tag, instead of asking which one it is today. */
-  readonly pin: boolean;
-}
-
-export interface LockedOrigin {
-  readonly reference: string;
-  readonly commit: string;
-  readonly files: Readonly<Record<string, { readonly sha256: string }>>;
-}
 
 export interface FetchOptions {
   readonly lock?: LockedInputs | undefined;
@@ -52,10 +31,6 @@ export interface FetchOptions {
   readonly settings?: HubSettings | undefined;
   readonly patience?: Patience | undefined;
 }
-
-/** An index of shards has a line for each tensor of a component. */
-const MAX_INDEX_BYTES = 16 << 20;
-const shardIndex = z.looseObject({ weight_map: z.record(z.string(), z.string()) });
 
 interface Context {
   readonly recipe: Recipe;
@@ -154,7 +129,7 @@ async function locate(input: Input, context: Context): Promise<Found> {
   const { endpoint, token } = settings;
   const { key, reference, wanted, text } = input;
   return located(input, context, async () => {
-    const pinned = lockedOrigin(input, context)?.commit;
+    const pinned = findLocked(context.options.lock, key, text)?.commit;
     const repository = await openRepository(reference, {
       endpoint,
       hasToken: token !== undefined,
@@ -166,7 +141,7 @@ async function locate(input: Input, context: Context): Promise<Found> {
     if (target.kind === 'file') {
       if (wanted === 'folder')
         throw recipeMistake(context.recipe, key, `A folder is needed here, but ${quote(text, 200)} is a file.`);
-      refuseOtherHash(input, target.file, undefined, repository, context);
+      holdToLock(input, target.file, undefined, repository, context);
       return { ...input, repository, folder: undefined, files: [target.file], listed: new Map() };
     }
     const prefix = reference.path === '' ? '' : `${reference.path}/`;
@@ -179,7 +154,7 @@ async function locate(input: Input, context: Context): Promise<Found> {
         `A file is needed here, but ${quote(text, 200)} is ${what}.${weightsIn(target.files)}`,
       );
     }
-    const names = filesOfFolder(input, new Set(listed.keys()), context.recipe);
+    const names = filesOfFolder(key, new Set(listed.keys()), context.recipe);
     const files = names.map((name) => listed.get(name) as RemoteFile);
     if (files.length === 0) {
       const layout =
@@ -188,33 +163,9 @@ async function locate(input: Input, context: Context): Promise<Found> {
           : 'the folder of one diffusers model';
       throw recipeMistake(context.recipe, key, `${quote(text, 200)} is not ${layout}.${weightsIn(target.files)}`);
     }
-    for (const file of files) refuseOtherHash(input, file, undefined, repository, context);
+    for (const file of files) holdToLock(input, file, undefined, repository, context);
     return { ...input, repository, folder: reference.path, files, listed };
   });
-}
-
-/** What a repository offers to those who named it as a whole where one file is needed. */
-function weightsIn(files: readonly RemoteFile[]): string {
-  const weights = files.map(({ path }) => path).filter((path) => /\.(safetensors|ckpt|pt|pth|bin)$/i.test(path));
-  if (weights.length === 0) return ' It holds no weight files.';
-  const shown = weights.slice(0, 5).map((path) => quote(path, 200));
-  return ` Its weight files: ${shown.join(', ')}${weights.length > shown.length ? ` and ${weights.length - shown.length} more` : ''}. Put the path of one behind the repository.`;
-}
-
-/** What is read of a folder, by the field that names it. */
-function filesOfFolder({ key }: Input, names: ReadonlySet<string>, { base }: Recipe): string[] {
-  if (key[0] !== 'base') {
-    const weights = modelWeightFile(names);
-    return ['config.json', ...(weights === undefined ? [] : [weights])].filter((name) => names.has(name));
-  }
-  if (key[1] === 'config') return configFiles(names);
-  const components: DiffusersComponent[] = [
-    'unet',
-    ...(base.text_encoder ? [] : ['text_encoder' as const]),
-    ...(base.vae ? [] : ['vae' as const]),
-  ];
-  const weights = components.map((component) => weightFile(names, component)).filter((name) => name !== undefined);
-  return weights.length === 0 ? [] : [...configFiles(names), ...weights];
 }
 
 /** Brings every file of `input` into the cache and gives the copies their names. */
@@ -227,7 +178,7 @@ async function* obtain(input: Found, context: Context, progress: Progress): Stag
     const blob = yield* one(file);
     const name = folder ? posix.relative(folder, file.path) : file.path;
     files.set(file.path, { blob, name });
-    if (folder !== undefined && isShardIndex(name) && name.includes('.index')) {
+    if (folder !== undefined && isShardIndex(name)) {
       const shards = await located(input, context, () =>
         readShards(cache.blobPath(blob.sha256), file.path, name, listed),
       );
@@ -286,11 +237,11 @@ async function* obtain(input: Found, context: Context, progress: Progress): Stag
       }
       await repository.remember(file, step.value);
       progress.fetched += file.bytes;
-      refuseOtherHash(input, file, step.value, repository, context);
+      holdToLock(input, file, step.value, repository, context);
       yield tell(file.bytes);
       return step.value;
     }
-    refuseOtherHash(input, file, here, repository, context);
+    holdToLock(input, file, here, repository, context);
     yield tell(file.bytes);
     return here;
   }
@@ -302,67 +253,16 @@ async function* obtain(input: Found, context: Context, progress: Progress): Stag
   }
 }
 
-/** The shards that an index names; they must be listed beside it. @throws FormatError */
-async function readShards(
-  blob: string,
-  path: string,
-  name: string,
-  listed: ReadonlyMap<string, RemoteFile>,
-): Promise<RemoteFile[]> {
-  const bytes = await readSmallFile(blob, MAX_INDEX_BYTES);
-  const parsed = shardIndex.safeParse(parseOrNothing(bytes));
-  if (!parsed.success)
-    throw new FormatError(`${path} should be an index of shards, and has no weight_map from tensors to files.`);
-  const shards = [...new Set(Object.values(parsed.data.weight_map))].sort();
-  return shards.map((shard) => {
-    const beside = posix.join(posix.dirname(name), shard);
-    const file = shard.includes('/') || wrongPath([shard]) !== undefined ? undefined : listed.get(beside);
-    if (!file) throw new FormatError(`${path} names the shard ${quote(shard, 200)}, which does not stand beside it.`);
-    return file;
-  });
-}
-
-function parseOrNothing(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString());
-  } catch {
-    return undefined;
-  }
-}
-
-// ---------------------------------------------------------------------------------------------------- the lock
-
-function lockedOrigin({ key, text }: Input, { options }: Context): LockedOrigin | undefined {
-  const origins = options.lock?.origins ?? {};
-  const own = origins[keyName(key)];
-  return own?.reference === text ? own : Object.values(origins).find(({ reference }) => reference === text);
-}
-
-/** @throws FormatError when the lock has another content under the same reference. `blob` is needed where the listing does not tell. */
-function refuseOtherHash(
+function holdToLock(
   input: Input,
   file: RemoteFile,
   blob: Blob | undefined,
   { commit }: Repository,
   context: Context,
 ): void {
-  const locked = lockedOrigin(input, context);
-  const expected = locked?.files[file.path]?.sha256;
-  const found = blob?.sha256 ?? (file.hash.kind === 'sha256' ? file.hash.hex : undefined);
-  if (locked === undefined || expected === undefined || found === undefined || expected === found) return;
-  const { text, reference } = input;
-  const moved = commit !== locked.commit;
-  const old = printReference(reference, locked.commit);
-  const { message, place } = placed(
-    `${quote(text, 200)}: the SHA-256 of ${file.path} is ${found} (commit ${commit}), but ${context.options.lock?.name} says ${expected} ` +
-      `(commit ${locked.commit}). ${moved ? `${reference.revision} has moved. Write ${quote(old, 200)} for what it was, or @${commit} for what it is now.` : 'One of the two has been tampered with.'}`,
-    input,
-    context,
-  );
-  throw new FormatError(message, place);
+  const { lock } = context.options;
+  if (lock) refuseOtherContent(lock, context.recipe, { ...input, file, blob, commit });
 }
-
-// ---------------------------------------------------------------------------------------------------- errors
 
 /** Runs `work`; what goes wrong with the Hub is reported at the line that names the input. */
 async function located<Result>(input: Input, context: Context, work: () => Promise<Result>): Promise<Result> {
@@ -374,24 +274,14 @@ async function located<Result>(input: Input, context: Context, work: () => Promi
     if (error instanceof NotCached) throw missing(`${error.message} Fetch it once: ${fetchCommand(context)}`);
     if (error instanceof InputMissingError) throw missing(error.message);
     if (error instanceof UnavailableError)
-      throw new UnavailableError(placed(error.reason, input, context).message, error.remedy);
+      throw new UnavailableError(atKey(context.recipe, input.key, error.reason).message, error.remedy);
     throw error;
   }
 
-  function missing(sentence: string): LcmMergeError {
-    const { message, place } = placed(sentence, input, context);
+  function missing(sentence: string): InputMissingError {
+    const { message, place } = atKey(context.recipe, input.key, sentence);
     return new InputMissingError(message, place);
   }
-}
-
-function placed(
-  sentence: string,
-  { key }: Input,
-  { recipe }: Context,
-): { readonly message: string; readonly place: Place } {
-  const { file, text } = recipe;
-  const { line, column } = parseLocatedYaml(text).locate(key, 'value');
-  return { message: `${file}:${line}:${column}: ${sentence}`, place: { file, line, column } };
 }
 
 /** What to type, with the variables of the environment that forbid it out of the way. */
