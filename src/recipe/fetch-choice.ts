@@ -1,7 +1,8 @@
 /** Which files of a repository are fetched for an input that is a folder, and what to offer when it cannot be one. */
 import { posix } from 'node:path';
 import { z } from 'zod';
-import { configFiles, type DiffusersComponent, modelWeightFile, weightFile } from '../architecture/diffusers-folder.ts';
+import { componentFiles, configFiles, motionAdapterFiles, pipelineFiles } from '../architecture/diffusers-folder.ts';
+import type { Component } from '../architecture/names.ts';
 import { FormatError } from '../errors.ts';
 import { readSmallFile } from '../formats/byte-source.ts';
 import type { RemoteFile } from '../hub/download.ts';
@@ -22,21 +23,29 @@ export function weightsIn(files: readonly RemoteFile[]): string {
   return ` Its weight files: ${shown.join(', ')}${weights.length > shown.length ? ` and ${weights.length - shown.length} more` : ''}. Put the path of one behind the repository.`;
 }
 
-/** What is read of a folder, by the field that names it. */
+/** What is read of a folder that holds `names`, by the field of the recipe that names it. */
 export function filesOfFolder(key: KeyPath, names: ReadonlySet<string>, { base }: Recipe): string[] {
-  if (key[0] !== 'base') {
-    const weights = modelWeightFile(names);
-    return ['config.json', ...(weights === undefined ? [] : [weights])].filter((name) => names.has(name));
-  }
-  if (key[1] === 'config') return configFiles(names);
-  const components: DiffusersComponent[] = [
-    'unet',
-    ...(base.text_encoder ? [] : ['text_encoder' as const]),
-    ...(base.vae ? [] : ['vae' as const]),
-  ];
-  const weights = components.map((component) => weightFile(names, component)).filter((name) => name !== undefined);
-  return weights.length === 0 ? [] : [...configFiles(names), ...weights];
+  const [section, field] = [key[0], key.at(-1)];
+  if (section === 'motion') return motionAdapterFiles(names);
+  if (field === 'config') return configFiles(names);
+  if (field === 'vae') return componentFiles(names, 'vae_decoder');
+  if (field === 'text_encoder') return componentFiles(names, 'text_encoder');
+  // what the recipe takes from elsewhere is not needed from the base
+  const isOverridden = (component: Component) => {
+    const override = OVERRIDES[component];
+    return section === 'base' && override !== undefined && base[override] !== undefined;
+  };
+  return pipelineFiles(
+    names,
+    ALL.filter((component) => !isOverridden(component)),
+  );
 }
+
+const ALL: readonly Component[] = ['unet', 'text_encoder', 'vae_decoder'];
+const OVERRIDES: Readonly<Partial<Record<Component, 'text_encoder' | 'vae'>>> = {
+  text_encoder: 'text_encoder',
+  vae_decoder: 'vae',
+};
 
 /** The shards that an index names; they must be listed beside it. @throws FormatError */
 export async function readShards(

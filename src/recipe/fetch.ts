@@ -157,11 +157,11 @@ async function locate(input: Input, context: Context): Promise<Found> {
     const names = filesOfFolder(key, new Set(listed.keys()), context.recipe);
     const files = names.map((name) => listed.get(name) as RemoteFile);
     if (files.length === 0) {
-      const layout =
-        key[0] === 'base'
-          ? 'a diffusers folder (unet/, vae/, text_encoder/, tokenizer/)'
-          : 'the folder of one diffusers model';
-      throw recipeMistake(context.recipe, key, `${quote(text, 200)} is not ${layout}.${weightsIn(target.files)}`);
+      throw recipeMistake(
+        context.recipe,
+        key,
+        `${quote(text, 200)} is not such a folder as is needed here, with the names that diffusers gives.${weightsIn(target.files)}`,
+      );
     }
     for (const file of files) holdToLock(input, file, undefined, repository, context);
     return { ...input, repository, folder: reference.path, files, listed };
@@ -186,14 +186,8 @@ async function* obtain(input: Found, context: Context, progress: Progress): Stag
       progress.total += shards.reduce((sum, { bytes }) => sum + bytes, 0);
     }
   }
-  const layout =
-    folder === undefined
-      ? 'file'
-      : input.key[0] !== 'base'
-        ? 'model'
-        : input.key[1] === 'config'
-          ? 'config'
-          : 'diffusers';
+  // apart by field, so that what one needs of a folder is never found by another
+  const layout = folder === undefined ? 'file' : input.key.filter((step) => typeof step === 'string').join('.');
   const place = [
     encodeURIComponent(new URL(settings.endpoint).host),
     ...repository.reference.repo.split('/'),

@@ -175,6 +175,17 @@ describe('inputs on the Hub', () => {
     expect(await exists(join(result.base.config ?? '', 'unet', 'diffusion_pytorch_model.safetensors'))).toBe(false);
   });
 
+  it('a VAE in a folder of its own brings its config', async () => {
+    const stem = 'diffusion_pytorch_model';
+    hub.commit('o/vae', {
+      'config.json': bytes('{}', 5),
+      [`${stem}.safetensors`]: bytes('v'),
+      [`${stem}.bin`]: bytes('b'),
+    });
+    const { result } = await fetched({ base: { model: '/m', vae: 'hf://o/vae' } });
+    expect((await readdir(result.base.vae ?? '')).sort()).toEqual(['config.json', `${stem}.safetensors`]);
+  });
+
   it('a folder in a repository, with shards behind an index', async () => {
     const index = { weight_map: { a: 'm-00001-of-00002.safetensors', b: 'm-00002-of-00002.safetensors' } };
     hub.commit('o/sharded', {
@@ -276,7 +287,7 @@ describe('what is not there', () => {
     expect(await failure({ base: 'hf://o/lora' })).toEqual({
       kind: 'merge',
       message:
-        '/recipes/r.yaml:1:20: "hf://o/lora" is not a diffusers folder (unet/, vae/, text_encoder/, tokenizer/). Its weight files: "ink.safetensors". Put the path of one behind the repository.',
+        '/recipes/r.yaml:1:20: "hf://o/lora" is not such a folder as is needed here, with the names that diffusers gives. Its weight files: "ink.safetensors". Put the path of one behind the repository.',
     });
   });
 
