@@ -67,7 +67,7 @@ export interface RepositoryOptions {
   readonly cache: Cache;
   /** None when the network is not to be used. */
   readonly wire: Wire | undefined;
-  /** Taken for the revision's commit without asking. */
+  /** Taken for the revision's commit without asking; what is no commit is not. */
   readonly pinned?: string | undefined;
 }
 
@@ -75,7 +75,7 @@ export interface RepositoryOptions {
 export async function openRepository(reference: Reference, options: RepositoryOptions): Promise<Repository> {
   const { endpoint, cache, wire, hasToken, pinned } = options;
   const { repo, path, revision } = reference;
-  const known = pinned ?? (isCommit(revision) ? revision : undefined);
+  const known = [pinned, revision].find((one) => one !== undefined && isCommit(one));
   const ask = <Answer>(question: Promise<Answer>): Promise<Answer> =>
     question.catch((error: unknown) => {
       throw explain(error, { reference, endpoint, hasToken });

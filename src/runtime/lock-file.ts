@@ -36,7 +36,7 @@ const lockSchema = z.looseObject({
       z.string(),
       z.looseObject({
         reference: z.string(),
-        commit: z.string(),
+        commit: z.string().regex(/^[0-9a-f]{40}$/, 'must be 40 hexadecimal digits'),
         files: z.record(z.string(), z.looseObject(digest)),
       }),
     )

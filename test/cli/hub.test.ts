@@ -116,6 +116,9 @@ describe('a recipe whose inputs are on the Hub', () => {
     expect(text).not.toContain('127.0.0.1');
     expect(plain.origins).toBeUndefined();
 
+    expect((await lcmMerge(['inspect', 'hub'])).stdout).toContain(
+      `ink.safetensors of hf://me/tiny/ink.safetensors at ${commit.slice(0, 12)} (`,
+    );
     const verified = await lcmMerge(['verify', 'hub', '--recipe', recipe, '--device', 'cpu', '--offline']);
     expect(verified).toMatchObject({ code: 0, stdout: `${join(folder, 'hub')}\n` });
     expect(verified.stderr).toContain('check passed: recompute');

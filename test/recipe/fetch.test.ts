@@ -450,6 +450,13 @@ describe('a lock', () => {
     expect(result.origins?.['lcm.lora']?.commit).toBe(before);
   });
 
+  it('whose commit is none is not believed', async () => {
+    hub.commit('o/r', BASE);
+    const origins = { 'lcm.lora': { reference: text, commit: '../../../../escaped', files: {} } };
+    const { result } = await fetched(wish, { lock: { name: 'x.lock', origins, pin: true } });
+    expect(result.origins?.['lcm.lora']?.commit).toMatch(/^[0-9a-f]{40}$/);
+  });
+
   it('with another hash for the same commit: somebody has changed one of the two; also for a small file', async () => {
     const commit = hub.commit('o/r', { ...BASE, 'small.safetensors': bytes('s', 10) });
     for (const name of ['sd15.safetensors', 'small.safetensors']) {
