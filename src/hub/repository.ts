@@ -36,15 +36,15 @@ const remoteFile: z.ZodType<RemoteFile> = z.object({
 });
 
 const recordedTarget = z.union([
-  z.object({ kind: z.literal('file'), file: remoteFile }),
+  z.object({ kind: z.literal('file'), file: remoteFile, beside: z.array(remoteFile) }),
   z.object({ kind: z.literal('folder'), files: z.array(remoteFile) }),
 ]);
 
 const blob: z.ZodType<Blob> = z.object({ sha256: hex(64), bytes: size });
 
-/** What a reference names: one file, or a folder with everything below it. */
+/** What a reference names: one file with those beside it that were asked for, or a folder with everything below it. */
 export type Target =
-  | { readonly kind: 'file'; readonly file: RemoteFile }
+  | { readonly kind: 'file'; readonly file: RemoteFile; readonly beside: readonly RemoteFile[] }
   | { readonly kind: 'folder'; readonly files: readonly RemoteFile[] };
 
 export interface Repository {
@@ -53,8 +53,8 @@ export interface Repository {
   readonly commit: string;
   /** The commit is what the cache remembers of a branch or a tag, because the network is not to be used. */
   readonly remembered: boolean;
-  /** @throws InputMissingError, UnavailableError */
-  target(): Promise<Target>;
+  /** `beside` names files that a single file needs, where they are there. @throws InputMissingError, UnavailableError */
+  target(beside: readonly string[]): Promise<Target>;
   url(file: RemoteFile): string;
   /** The content of `file` if it is here. */
   cached(file: RemoteFile): Promise<Blob | undefined>;
@@ -111,19 +111,21 @@ export async function openRepository(reference: Reference, options: RepositoryOp
     }
   }
 
-  async function lookUp(online: Wire): Promise<Target> {
+  async function lookUp(online: Wire, beside: readonly string[]): Promise<Target> {
     if (path !== '') {
       const found = await pathsInfo({
         repo,
         revision: commit as string,
-        paths: [path],
+        paths: [path, ...beside],
         hubUrl: endpoint,
         fetch: online.fetch,
       });
       const entry = found.find((one) => one.path === path);
       if (!entry) throw await notThere(online);
       const file = readEntry(entry, endpoint);
-      if (file) return { kind: 'file', file };
+      const others = found.filter((one) => one !== entry && beside.includes(one.path));
+      const wanted = others.map((one) => readEntry(one, endpoint)).filter((one) => one !== undefined);
+      if (file) return { kind: 'file', file, beside: wanted };
     }
     const files: RemoteFile[] = [];
     for await (const file of list(online, path)) files.push(file);
@@ -145,11 +147,11 @@ export async function openRepository(reference: Reference, options: RepositoryOp
     reference,
     commit,
     remembered: known === undefined && !wire,
-    async target() {
+    async target(beside) {
       const recorded = await cache.recall(key('target', path), recordedTarget);
       if (recorded) return recorded;
       if (!wire) throw notCached(reference);
-      const found = await ask(lookUp(wire));
+      const found = await ask(lookUp(wire, beside));
       await cache.record(key('target', path), found);
       return found;
     },

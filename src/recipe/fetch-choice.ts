@@ -23,6 +23,11 @@ export function weightsIn(files: readonly RemoteFile[]): string {
   return ` Its weight files: ${shown.join(', ')}${weights.length > shown.length ? ` and ${weights.length - shown.length} more` : ''}. Put the path of one behind the repository.`;
 }
 
+/** What is read beside a file: PEFT keeps the alphas of an adapter_model.safetensors in another file (merge/adapters/settings.ts). */
+export function filesBeside(path: string): string[] {
+  return /^adapter_model\./.test(posix.basename(path)) ? [posix.join(posix.dirname(path), 'adapter_config.json')] : [];
+}
+
 /** What is read of a folder that holds `names`, by the field of the recipe that names it. */
 export function filesOfFolder(key: KeyPath, names: ReadonlySet<string>, { base }: Recipe): string[] {
   const [section, field] = [key[0], key.at(-1)];

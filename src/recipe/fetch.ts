@@ -15,7 +15,7 @@ import { isReference, parseReference, type Reference } from '../hub/reference.ts
 import { NotCached, notCached, openRepository, type Repository } from '../hub/repository.ts';
 import { type HubSettings, readHubSettings } from '../hub/settings.ts';
 import { quote } from '../text/quote.ts';
-import { filesOfFolder, readShards, weightsIn } from './fetch-choice.ts';
+import { filesBeside, filesOfFolder, readShards, weightsIn } from './fetch-choice.ts';
 import { findLocked, type LockedInputs, refuseOtherContent } from './fetch-lock.ts';
 import { mapInputs, namedInputs, type Wanted } from './input-files.ts';
 import { type KeyPath, keyName } from './located-yaml.ts';
@@ -137,12 +137,13 @@ async function locate(input: Input, context: Context): Promise<Found> {
       wire,
       ...(context.options.lock?.pin && { pinned }),
     });
-    const target = await repository.target();
+    const target = await repository.target(filesBeside(reference.path));
     if (target.kind === 'file') {
       if (wanted === 'folder')
         throw recipeMistake(context.recipe, key, `A folder is needed here, but ${quote(text, 200)} is a file.`);
-      holdToLock(input, target.file, undefined, repository, context);
-      return { ...input, repository, folder: undefined, files: [target.file], listed: new Map() };
+      const files = [target.file, ...target.beside];
+      for (const file of files) holdToLock(input, file, undefined, repository, context);
+      return { ...input, repository, folder: undefined, files, listed: new Map() };
     }
     const prefix = reference.path === '' ? '' : `${reference.path}/`;
     const listed = new Map(target.files.map((file) => [file.path.slice(prefix.length), file]));

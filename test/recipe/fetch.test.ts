@@ -1,5 +1,5 @@
 import { access, readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { drain, type Event } from '../../src/events.ts';
 import { openCache } from '../../src/hub/cache.ts';
@@ -173,6 +173,25 @@ describe('inputs on the Hub', () => {
     expect(result.base).toMatchObject({ vae: '/vae.safetensors', text_encoder: '/te.safetensors' });
     expect(await exists(join(result.base.config ?? '', 'unet', 'config.json'))).toBe(true);
     expect(await exists(join(result.base.config ?? '', 'unet', 'diffusion_pytorch_model.safetensors'))).toBe(false);
+  });
+
+  it("PEFT's adapter_config.json comes with the adapter_model that it belongs to", async () => {
+    const config = bytes('{"lora_alpha": 4}', 20);
+    hub.commit('o/peft', {
+      'a/adapter_model.safetensors': bytes('w'),
+      'a/adapter_config.json': config,
+      'adapter_model.bin': bytes('b'),
+    });
+    const { result } = await fetched({ lcm: { lora: 'hf://o/peft/a/adapter_model.safetensors' } });
+    const { lora = '' } = result.lcm ?? {};
+    expect(await readFile(lora)).toEqual(bytes('w'));
+    expect(await readFile(join(dirname(lora), 'adapter_config.json'))).toEqual(config);
+    expect(Object.keys(result.origins?.['lcm.lora']?.files ?? {})).toEqual([
+      'a/adapter_model.safetensors',
+      'a/adapter_config.json',
+    ]);
+    const alone = await fetched({ lcm: { lora: 'hf://o/peft/adapter_model.bin' } });
+    expect(Object.keys(alone.result.origins?.['lcm.lora']?.files ?? {})).toEqual(['adapter_model.bin']);
   });
 
   it('a VAE in a folder of its own brings its config', async () => {
