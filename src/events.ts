@@ -3,13 +3,13 @@
  * Events carry facts (bytes, counts, milliseconds); rates and ETAs are the viewer's business.
  */
 
-export type StageName = 'plan' | 'bake' | 'run' | 'verify' | 'publish';
+export type StageName = 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'publish';
 
 export type CheckVerdict = 'passed' | 'failed' | 'unknown';
 
 export type Event =
   | { readonly type: 'stage-started'; readonly stage: StageName; readonly subject: string }
-  /** `done` of `total` units; bytes while baking, evaluations of the UNet while sampling. */
+  /** `done` of `total` units; bytes while fetching and baking, evaluations of the UNet while sampling. */
   | {
       readonly type: 'progress';
       readonly stage: StageName;

@@ -70,6 +70,22 @@ const PACKAGE_OUT = {
   description: 'the folder that becomes the package; an older package there is replaced',
 } as const;
 
+/** For the verbs that load a recipe. */
+const HUB = {
+  offline: {
+    type: 'boolean',
+    description: 'use no network: take hf:// inputs from the cache; LCM_MERGE_OFFLINE=1 says the same',
+  },
+} as const;
+
+const LOCK = {
+  type: 'string',
+  placeholder: 'FILE',
+  completes: 'file',
+  otherwise: 'the lock of an older package at DIR',
+  description: 'a lock (or a package): hf:// inputs are taken at its commits and must have its hashes',
+} as const;
+
 const QUIET = {
   quiet: { type: 'boolean', short: 'q', description: 'write nothing but warnings and errors to stderr' },
   'no-color': { type: 'boolean', description: 'no colours; NO_COLOR in the environment says the same' },
@@ -95,16 +111,21 @@ export const COMMANDS = {
       out: PACKAGE_OUT,
       device: { ...DEVICE, otherwise: 'what the recipe says' },
       'dry-run': { type: 'boolean', description: 'show the plan and write nothing' },
+      lock: LOCK,
+      ...HUB,
       ...COMMON,
     },
     examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu'],
   },
   plan: {
     summary: 'show what would be merged, by which rule and how large it gets',
-    details: 'Reads the headers of the files only; with --effects, the weights that are changed as well.',
+    details:
+      'Reads the headers of the files only; with --effects, the weights that are changed as well. Inputs on the Hub (hf://) are fetched into the cache first.',
     operands: { recipe: RECIPE },
     options: {
       effects: { type: 'boolean', description: 'measure how much each source changes each block' },
+      lock: { ...LOCK, otherwise: 'the lock of an older package at out/ and the name of the recipe' },
+      ...HUB,
       ...COMMON,
     },
     examples: [
@@ -119,6 +140,8 @@ export const COMMANDS = {
     options: {
       out: PACKAGE_OUT,
       'dry-run': { type: 'boolean', description: 'show the plan and write nothing' },
+      lock: LOCK,
+      ...HUB,
       ...COMMON,
     },
     examples: ['lcm-merge bake recipes/tiny.yaml', 'lcm-merge bake recipes/tiny.yaml -o out/ink --json=stream'],
@@ -227,6 +250,7 @@ export const COMMANDS = {
         description: 'read the source files again and recompute tensors from them',
       },
       device: { ...DEVICE, otherwise: 'what the recipe said' },
+      ...HUB,
       ...COMMON,
     },
     examples: ['lcm-merge verify out/tiny', 'lcm-merge verify out/tiny --recipe recipes/tiny.yaml --device cpu'],

@@ -4,10 +4,13 @@
  */
 import { basename, dirname, relative } from 'node:path';
 import type { Component } from '../architecture/names.ts';
+import { FormatError } from '../errors.ts';
 import type { Accounting } from '../merge/account.ts';
 import type { Effects } from '../merge/effects.ts';
 import type { Plan, PlannedFile, Role } from '../merge/plan.ts';
-import type { Recipe } from '../recipe/schema.ts';
+import { mapInputs } from '../recipe/input-files.ts';
+import { keyName } from '../recipe/located-yaml.ts';
+import type { FetchedFile, Recipe } from '../recipe/schema.ts';
 import { VERSION } from '../version.ts';
 
 export const LOCK_FILE = 'lcm-merge.lock.json';
@@ -19,8 +22,10 @@ export interface FileDigest {
 
 export interface LockedInput extends FileDigest {
   readonly role: string;
-  /** Name of the file, without the folders of the machine it was on. */
+  /** Name of the file, without the folders of the machine it was on; its path in the repository when it came from the Hub. */
   readonly file: string;
+  /** The field of the recipe that names it by a reference, as in `origins`. */
+  readonly origin?: string;
   readonly container: PlannedFile['container'];
   readonly accounting: Accounting;
   readonly modules?: PlannedFile['modules'];
@@ -28,13 +33,22 @@ export interface LockedInput extends FileDigest {
   readonly alphas?: PlannedFile['alphas'];
 }
 
+/** An input from the Hub: the reference as the recipe has it, the commit that it was, and every file that was read, configs too. */
+export interface LockedOrigin {
+  readonly reference: string;
+  readonly commit: string;
+  readonly files: Readonly<Record<string, FileDigest>>;
+}
+
 export interface Lock {
   readonly lock_version: 1;
   readonly tool: { readonly name: 'lcm-merge'; readonly version: string };
   readonly name: string;
-  readonly recipe: Omit<Recipe, 'file' | 'text' | 'publish'>;
+  readonly recipe: Omit<Recipe, 'file' | 'text' | 'publish' | 'origins'>;
   readonly strengths: { readonly alpha: readonly number[]; readonly beta: number; readonly gamma: number };
   readonly inputs: readonly LockedInput[];
+  /** By the name of the field (`base.model`, `personalized[0].lora`); left out when everything was local. */
+  readonly origins?: Readonly<Record<string, LockedOrigin>>;
   /** How many tensors of each component each rule made. */
   readonly rules: Readonly<Record<Component, Readonly<Record<string, number>>>>;
   readonly motion: Pick<Plan['motion'], 'mid' | 'positions' | 'stretched_from'>;
@@ -65,7 +79,7 @@ export function makeLock(
     },
     inputs: plan.files.map(({ role, path, container, accounting, modules, ranks, alphas }, i) => ({
       role,
-      file: fileName(recipe, role, path),
+      ...nameInput(recipe, role, path),
       ...(made.inputs[i] as FileDigest),
       container,
       accounting,
@@ -73,6 +87,7 @@ export function makeLock(
       ...(ranks && { ranks }),
       ...(alphas && { alphas }),
     })),
+    ...(recipe.origins && { origins: lockOrigins(recipe.origins) }),
     rules: {
       unet: countRules(plan, 'unet'),
       text_encoder: countRules(plan, 'text_encoder'),
@@ -95,30 +110,51 @@ function countRules(plan: Plan, component: Component): Record<string, number> {
   return counts;
 }
 
-function withoutPaths({
-  file: _file,
-  text: _text,
-  publish: _publish,
-  base,
-  personalized,
-  lcm,
-  motion,
-  ...rest
-}: Recipe): Lock['recipe'] {
-  return {
-    ...rest,
-    base: Object.fromEntries(
-      Object.entries(base).map(([key, path]) => [key, basename(path)]),
-    ) as unknown as Recipe['base'],
-    personalized: personalized.map((source) => ({ ...source, lora: basename(source.lora) })),
-    ...(lcm && { lcm: { ...lcm, lora: basename(lcm.lora) } }),
-    motion: {
-      ...motion,
-      module: basename(motion.module),
-      ...(motion.base !== undefined && { base: basename(motion.base) }),
-      loras: motion.loras.map((source) => ({ ...source, lora: basename(source.lora) })),
-    },
-  };
+function withoutPaths(recipe: Recipe): Lock['recipe'] {
+  const { file: _file, text: _text, publish: _publish, origins, ...rest } = recipe;
+  return mapInputs(rest, (path, key) => origins?.[keyName(key)]?.reference ?? basename(path));
+}
+
+function lockOrigins(origins: NonNullable<Recipe['origins']>): NonNullable<Lock['origins']> {
+  const withoutLocal = (files: Readonly<Record<string, FetchedFile>>) =>
+    Object.fromEntries(Object.entries(files).map(([path, { sha256, bytes }]) => [path, { sha256, bytes }]));
+  return Object.fromEntries(
+    Object.entries(origins).map(([key, { reference, commit, files }]) => [
+      key,
+      { reference, commit, files: withoutLocal(files) },
+    ]),
+  );
+}
+
+function nameInput(recipe: Recipe, role: Role, path: string): Pick<LockedInput, 'file' | 'origin'> {
+  const fetched = fetchedFile(recipe, path);
+  if (fetched) return { file: fetched.path, origin: fetched.origin };
+  return { file: fileName(recipe, role, path) };
+}
+
+/** What is known of an input that came from the Hub, by the path of its local copy. */
+export function fetchedFile({ origins = {} }: Recipe, local: string) {
+  for (const [origin, { reference, commit, files }] of Object.entries(origins)) {
+    for (const [path, file] of Object.entries(files))
+      if (file.local === local) return { origin, reference, commit, path, ...file };
+  }
+  return undefined;
+}
+
+/**
+ * Holds what was read while baking to what was fetched: a cached copy may have been changed since.
+ * @throws FormatError naming the file
+ */
+export function assertAsFetched({ recipe, files }: Plan, digests: readonly FileDigest[]): void {
+  for (const [i, { path }] of files.entries()) {
+    const fetched = fetchedFile(recipe, path);
+    const found = digests[i]?.sha256;
+    if (!fetched || fetched.sha256 === found) continue;
+    throw new FormatError(
+      `${path}: its SHA-256 is ${found}, but ${fetched.path} of ${fetched.reference} has ${fetched.sha256}: the copy in the cache was changed. Remove it, and it is fetched again.`,
+      { file: path },
+    );
+  }
 }
 
 const withoutFiles = ({ stored_positional_encodings: _, ...motion }: Plan['motion']): Lock['motion'] => motion;

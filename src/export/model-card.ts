@@ -1,27 +1,30 @@
 /** The package's README.md: what was merged, how to run it; metadata in the header as the Hugging Face Hub reads it. */
 import { basename } from 'node:path';
 import type { Plan } from '../merge/plan.ts';
+import { mapInputs } from '../recipe/input-files.ts';
+import { keyName } from '../recipe/located-yaml.ts';
 import { VERSION } from '../version.ts';
 
 export function modelCard(plan: Plan): string {
-  const { recipe } = plan;
+  const { origins = {} } = plan.recipe;
+  const recipe = mapInputs(plan.recipe, (path, key) => origins[keyName(key)]?.reference ?? basename(path));
   const { output, sampler, verify } = recipe;
   const rows = [
-    ['base', basename(recipe.base.model), 'w₀'],
+    ['base', recipe.base.model, 'w₀'],
     ...recipe.personalized.map((p) => [
       'personalized',
-      basename(p.lora),
+      p.lora,
       `α = ${p.alpha} (text encoder ${p.text_encoder}), ${p.scale}`,
     ]),
-    ...(recipe.lcm ? [['image LCM', basename(recipe.lcm.lora), `β = ${recipe.lcm.beta}, ${recipe.lcm.scale}`]] : []),
+    ...(recipe.lcm ? [['image LCM', recipe.lcm.lora, `β = ${recipe.lcm.beta}, ${recipe.lcm.scale}`]] : []),
     [
       'motion',
-      basename(recipe.motion.module),
-      `γ = ${recipe.motion.gamma} (${recipe.motion.base === undefined ? recipe.motion.mode : `from ${basename(recipe.motion.base)}`}), GroupNorm ${recipe.motion.norm}`,
+      recipe.motion.module,
+      `γ = ${recipe.motion.gamma} (${recipe.motion.base === undefined ? recipe.motion.mode : `from ${recipe.motion.base}`}), GroupNorm ${recipe.motion.norm}`,
     ],
     ...recipe.motion.loras.map((source) => [
       'motion LoRA',
-      basename(source.lora),
+      source.lora,
       `α = ${source.alpha}, ${source.scale}`,
     ]),
   ];

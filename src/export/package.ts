@@ -18,7 +18,7 @@ import { MODEL_INDEX, schedulerConfigJson } from './configs.ts';
 import { diffusersWeightsBytes, writeDiffusersWeights } from './diffusers-weights.ts';
 import { digestBytes, digestInBackground } from './digest.ts';
 import { COMPONENT_EXPORTS } from './graphs.ts';
-import { type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
+import { assertAsFetched, type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
 import { modelCard } from './model-card.ts';
 import { layOutWeights, openWeightWriter } from './weight-file.ts';
 
@@ -115,6 +115,7 @@ export async function* bake(
     Object.assign(outputs, step.value);
   }
   await session.assertInputsUnchanged(); // between opening and now: what was merged is what was hashed
+  assertAsFetched(plan, inputs);
   const lock = makeLock(plan, { inputs, outputs, effects });
   await writeSynced(join(into, LOCK_FILE), Buffer.from(`${JSON.stringify(lock, null, 2)}\n`));
   const bytes = Object.values(outputs).reduce((sum, file) => sum + file.bytes, 0);

@@ -18,6 +18,8 @@ import { readUNetConfig } from '../architecture/unet-config.ts';
 import { type UNetStructure, unetStructure } from '../architecture/unet-structure.ts';
 import { readVaeConfig, type VaeConfig } from '../architecture/vae-config.ts';
 import { MergeError } from '../errors.ts';
+import { isReference } from '../hub/reference.ts';
+import { namedInputs } from '../recipe/input-files.ts';
 import { recipeMistake } from '../recipe/place.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import type { Term } from './adapters/adapter.ts';
@@ -77,6 +79,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   await using files = openPlanFiles();
   const warnings: string[] = [];
 
+  refuseReferences(recipe);
   const base = await findBase(recipe);
   const { configs } = base;
   const motion = await openMotion(recipe, files);
@@ -153,6 +156,13 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     configs,
     warnings,
   };
+}
+
+/** Whoever calls the stages one by one fetches before planning. */
+function refuseReferences(recipe: Recipe): void {
+  const reference = namedInputs(recipe).find(([, path]) => isReference(path));
+  if (reference)
+    throw recipeMistake(recipe, reference[0], `${reference[1]} was not fetched. Let fetchInputs do that before plan.`);
 }
 
 /** The sampler picks its timesteps from those that the base was trained on. */

@@ -1,31 +1,16 @@
 /**
  * Where the weights of a component lie: in a single file, or in a folder as diffusers and transformers lay it out, whole or in
- * shards, under the name of a variant or not.
- * Source: diffusers utils/constants.py, utils/hub_utils.py (`_add_variant`), pipelines/pipeline_loading_utils.py (shard indexes).
+ * shards, under the name of a variant or not (architecture/diffusers-folder.ts).
  */
 import { readdir } from 'node:fs/promises';
 import { dirname, join, posix, win32 } from 'node:path';
 import { z } from 'zod';
 import { describeIssues, parseJsonText } from '../architecture/config-file.ts';
+import { isShardIndex, PIPELINE_LAYOUT, VARIANTS, weightFileNames } from '../architecture/diffusers-folder.ts';
 import type { Component } from '../architecture/names.ts';
 import { FormatError, InputMissingError } from '../errors.ts';
 import { ioError, readSmallFile } from '../formats/byte-source.ts';
 import { kindOf } from '../recipe/input-files.ts';
-
-/** The folder of each component in a pipeline's folder, and the stems of its weight files. */
-const LAYOUT: Readonly<
-  Record<Component, { readonly folder: string; readonly stems: Readonly<Record<Extension, string>> }>
-> = {
-  unet: { folder: 'unet', stems: { safetensors: 'diffusion_pytorch_model', bin: 'diffusion_pytorch_model' } },
-  text_encoder: { folder: 'text_encoder', stems: { safetensors: 'model', bin: 'pytorch_model' } },
-  vae_decoder: { folder: 'vae', stems: { safetensors: 'diffusion_pytorch_model', bin: 'diffusion_pytorch_model' } },
-};
-
-type Extension = 'safetensors' | 'bin';
-const EXTENSIONS: readonly Extension[] = ['safetensors', 'bin'];
-
-/** Best first. The plain name is full precision and, where a model has both, the averaged (EMA) weights. */
-const VARIANTS = ['', '.fp32', '.fp16', '.bf16', '.non_ema'];
 
 /** SD1.5's 1,131 tensors make an index of 120 KB. */
 const MAX_INDEX_BYTES = 8 << 20;
@@ -54,12 +39,12 @@ export async function findWeights(
   { alone = false }: { alone?: boolean } = {},
 ): Promise<FoundWeights | undefined> {
   if ((await kindOf(path)) !== 'folder') return { paths: [path], name: path };
-  for (const folder of [join(path, LAYOUT[component].folder), ...(alone ? [path] : [])]) {
+  for (const folder of [join(path, PIPELINE_LAYOUT[component].folder), ...(alone ? [path] : [])]) {
     const there = new Set(await listing(folder));
-    const name = fileNamesOf(component).find((candidate) => there.has(candidate));
+    const name = weightFileNames(component).find((candidate) => there.has(candidate));
     if (name === undefined) continue;
     const file = join(folder, name);
-    return { name: file, folder, paths: name.endsWith('.json') ? await shards(file, there) : [file] };
+    return { name: file, folder, paths: isShardIndex(name) ? await shards(file, there) : [file] };
   }
   return undefined;
 }
@@ -72,7 +57,7 @@ export async function requireWeights(
 ): Promise<FoundWeights> {
   const found = await findWeights(path, component, { alone });
   if (found) return found;
-  const { folder, stems } = LAYOUT[component];
+  const { folder, stems } = PIPELINE_LAYOUT[component];
   const at = alone ? path : join(path, folder);
   throw new InputMissingError(
     `${at} holds no weights: looked for ${stems.safetensors}.safetensors and ${stems.bin}.bin, their variants ` +
@@ -88,18 +73,6 @@ async function listing(folder: string): Promise<string[]> {
     if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return [];
     throw ioError('scandir', folder, error);
   });
-}
-
-/** Weight files and indexes, best first. */
-function* fileNamesOf(component: Component): Generator<string> {
-  for (const extension of EXTENSIONS) {
-    const stem = LAYOUT[component].stems[extension];
-    for (const variant of VARIANTS) {
-      yield `${stem}${variant}.${extension}`;
-      yield `${stem}.${extension}.index${variant}.json`;
-      if (variant !== '') yield `${stem}.${extension}${variant}.index.json`; // diffusers before 0.31
-    }
-  }
 }
 
 /**

@@ -6,12 +6,16 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import { IoError } from '../errors.ts';
+import { isReference } from '../hub/reference.ts';
 import { nearest } from '../text/nearest.ts';
 import { quote } from '../text/quote.ts';
 import type { KeyPath } from './located-yaml.ts';
 import type { Recipe } from './schema.ts';
 
-type Wanted = 'file' | 'folder' | 'file or folder';
+export type Wanted = 'file' | 'folder' | 'file or folder';
+
+/** The parts of a recipe that name inputs. */
+export type NamedInputs = Pick<Recipe, 'base' | 'personalized' | 'lcm' | 'motion'>;
 
 export interface InputProblem {
   readonly path: KeyPath;
@@ -25,10 +29,11 @@ const NOT_THERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'ENOTDIR',
 /** Longer than PATH_MAX: paths are shown whole. */
 const WHOLE_PATH = 5000;
 
-/** All inputs that are missing or not what they should be. Throws IoError for what cannot even be looked at. */
+/** All local inputs that are missing or not what they should be. Throws IoError for what cannot even be looked at. */
 export async function findInputProblems(recipe: Recipe): Promise<readonly InputProblem[]> {
   const problems: InputProblem[] = [];
   for (const [keyPath, path, wanted] of namedInputs(recipe)) {
+    if (isReference(path)) continue;
     const found = await kindOf(path);
     if (found === 'nothing')
       problems.push({ path: keyPath, kind: 'missing', sentence: await describeMissing(path, wanted) });
@@ -40,7 +45,13 @@ export async function findInputProblems(recipe: Recipe): Promise<readonly InputP
   return problems;
 }
 
-function namedInputs({ base, personalized, lcm, motion }: Recipe): readonly (readonly [KeyPath, string, Wanted])[] {
+/** Every input that the recipe names: where, the path or reference, and what it must be. The one list of them. */
+export function namedInputs({
+  base,
+  personalized,
+  lcm,
+  motion,
+}: NamedInputs): readonly (readonly [KeyPath, string, Wanted])[] {
   return [
     [['base', 'model'], base.model, 'file or folder'],
     ...(base.config === undefined ? [] : [[['base', 'config'], base.config, 'folder'] as const]),
@@ -54,6 +65,21 @@ function namedInputs({ base, personalized, lcm, motion }: Recipe): readonly (rea
     ...(motion.base === undefined ? [] : [[['motion', 'base'], motion.base, 'file or folder'] as const]),
     ...motion.loras.map(({ lora }, index) => [['motion', 'loras', index, 'lora'], lora, 'file'] as const),
   ];
+}
+
+/** The recipe with every input under another name. */
+export function mapInputs<Shape extends NamedInputs>(
+  recipe: Shape,
+  rename: (path: string, key: KeyPath) => string,
+): Shape {
+  const copy = structuredClone(recipe);
+  for (const [key, path] of namedInputs(recipe)) {
+    const holder = key
+      .slice(0, -1)
+      .reduce<unknown>((value, step) => (value as Record<string | number, unknown>)[step], copy);
+    (holder as Record<string | number, unknown>)[key.at(-1) as string | number] = rename(path, key);
+  }
+  return copy;
 }
 
 export async function kindOf(path: string): Promise<'file' | 'folder' | 'device, socket or pipe' | 'nothing'> {

@@ -1,12 +1,13 @@
 /**
  * From a file to a Recipe. All mistakes are reported at once, in file order, each as `file:line:column: sentence`; a recipe
- * that comes back is valid, complete, and names only files that are there.
+ * that comes back is valid, complete, and names only files that are there or that the Hub may have.
  */
 
 import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
 import { InputMissingError, IoError, RecipeError } from '../errors.ts';
-import { describeMissing, findInputProblems, kindOf } from './input-files.ts';
+import { isReference, parseReference } from '../hub/reference.ts';
+import { describeMissing, findInputProblems, kindOf, namedInputs } from './input-files.ts';
 import { type LocatedYaml, type Position, parseLocatedYaml, type YamlProblem } from './located-yaml.ts';
 import { refusePlanned } from './planned.ts';
 import { describeIssues } from './problems.ts';
@@ -56,7 +57,13 @@ function parse(text: string, file: string): { recipe: Recipe; locate: LocatedYam
     ...[...planned, ...schemaProblems].map(({ path, part, sentence }) => ({ ...locate(path, part), sentence })),
   ];
   if (!parsed.success || problems.length > 0) throw recipeError(file, problems);
-  return { recipe: resolveRecipe(parsed.data, file, text), locate };
+  const recipe = resolveRecipe(parsed.data, file, text);
+  const faults = namedInputs(recipe).flatMap(([key, path]) => {
+    const reference = isReference(path) ? parseReference(path) : undefined;
+    return reference && 'fault' in reference ? [{ ...locate(key, 'value'), sentence: reference.fault }] : [];
+  });
+  if (faults.length > 0) throw recipeError(file, faults);
+  return { recipe, locate };
 }
 
 async function readText(path: string): Promise<string> {

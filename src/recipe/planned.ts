@@ -3,6 +3,7 @@
  * not as an unknown key; when one is built, its row goes.
  */
 
+import { isReference } from '../hub/reference.ts';
 import { quote } from '../text/quote.ts';
 import type { KeyPath } from './located-yaml.ts';
 import type { SchemaProblem } from './problems.ts';
@@ -27,12 +28,13 @@ const oneOf =
 
 const isAddress = (value: unknown): boolean => typeof value === 'string' && /^(hf|oci|https?):\/\//i.test(value);
 
+/** References to the Hub (hf://) are read, other addresses are not. */
 const input = (...at: KeyPath): Planned => ({
   at,
   part: 'value',
-  asksForIt: isAddress,
+  asksForIt: (value) => isAddress(value) && !isReference(String(value)),
   sentence: (value) =>
-    `This version does not read ${quote(String(value))} yet, only local files. Download it and give its path.`,
+    `This version does not read ${quote(String(value))} yet, only local files and hf:// references. Download it and give its path.`,
   instead: 'downloaded',
 });
 

@@ -1,15 +1,16 @@
 /**
  * From a recipe as written to a recipe that stands on its own: paths become absolute (they are relative to the recipe's
- * folder), a plain base becomes `{ model }`, and the text encoder's strength follows alpha.
+ * folder; references to the Hub stay as they are), a plain base becomes `{ model }`, and the text encoder's strength follows alpha.
  */
 
 import { dirname, resolve } from 'node:path';
+import { isReference } from '../hub/reference.ts';
 import type { Recipe, RecipeDocument } from './schema.ts';
 
 /** `file` is the recipe's path, relative to the working directory or absolute. Looks at no file. */
 export function resolveRecipe(document: RecipeDocument, file: string, text: string): Recipe {
   const folder = dirname(resolve(file));
-  const absolute = (path: string): string => resolve(folder, path);
+  const absolute = (path: string): string => (isReference(path) ? path : resolve(folder, path));
   const { name, motion, sampler, output, verify } = document;
   const base = typeof document.base === 'string' ? { model: document.base } : document.base;
   return {

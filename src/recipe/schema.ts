@@ -273,7 +273,7 @@ export const recipeSchema = z
   })
   .meta({ title: 'lcm-merge recipe' })
   .describe(
-    'A base model, what is merged into it and with which strength, and how the result is proved. Paths are relative to this file.',
+    'A base model, what is merged into it and with which strength, and how the result is proved. Paths are relative to this file; an input may also be hf://owner/repo[/path][@revision].',
   );
 
 /** A recipe as read and validated, before paths are resolved. */
@@ -323,6 +323,24 @@ export interface MotionSource extends Accounted {
   readonly blocks: BlockWeights;
 }
 
+/** Where an input comes from that the recipe names by a reference to the Hub. */
+export interface Origin {
+  /** As the recipe writes it. */
+  readonly reference: string;
+  /** The commit that its revision is. */
+  readonly commit: string;
+  /** The local copy: what the input's field holds instead of the reference. */
+  readonly local: string;
+  /** By their path in the repository. */
+  readonly files: Readonly<Record<string, FetchedFile>>;
+}
+
+export interface FetchedFile {
+  readonly local: string;
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
 /** A recipe with every default filled in and every path absolute. */
 export interface Recipe {
   /** Absolute path of the recipe file. */
@@ -365,4 +383,6 @@ export interface Recipe {
   };
   /** A folder. */
   readonly publish?: { readonly to: string };
+  /** Inputs that were fetched from the Hub, by the name of their field (`personalized[0].lora`). */
+  readonly origins?: Readonly<Record<string, Origin>>;
 }

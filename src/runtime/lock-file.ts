@@ -31,6 +31,16 @@ const lockSchema = z.looseObject({
     }),
   }),
   strengths: z.looseObject({ alpha: z.array(z.number()), beta: z.number(), gamma: z.number() }),
+  origins: z
+    .record(
+      z.string(),
+      z.looseObject({
+        reference: z.string(),
+        commit: z.string().regex(/^[0-9a-f]{40}$/, 'must be 40 hexadecimal digits'),
+        files: z.record(z.string(), z.looseObject(digest)),
+      }),
+    )
+    .optional(),
   inputs: z.array(
     z.looseObject({
       role: z.string(),
@@ -58,10 +68,14 @@ const lockSchema = z.looseObject({
   outputs: z.record(z.string(), z.looseObject(digest)),
 });
 
+/** @throws InputMissingError, FormatError */
+export function readLockFile(file: string): Promise<Lock> {
+  return readConfig(file, lockSchema, (raw) => raw as unknown as Lock);
+}
+
 /** The package's lock, or undefined when it has none. @throws FormatError when it cannot be read. */
 export async function readLock(folder: string): Promise<Lock | undefined> {
-  const reading = readConfig(join(folder, LOCK_FILE), lockSchema, (raw) => raw as unknown as Lock);
-  return reading.catch((error: unknown) => {
+  return readLockFile(join(folder, LOCK_FILE)).catch((error: unknown) => {
     if (error instanceof InputMissingError) return undefined;
     throw error;
   });

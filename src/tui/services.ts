@@ -1,8 +1,7 @@
 /** What the terminal UI asks of the rest of the program. The same stages as the command line's, and nothing else. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { defaultOut } from '../cli/commands/bake.ts';
-import { planRecipe } from '../cli/commands/plan-recipe.ts';
+import { defaultOut, planRecipe } from '../cli/commands/plan-recipe.ts';
 import { failureOf } from '../cli/exit-codes.ts';
 import { RecipeError } from '../errors.ts';
 import type { Stage } from '../events.ts';
@@ -29,7 +28,7 @@ export function createServices(given: readonly string[] = []): Services {
       const found = await Promise.all(['.', 'recipes'].map(yamlFiles));
       return [...new Set([...given, ...found.flat()])];
     },
-    plan: planRecipe,
+    plan: (recipe, signal) => planRecipe(recipe, { signal }),
     out: ({ recipe }) => defaultOut(recipe),
     make: (plan, signal) => makePackage(plan, { out: defaultOut(plan.recipe), signal }),
     readClip,

@@ -567,6 +567,32 @@ describe('motion', () => {
   });
 });
 
+describe('references to the Hub', () => {
+  it('stay as they are while paths become absolute', () => {
+    const recipe = parseRecipe(
+      'name: x\nbase: { model: hf://o/r@v1, config: c, vae: hf://o/r/vae.bin, text_encoder: hf://o/r/t.bin }\n' +
+        'personalized: [{ lora: hf://o/r/a.safetensors, alpha: 1 }]\nlcm: { lora: l }\nmotion: { module: hf://o/m/mm.ckpt@refs/pr/1 }',
+      FILE,
+    );
+    expect(recipe.base).toMatchObject({
+      model: 'hf://o/r@v1',
+      vae: 'hf://o/r/vae.bin',
+      text_encoder: 'hf://o/r/t.bin',
+      config: expect.stringMatching(/^\/.*\/c$/),
+    });
+    expect(recipe.personalized[0]?.lora).toBe('hf://o/r/a.safetensors');
+    expect(recipe.motion.module).toBe('hf://o/m/mm.ckpt@refs/pr/1');
+  });
+
+  it('that cannot be one are told at their place, all of them', () => {
+    expect(problems('name: x\nbase: hf://o\nlcm: { lora: hf://o/r/../x }\nmotion: { module: HF://o/r/m }')).toEqual([
+      expect.stringMatching(/^2:7: "hf:\/\/o" does not name a repository by its owner and its name\. A reference/),
+      expect.stringMatching(/^3:14: "hf:\/\/o\/r\/\.\.\/x" has "\.\." in its path\. A reference/),
+      expect.stringMatching(/^4:19: "HF:\/\/o\/r\/m" must begin with hf:\/\/ in small letters\. A reference/),
+    ]);
+  });
+});
+
 describe('what this version does not do yet', () => {
   it.each([
     [
@@ -574,12 +600,8 @@ describe('what this version does not do yet', () => {
       '4:18: This version does not merge whole checkpoints yet. Use the checkpoint as the base, or extract a LoRA from it and give that as "lora".',
     ],
     [
-      'personalized: [{ lora: hf://o/r/x.safetensors, alpha: 1 }]',
-      '4:24: This version does not read "hf://o/r/x.safetensors" yet, only local files. Download it and give its path.',
-    ],
-    [
       'lcm: { lora: OCI://h/r }',
-      '4:14: This version does not read "OCI://h/r" yet, only local files. Download it and give its path.',
+      '4:14: This version does not read "OCI://h/r" yet, only local files and hf:// references. Download it and give its path.',
     ],
     ...['ddim', 'dpmpp_2m', 'dpmpp_2m_karras', 'euler'].map((kind) => [
       `sampler: { kind: ${kind} }`,
@@ -591,7 +613,7 @@ describe('what this version does not do yet', () => {
     ]),
     [
       'lcm: { lora: https://host/lcm.safetensors }',
-      '4:14: This version does not read "https://host/lcm.safetensors" yet, only local files. Download it and give its path.',
+      '4:14: This version does not read "https://host/lcm.safetensors" yet, only local files and hf:// references. Download it and give its path.',
     ],
     ['publish: { to: hf://o/r }', '4:16: This version does not publish to "hf://o/r" yet, only to a local folder.'],
   ])('%s', (line, expected) => {
@@ -600,19 +622,19 @@ describe('what this version does not do yet', () => {
 
   it('remote bases and motion modules, and motion LoRAs', () => {
     const later = (what: string) =>
-      `This version does not read "${what}" yet, only local files. Download it and give its path.`;
+      `This version does not read "${what}" yet, only local files and hf:// references. Download it and give its path.`;
     expect(
       problems(
-        'name: x\nbase: hf://a/b@main\nmotion:\n  module: oci://m\n  base: hf://b\n  loras: [{ lora: hf://l, alpha: 1 }]',
+        'name: x\nbase: https://a/b\nmotion:\n  module: oci://m\n  base: oci://b\n  loras: [{ lora: http://l, alpha: 1 }]',
       ),
     ).toEqual([
-      `2:7: ${later('hf://a/b@main')}`,
+      `2:7: ${later('https://a/b')}`,
       `4:11: ${later('oci://m')}`,
-      `5:9: ${later('hf://b')}`,
-      `6:19: ${later('hf://l')}`,
+      `5:9: ${later('oci://b')}`,
+      `6:19: ${later('http://l')}`,
     ]);
-    expect(problems('name: x\nbase: { model: b, vae: hf://v }\nmotion: { module: m }')).toEqual([
-      `2:24: ${later('hf://v')}`,
+    expect(problems('name: x\nbase: { model: b, vae: oci://v }\nmotion: { module: m }')).toEqual([
+      `2:24: ${later('oci://v')}`,
     ]);
   });
 

@@ -1,14 +1,12 @@
 /** `bake`: from a recipe to a package, without looking at what it makes. */
-import { join } from 'node:path';
 import { bake } from '../../export/package.ts';
 import { openStaging } from '../../export/staging.ts';
-import type { Recipe } from '../../recipe/schema.ts';
 import type { Command } from '../context.ts';
 import { describePlan } from './plan.ts';
-import { planRecipe } from './plan-recipe.ts';
+import { defaultOut, planRecipe } from './plan-recipe.ts';
 
 export const bakeCommand: Command<'bake'> = async (args, { signal, follow, paint }) => {
-  const plan = await follow(planRecipe(args.recipe, signal));
+  const plan = await follow(planRecipe(args.recipe, { ...args, signal }));
   if (args['dry-run']) return describePlan(plan, paint);
   await using staging = await openStaging(args.out ?? defaultOut(plan.recipe));
   const { bytes, lock } = await follow(bake(plan, { into: staging.path, signal }));
@@ -16,8 +14,3 @@ export const bakeCommand: Command<'bake'> = async (args, { signal, follow, paint
   const folder = await staging.commit();
   return { text: folder, value: { package: folder, name: lock.name, bytes } };
 };
-
-/** Beside where the user works, not beside the recipe. */
-export function defaultOut(recipe: Recipe): string {
-  return join('out', recipe.name);
-}

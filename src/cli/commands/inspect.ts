@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { FormatError, InputMissingError } from '../../errors.ts';
 import type { CheckVerdict } from '../../events.ts';
 import { COMPONENT_EXPORTS } from '../../export/graphs.ts';
-import { LOCK_FILE } from '../../export/lock.ts';
+import { LOCK_FILE, type Lock } from '../../export/lock.ts';
 import { openTensorFile } from '../../formats/tensor-file.ts';
 import { type Facts, recognise } from '../../merge/recognise.ts';
 import { readModelInfo, type TensorInfo } from '../../onnx/model-info.ts';
@@ -197,6 +197,12 @@ async function inspectPackage(folder: string): Promise<Found> {
   };
 }
 
+/** Where an input came from that was not local. */
+function fromHub({ origins }: Lock, origin: string | undefined): string {
+  const found = origin === undefined ? undefined : origins?.[origin];
+  return found ? ` of ${found.reference} at ${found.commit.slice(0, 12)}` : '';
+}
+
 function lockRows(
   lock: NonNullable<Awaited<ReturnType<typeof readLock>>>,
   files: number,
@@ -210,8 +216,8 @@ function lockRows(
     ['strengths', `α ${alpha.map(formatNumber).join(', ') || '–'}; β ${formatNumber(beta)}; γ ${formatNumber(gamma)}`],
     ['sampler', `${kind}, ${steps} steps, guidance ${formatNumber(guidance)}`],
     ...lock.inputs.map(
-      ({ role, file, sha256, bytes: size }) =>
-        [role, `${file} (${formatBytes(size)}, sha256 ${sha256.slice(0, 12)}…)`] as const,
+      ({ role, file, origin, sha256, bytes: size }) =>
+        [role, `${file}${fromHub(lock, origin)} (${formatBytes(size)}, sha256 ${sha256.slice(0, 12)}…)`] as const,
     ),
     ...Object.entries(lock.rules).flatMap(([component, rules]) =>
       Object.entries(rules).map(([rule, n]) => [component, `${n} × ${rule}`] as const),

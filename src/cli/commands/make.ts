@@ -2,13 +2,12 @@
 import { makePackage } from '../../publish/make-package.ts';
 import { resolveDevice } from '../../runtime/device.ts';
 import type { Command } from '../context.ts';
-import { defaultOut } from './bake.ts';
 import { describePlan } from './plan.ts';
-import { planRecipe } from './plan-recipe.ts';
+import { defaultOut, planRecipe } from './plan-recipe.ts';
 import { verdictOutcome } from './verify.ts';
 
 export const make: Command<'make'> = async (args, { signal, follow, paint }) => {
-  const plan = await follow(planRecipe(args.recipe, signal));
+  const plan = await follow(planRecipe(args.recipe, { ...args, signal }));
   const device = resolveDevice(args.device ?? plan.recipe.verify.device); // that it is not there, a dry run says as well
   if (args['dry-run']) return describePlan(plan, paint);
   const out = args.out ?? defaultOut(plan.recipe);

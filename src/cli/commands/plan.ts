@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import type { Component } from '../../architecture/names.ts';
 import { COMPONENT_EXPORTS } from '../../export/graphs.ts';
-import { makeLock } from '../../export/lock.ts';
+import { fetchedFile, makeLock } from '../../export/lock.ts';
 import { layOutWeights } from '../../export/weight-file.ts';
 import { measureEffects } from '../../merge/bake.ts';
 import type { Effects } from '../../merge/effects.ts';
@@ -13,10 +13,10 @@ import { formatBytes, formatNumber, table } from '../format.ts';
 import { type Paint, sanitise } from '../terminal.ts';
 import { planRecipe } from './plan-recipe.ts';
 
-export const planCommand: Command<'plan'> = async ({ recipe, effects: wanted }, { signal, follow, paint }) => {
-  const plan = await follow(planRecipe(recipe, signal));
+export const planCommand: Command<'plan'> = async (args, { signal, follow, paint }) => {
+  const plan = await follow(planRecipe(args.recipe, { ...args, signal }));
   const outcome = describePlan(plan, paint);
-  if (!wanted) return outcome;
+  if (!args.effects) return outcome;
   const effects = await follow(measureEffects(plan, signal));
   return { value: { ...outcome.value, effects }, text: `${outcome.text}\n\n${renderEffects(effects, paint)}` };
 };
@@ -58,6 +58,7 @@ function describeSource(
   { role, path, container, bytes, accounting, modules, ranks, alphas }: PlannedFile,
 ) {
   const strength = strengthOf(recipe, role);
+  const fetched = fetchedFile(recipe, path);
   return {
     role,
     file: path,
@@ -66,6 +67,7 @@ function describeSource(
     ...accounting,
     ...(modules && { modules, ranks, alphas }),
     ...(strength && { strength }),
+    ...(fetched && { reference: fetched.reference, commit: fetched.commit }),
   };
 }
 

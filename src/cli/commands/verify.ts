@@ -1,16 +1,30 @@
 /** `verify`: the gate's verdict on a package. */
 
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
+import { LOCK_FILE } from '../../export/lock.ts';
+import { kindOf } from '../../recipe/input-files.ts';
 import { verify } from '../../verify/gate.ts';
 import type { Report } from '../../verify/report.ts';
 import type { Command, Outcome } from '../context.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { planRecipe } from './plan-recipe.ts';
 
-export const verifyCommand: Command<'verify'> = async ({ package: folder, recipe, device }, { signal, follow }) => {
-  const plan = recipe === undefined ? undefined : await follow(planRecipe(recipe, signal));
+export const verifyCommand: Command<'verify'> = async (
+  { package: folder, recipe, device, offline },
+  { signal, follow },
+) => {
+  const plan =
+    recipe === undefined
+      ? undefined
+      : await follow(planRecipe(recipe, { signal, offline, lock: await lockOf(folder) }));
   return verdictOutcome(await follow(verify(folder, { plan, device, signal })), resolve(folder));
 };
+
+/** The package's own, so that it is compared with the commits that it was made from. */
+async function lockOf(folder: string): Promise<string | undefined> {
+  const file = join(folder, LOCK_FILE);
+  return (await kindOf(file)) === 'file' ? file : undefined;
+}
 
 /** Only a package that has passed is a result; of another one stderr says where it is and what is wrong with it. */
 export function verdictOutcome(report: Report, folder: string): Outcome {

@@ -1,0 +1,283 @@
+/**
+ * Requests to the Hub: the token goes to the Hub's own address and nowhere else, redirects never lead from https to http, and
+ * what may pass (429, 5xx, a lost connection) is tried again, so often and so long as `Patience` says.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { VERSION } from '../version.ts';
+
+/** Milliseconds, but for `attempts`. */
+export interface Patience {
+  /** Tries of one request in all. */
+  readonly attempts: number;
+  /** Before the second try; each later one waits twice as long. */
+  readonly firstDelay: number;
+  /** The longest wait that a server may ask for (Retry-After); one that asks for more is not waited for. */
+  readonly longestDelay: number;
+  /** Silence after which a connection counts as lost. */
+  readonly idle: number;
+}
+
+export const PATIENCE: Patience = { attempts: 6, firstDelay: 250, longestDelay: 60_000, idle: 30_000 };
+
+/** huggingface.co needs two: to a renamed repository, to the storage. */
+const MAX_REDIRECTS = 8;
+/** A listing's page has a thousand entries of some 300 bytes. */
+const MAX_ANSWER_BYTES = 32 << 20;
+
+const MAY_PASS: ReadonlySet<number> = new Set([408, 425, 429, 500, 502, 503, 504]);
+const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
+/** Errors of the connection that the next try would meet again: no such host, nobody listens, a certificate that is not trusted. */
+const LASTING =
+  /^(ENOTFOUND|ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ERR_(TLS|SSL|INVALID).*|.*CERT.*|DEPTH_ZERO.*|UNABLE_TO.*|EPROTO)$/;
+
+/** A server has answered, and the answer is no. */
+export class HttpRefusal extends Error {
+  readonly status: number;
+  /** The Hub's own word for it, `X-Error-Code`: RepoNotFound, RevisionNotFound, EntryNotFound, GatedRepo. */
+  readonly code: string | undefined;
+  /** Seconds that a server asked to be left alone, when that was too long. */
+  readonly retryAfter: number | undefined;
+
+  constructor(url: URL, response: Response, retryAfter: number | undefined) {
+    super(`${url.host} answers ${response.status}`);
+    this.status = response.status;
+    this.code = response.headers.get('x-error-code') ?? undefined;
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** No answer, or one that broke off; `message` is a sentence without its full stop. */
+export class ConnectionFailure extends Error {
+  /** Whether trying again is of no use. */
+  readonly lasting: boolean;
+  constructor(message: string, lasting: boolean, options?: ErrorOptions) {
+    super(message, options);
+    this.lasting = lasting;
+  }
+}
+
+export interface Wire {
+  readonly patience: Patience;
+  /** An answer whose body is whole and in memory, as @huggingface/hub calls it. */
+  readonly fetch: typeof fetch;
+  /** An answer whose body is still to come, by `chunks`. */
+  open(url: string, headers: Readonly<Record<string, string>>): Promise<Opened>;
+  /** Waits before try number `attempt` (from 1) of something. */
+  pause(attempt: number): Promise<void>;
+}
+
+export interface Opened {
+  readonly status: number;
+  readonly headers: Headers;
+  /** @throws ConnectionFailure when it breaks off or falls silent */
+  chunks(): AsyncGenerator<Uint8Array>;
+  cancel(): Promise<void>;
+}
+
+export interface WireOptions {
+  readonly endpoint: string;
+  readonly token: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly patience?: Patience;
+}
+
+interface Call {
+  readonly method: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+
+/** @throws HttpRefusal, ConnectionFailure, the signal's reason: all calls of the wire */
+export function openWire({ endpoint, token, signal, patience = PATIENCE }: WireOptions): Wire {
+  const home = new URL(endpoint);
+  const secret = token !== undefined && isPrivate(home) ? `Bearer ${token}` : undefined;
+
+  /** One try, through all redirects. */
+  async function go(
+    address: string,
+    { method, headers, body }: Call,
+  ): Promise<{ response: Response; url: URL; watch: Watch }> {
+    const watch = watchSilence(patience.idle, signal);
+    let url = new URL(address);
+    let trusted = true;
+    for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
+      trusted &&= url.origin === home.origin; // whoever was sent away does not come back with the token
+      const response = await fetch(url, {
+        method,
+        headers: {
+          ...headers,
+          'user-agent': `lcm-merge/${VERSION}`,
+          'accept-encoding': 'identity', // sizes and ranges are those of the file
+          ...(trusted && secret !== undefined && { authorization: secret }),
+        },
+        redirect: 'manual',
+        signal: watch.signal,
+        ...(body !== undefined && { body }),
+      }).catch((error: unknown) => {
+        watch.end();
+        throw broken(url, error, signal);
+      });
+      watch.touch();
+      if (!REDIRECTS.has(response.status)) return { response, url, watch };
+      await response.body?.cancel();
+      url = follow(url, response.headers.get('location'), watch);
+    }
+    watch.end();
+    throw new ConnectionFailure(`${home.host} redirects more than ${MAX_REDIRECTS} times`, true);
+  }
+
+  /** As many tries as it takes and patience allows; `use` turns an accepted answer into the result. */
+  async function persist<Result>(
+    address: string,
+    call: Call,
+    use: (opened: Opened) => Promise<Result>,
+  ): Promise<Result> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const { response, url, watch } = await go(address, call);
+        if (response.ok || response.status === 416) return await use(opened(response, url, watch, signal));
+        watch.end();
+        await response.body?.cancel();
+        throw new HttpRefusal(url, response, delayOf(response));
+      } catch (error) {
+        signal?.throwIfAborted();
+        if (!mayPass(error, patience) || attempt >= patience.attempts) throw error;
+        await pause(attempt, error instanceof HttpRefusal ? error.retryAfter : undefined);
+      }
+    }
+  }
+
+  async function pause(attempt: number, seconds?: number): Promise<void> {
+    const grown = patience.firstDelay * 2 ** (attempt - 1) * (0.75 + Math.random() / 2); // so that many do not come back at once
+    await sleep(seconds === undefined ? Math.min(grown, patience.longestDelay) : seconds * 1000, undefined, {
+      ...(signal && { signal }),
+    }).catch(() => signal?.throwIfAborted());
+  }
+
+  return {
+    patience,
+    pause: (attempt) => pause(attempt),
+    open: (url, headers) => persist(url, { method: 'GET', headers }, async (found) => found),
+    fetch: async (input, init = {}) => {
+      const { method = 'GET', body } = init;
+      const headers = Object.fromEntries(new Headers(init.headers));
+      const call = { method, headers, ...(typeof body === 'string' && { body }) };
+      return persist(String(input), call, async ({ status, headers: answered, chunks }) => {
+        const parts: Uint8Array[] = [];
+        let bytes = 0;
+        for await (const chunk of chunks()) {
+          parts.push(chunk);
+          bytes += chunk.length;
+          if (bytes > MAX_ANSWER_BYTES)
+            throw new ConnectionFailure(
+              `${home.host} answers with more than ${MAX_ANSWER_BYTES} bytes where a listing was expected`,
+              true,
+            );
+        }
+        return new Response(Buffer.concat(parts), { status, headers: answered });
+      });
+    },
+  };
+}
+
+/** Over plain http a token can be read by anybody on the way; only this machine's own servers get it so. */
+function isPrivate({ protocol, hostname }: URL): boolean {
+  return protocol === 'https:' || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+}
+
+function follow(from: URL, location: string | null, watch: Watch): URL {
+  const to = location !== null && URL.canParse(location, from.href) ? new URL(location, from) : undefined;
+  const safe = to && (to.protocol === 'https:' || (to.protocol === 'http:' && from.protocol === 'http:'));
+  if (safe) return to;
+  watch.end();
+  throw new ConnectionFailure(
+    `${from.host} redirects ${to ? `to ${to.protocol}// (${to.host}), which is not safe` : 'to nowhere'}`,
+    true,
+  );
+}
+
+function opened(response: Response, url: URL, watch: Watch, signal: AbortSignal | undefined): Opened {
+  return {
+    status: response.status,
+    headers: response.headers,
+    async *chunks() {
+      try {
+        for await (const chunk of response.body ?? []) {
+          watch.rest(); // what the reader does with it is its own time
+          yield chunk as Uint8Array;
+          watch.touch();
+        }
+      } catch (error) {
+        throw broken(url, error, signal);
+      } finally {
+        watch.end();
+      }
+    },
+    async cancel() {
+      watch.end();
+      await response.body?.cancel().catch(() => undefined);
+    },
+  };
+}
+
+interface Watch {
+  /** Aborted by silence and by the signal outside. */
+  readonly signal: AbortSignal;
+  /** From now on silence counts. */
+  touch(): void;
+  /** Silence does not count until the next touch. */
+  rest(): void;
+  end(): void;
+}
+
+function watchSilence(milliseconds: number, outer: AbortSignal | undefined): Watch {
+  const controller = new AbortController();
+  const stop = () => controller.abort(outer?.reason);
+  if (outer?.aborted) stop();
+  outer?.addEventListener('abort', stop, { once: true });
+  let timer: NodeJS.Timeout | undefined;
+  const rest = () => clearTimeout(timer);
+  const touch = () => {
+    rest();
+    timer = setTimeout(() => controller.abort(new Silence(milliseconds)), milliseconds);
+  };
+  touch();
+  return {
+    signal: controller.signal,
+    touch,
+    rest,
+    end() {
+      rest();
+      outer?.removeEventListener('abort', stop);
+    },
+  };
+}
+
+class Silence extends Error {
+  constructor(milliseconds: number) {
+    super(`nothing came for ${milliseconds / 1000} seconds`);
+  }
+}
+
+/** What fetch throws hides the reason in `cause`, sometimes twice. */
+function broken(url: URL, thrown: unknown, signal: AbortSignal | undefined): unknown {
+  if (signal?.aborted) return signal.reason;
+  let error = thrown;
+  while (error instanceof Error && !('code' in error) && error.cause instanceof Error) error = error.cause;
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  const reason = error instanceof Error ? error.message || code : String(error);
+  return new ConnectionFailure(`the connection to ${url.host} fails: ${reason}`, LASTING.test(code), { cause: thrown });
+}
+
+/** Retry-After in seconds: a number, or a date (RFC 9110, 10.2.3). */
+function delayOf({ headers }: Response): number | undefined {
+  const text = headers.get('retry-after');
+  if (text === null) return undefined;
+  const seconds = /^\d+$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;
+  return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
+}
+
+function mayPass(error: unknown, { longestDelay }: Patience): boolean {
+  if (error instanceof ConnectionFailure) return !error.lasting;
+  return error instanceof HttpRefusal && MAY_PASS.has(error.status) && (error.retryAfter ?? 0) * 1000 <= longestDelay;
+}
