@@ -19,7 +19,8 @@ const list = z.array(z.number()).check(({ value, issues }) => {
 const pathOrPattern = z
   .string()
   .max(MAX_KEY_LENGTH)
-  .regex(new RegExp(`^((${PATH_ROOTS.join('|')})(\\.\\w+)*|[\\w.]*[*?][\\w.*?]*)$`));
+  .regex(new RegExp(`^((${PATH_ROOTS.join('|')})(\\.\\w+)*|[\\w.]*[*?][\\w.*?]*)$`))
+  .meta({ examples: [...PATH_ROOTS] });
 
 /** `textEncoder`: may the source change the text encoder, which BASE stands for? */
 export function blockWeights({ textEncoder }: { readonly textEncoder: boolean }) {

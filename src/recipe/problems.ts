@@ -2,7 +2,7 @@
  * The validator's findings as sentences: which key, what was expected, what was found, what was probably meant.
  */
 
-import type { z } from 'zod';
+import { z } from 'zod';
 import { complaint, isWrongType } from '../text/complaint.ts';
 import { nearest } from '../text/nearest.ts';
 import { quote } from '../text/quote.ts';
@@ -39,7 +39,10 @@ function describe(issue: Issue, schema: z.core.$ZodType): readonly SchemaProblem
   }
   if (issue.code === 'invalid_key') {
     const known = knownKeys(schema, path.slice(0, -1));
-    const hint = suggest(String(path.at(-1)), known) ?? `Known here: ${known.join(', ')}.`;
+    const [head = '', ...rest] = String(path.at(-1)).split('.');
+    const near = nearest(head, known);
+    const meant = near === undefined || (near === head && rest.length > 0) ? undefined : [near, ...rest].join('.');
+    const hint = meant === undefined ? `Known here: ${known.join(', ')}.` : `Did you mean ${quote(meant)}?`;
     return [{ path, part: 'key', sentence: `Unknown key ${keyName(path)}. ${hint}` }];
   }
   const subject = path.length === 0 ? 'The recipe' : keyName(path);
@@ -87,8 +90,10 @@ function knownKeys(schema: z.core.$ZodType, path: KeyPath): readonly string[] {
   }
 }
 
-/** The values that a record's keys may have, as far as the schema lists them. */
+/** The values that a record's keys may have, as far as the schema lists them or gives examples. */
 function keyValues(schema: z.core.$ZodType): readonly string[] {
   const { def, values } = (schema as z.core.$ZodTypes)._zod;
-  return def.type === 'union' ? def.options.flatMap(keyValues) : [...(values ?? [])].map(String);
+  if (def.type === 'union') return def.options.flatMap(keyValues);
+  const examples = z.globalRegistry.get(schema)?.['examples'];
+  return [...(values ?? (Array.isArray(examples) ? examples : []))].map(String);
 }

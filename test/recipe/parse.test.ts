@@ -489,20 +489,18 @@ describe('block weights', () => {
     ]);
   });
 
-  it.each(['down_block.1', 'encoder.layers', 'down_blocks..1', '[x]*', 'up_blocks.0 '])(
-    'the path "%s" is unknown',
-    (key) => {
-      expect(problems(`${SHORTEST}lcm: { lora: l, blocks: { "${key}": 1 } }`)).toEqual([
-        expect.stringMatching(/^4:27: Unknown key lcm\.blocks\.".*"\. /),
-      ]);
-    },
-  );
+  it.each(['encoder.layers', 'down_blocks..1', '[x]*', 'up_blocks.0 '])('the path "%s" is unknown', (key) => {
+    expect(problems(`${SHORTEST}lcm: { lora: l, blocks: { "${key}": 1 } }`)).toEqual([
+      expect.stringMatching(/^4:27: Unknown key lcm\.blocks\.".*"\. /),
+    ]);
+  });
 
   it.each([
     ['IN12', 'Did you mean "IN10"?'],
     ['in08', 'Did you mean "IN08"?'],
     ['IN8', 'Did you mean "IN08"?'],
-    ['MID', expect.stringContaining('Known here: IN00, IN01')],
+    ['MID', 'Did you mean "mid"?'],
+    ['QKV', expect.stringContaining('Known here: IN00, IN01')],
   ])('%s is unknown', (name, hint) => {
     const [problem, ...rest] = problems(`${SHORTEST}motion2: 0\nlcm: { lora: l, blocks: { ${name}: 1 } }`).slice(1);
     expect(rest).toEqual([]);
@@ -510,9 +508,21 @@ describe('block weights', () => {
     expect([place, sentence]).toEqual(['5:27', hint]);
   });
 
+  it.each([
+    ['down_block.1', 'down_blocks.1'],
+    ['donw_blocks.1.attentions', 'down_blocks.1.attentions'],
+    ['mid_blocks', 'mid_block'],
+  ])('of the path %s, %s was meant', (key, meant) => {
+    expect(problems(`${SHORTEST}lcm: { lora: l, blocks: { ${key}: 1 } }`)).toEqual([
+      expect.stringMatching(new RegExp(`^4:27: Unknown key .* Did you mean "${meant}"\\?$`)),
+    ]);
+  });
+
   it('BASE, the text encoder, is for personalized sources only', () => {
     expect(problems('name: x\nbase: b\nmotion: { module: m, blocks: { BASE: 1 } }')).toEqual([
-      expect.stringMatching(/^3:32: Unknown key motion\.blocks\.BASE\. Known here: IN00, .*, OUT11, IN, M, OUT\.$/),
+      expect.stringMatching(
+        /^3:32: Unknown key motion\.blocks\.BASE\. Known here: IN00, .*, OUT11, IN, M, OUT, down, down_blocks, .*, text_model\.$/,
+      ),
     ]);
   });
 
