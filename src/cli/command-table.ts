@@ -129,7 +129,6 @@ export const COMMANDS = {
       ...COMMON,
     },
     examples: [
-      'lcm-merge plan recipes/tiny.yaml',
       'lcm-merge plan recipes/tiny.yaml --effects',
       'lcm-merge plan recipes/tiny.yaml --json | jq .components.unet.rules',
     ],

@@ -22,11 +22,7 @@ export function modelCard(plan: Plan): string {
       recipe.motion.module,
       `γ = ${recipe.motion.gamma} (${recipe.motion.base === undefined ? recipe.motion.mode : `from ${recipe.motion.base}`}), GroupNorm ${recipe.motion.norm}`,
     ],
-    ...recipe.motion.loras.map((source) => [
-      'motion LoRA',
-      source.lora,
-      `α = ${source.alpha}, ${source.scale}`,
-    ]),
+    ...recipe.motion.loras.map((source) => ['motion LoRA', source.lora, `α = ${source.alpha}, ${source.scale}`]),
   ];
   return `---
 library_name: onnx
