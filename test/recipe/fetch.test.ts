@@ -175,6 +175,26 @@ describe('inputs on the Hub', () => {
     expect(await exists(join(result.base.config ?? '', 'unet', 'diffusion_pytorch_model.safetensors'))).toBe(false);
   });
 
+  it('a MotionAdapter folder, the module that it starts from, and motion LoRAs', async () => {
+    const stem = 'diffusion_pytorch_model';
+    hub.commit('o/adapter', {
+      'config.json': bytes('{}', 5),
+      [`${stem}.fp16.safetensors`]: bytes('m'),
+      [`${stem}.bin`]: bytes('b'),
+    });
+    hub.commit('o/motion', { 'mm.ckpt': bytes('mm'), 'zoom.ckpt': bytes('zoom') });
+    const motion = {
+      module: 'hf://o/adapter',
+      base: 'hf://o/motion/mm.ckpt',
+      loras: [{ lora: 'hf://o/motion/zoom.ckpt', alpha: 1 }],
+    };
+    const { result } = await fetched({ motion });
+    expect((await readdir(result.motion.module)).sort()).toEqual(['config.json', `${stem}.fp16.safetensors`]);
+    expect(await readFile(result.motion.base ?? '')).toEqual(bytes('mm'));
+    expect(await readFile(result.motion.loras[0]?.lora ?? '')).toEqual(bytes('zoom'));
+    expect(Object.keys(result.origins ?? {})).toEqual(['motion.module', 'motion.base', 'motion.loras[0].lora']);
+  });
+
   it("PEFT's adapter_config.json comes with the adapter_model that it belongs to", async () => {
     const config = bytes('{"lora_alpha": 4}', 20);
     hub.commit('o/peft', {
