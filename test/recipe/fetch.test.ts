@@ -5,6 +5,7 @@ import { drain, type Event } from '../../src/events.ts';
 import { openCache } from '../../src/hub/cache.ts';
 import type { Patience } from '../../src/hub/http.ts';
 import { readHubSettings } from '../../src/hub/settings.ts';
+import { plan } from '../../src/merge/plan.ts';
 import { type FetchOptions, fetchInputs } from '../../src/recipe/fetch.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
 import type { Recipe } from '../../src/recipe/schema.ts';
@@ -93,6 +94,12 @@ describe('inputs on the Hub', () => {
     const { events } = await fetched({});
     expect(await drain(fetchInputs(before))).toBe(before);
     expect([events, hub.log]).toEqual([[], []]);
+  });
+
+  it('planning wants them fetched', async () => {
+    await expect(plan(recipe({ lcm: { lora: 'hf://o/r/x.safetensors' } }))).rejects.toThrow(
+      '/recipes/r.yaml:1:77: hf://o/r/x.safetensors was not fetched. Let fetchInputs do that before plan.',
+    );
   });
 
   it('become local paths; the recipe keeps reference, commit and hashes; a second time costs one question', async () => {
