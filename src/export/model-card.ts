@@ -13,8 +13,8 @@ export function modelCard(plan: Plan): string {
     ['base', recipe.base.model, 'w₀'],
     ...recipe.personalized.map((p) => [
       'personalized',
-      p.lora,
-      `α = ${p.alpha} (text encoder ${p.text_encoder}), ${p.scale}`,
+      p.lora ?? p.checkpoint ?? '',
+      `α = ${p.alpha} (text encoder ${p.text_encoder}), ${p.lora === undefined ? 'whole model' : p.scale}`,
     ]),
     ...(recipe.lcm ? [['image LCM', recipe.lcm.lora, `β = ${recipe.lcm.beta}, ${recipe.lcm.scale}`]] : []),
     [

@@ -13,6 +13,7 @@ import type { AdapterHost, AdapterSource } from './plan-adapters.ts';
 /** The recipe's motion LoRAs, in the order in which they are summed. */
 export function motionLoraSources({ motion }: Recipe): AdapterSource[] {
   return motion.loras.map(({ lora, alpha, scale, blocks, allow_unmatched, expect }, i) => ({
+    kind: 'adapter',
     role: `motion.loras[${i}]`,
     key: ['motion', 'loras', i],
     path: lora,

@@ -17,7 +17,7 @@ import { isDecomposed } from './adapters/dora.ts';
 import { ADAPTERS, REFUSED_PARTS } from './adapters/index.ts';
 import { partName } from './adapters/parts.ts';
 import { adapterSettings } from './adapters/settings.ts';
-import type { PlannedFile, Role } from './plan-files.ts';
+import type { PlanFiles, Role } from './plan-files.ts';
 import { recognise } from './recognise.ts';
 
 /** What a file of adapters is held against. */
@@ -32,6 +32,7 @@ export interface AdapterHost {
 }
 
 export interface AdapterSource {
+  readonly kind: 'adapter' | 'checkpoint';
   readonly role: Role;
   /** Where the recipe names it. */
   readonly key: KeyPath;
@@ -47,9 +48,10 @@ export interface AdapterSource {
 export function adapterSources(recipe: Recipe): AdapterSource[] {
   const personalized = recipe.personalized.map(
     (p, i): AdapterSource => ({
+      kind: p.checkpoint === undefined ? 'adapter' : 'checkpoint',
       role: `personalized[${i}]`,
       key: ['personalized', i],
-      path: p.lora,
+      path: p.lora ?? p.checkpoint ?? '',
       strength: { unet: p.alpha, text_encoder: p.text_encoder },
       scale: p.scale,
       blocks: p.blocks,
@@ -62,7 +64,17 @@ export function adapterSources(recipe: Recipe): AdapterSource[] {
   const strength = { unet: beta, text_encoder: beta };
   return [
     ...personalized,
-    { role: 'lcm', key: ['lcm'], path: lora, strength, scale, blocks, allow_unmatched, modules: expect?.modules },
+    {
+      kind: 'adapter',
+      role: 'lcm',
+      key: ['lcm'],
+      path: lora,
+      strength,
+      scale,
+      blocks,
+      allow_unmatched,
+      modules: expect?.modules,
+    },
   ];
 }
 
@@ -73,22 +85,26 @@ const FACTOR: Record<ScaleConvention, (alpha: number, rank: number) => number> =
   rslora: (alpha, rank) => alpha / Math.sqrt(rank),
 };
 
-export interface PlannedAdapter {
+/** What a source of the recipe does. */
+export interface PlannedSource {
   readonly terms: readonly TargetedTerm[];
-  /** Modules of the file that change something. */
+  /** Modules that it changes. */
   readonly modules: number;
-  readonly accounting: Accounting;
-  readonly summary: Pick<PlannedFile, 'modules' | 'ranks' | 'alphas'>;
   readonly warnings: readonly string[];
 }
 
-/** Turns the modules of one file into terms and accounts for all of its tensors. @throws MergeError */
+export interface PlannedAdapter extends PlannedSource {
+  readonly accounting: Accounting;
+}
+
+/** Opens the file of a source, turns its modules into terms and accounts for all of its tensors. @throws MergeError */
 export async function planAdapter(
-  file: TensorFile,
-  index: number,
+  files: Pick<PlanFiles, 'open' | 'add' | 'settle'>,
   source: AdapterSource,
   host: AdapterHost,
 ): Promise<PlannedAdapter> {
+  const file = await files.open(source.path);
+  const index = files.add(file, source.role);
   const { names, foreign, ignored = () => undefined } = host;
   const path = file.source.name;
   const account = openAccount(path, file.tensors.keys());
@@ -123,15 +139,15 @@ export async function planAdapter(
   }
   const count = (component: AdaptedComponent) => [...seen.keys()].filter((m) => m.component === component).length;
   const ranked = terms.flatMap(({ term }) => rankOf(term));
+  files.settle(index, accounting, {
+    modules: { unet: count('unet'), text_encoder: count('text_encoder') },
+    ranks: distinct(ranked.map(({ rank }) => rank)),
+    alphas: distinct(ranked.map(({ alpha }) => alpha)),
+  });
   return {
     terms,
     modules: seen.size,
     accounting,
-    summary: {
-      modules: { unet: count('unet'), text_encoder: count('text_encoder') },
-      ranks: distinct(ranked.map(({ rank }) => rank)),
-      alphas: distinct(ranked.map(({ alpha }) => alpha)),
-    },
     warnings: [
       ...(terms.every(({ term }) => term.scale === 0)
         ? [`${source.role} (${path}) has strength 0 everywhere: it changes nothing.`]

@@ -41,6 +41,8 @@ export interface PlanFiles extends AsyncDisposable {
   add(file: TensorFile, role: Role): number;
   /** Closes the books on a file. */
   settle(index: number, accounting: Accounting, summary?: Summary): void;
+  /** Adds to what is said of a settled file. */
+  describe(index: number, summary: Summary): void;
   /** Every file, settled. */
   planned(): PlannedFile[];
 }
@@ -56,6 +58,13 @@ export function openPlanFiles(): PlanFiles {
       const entry = files[index];
       if (!entry || entry.rest) throw new RangeError(`File ${index} of the plan cannot be settled.`);
       entry.rest = { accounting, ...summary };
+    },
+    describe(index, summary) {
+      const { rest } = files[index] ?? {};
+      if (!rest) throw new RangeError(`File ${index} of the plan is not settled.`);
+      Object.assign(files[index] as object, {
+        rest: { ...rest, ...summary, modules: { ...rest.modules, ...summary.modules } },
+      });
     },
     planned: () =>
       files.map(({ file, role, rest }) => {

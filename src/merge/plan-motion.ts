@@ -99,13 +99,10 @@ export async function planMotion(
   const deltas = new Map<string, Term[]>();
   const host = motionHost(ours, module.layout);
   for (const source of motionLoraSources(recipe)) {
-    const file = await files.open(source.path);
-    const index = files.add(file, source.role);
-    const planned = await planAdapter(file, index, source, host);
+    const planned = await planAdapter(files, source, host);
     checkExpectation(recipe, source.key, { path: source.path, expected: source.modules, found: planned.modules });
     for (const { parameter, term } of planned.terms)
       deltas.set(parameter.name, [...(deltas.get(parameter.name) ?? []), term]);
-    files.settle(index, planned.accounting, planned.summary);
     warnings.push(...planned.warnings, ...warnOfMiddle(source, planned.accounting));
   }
 

@@ -30,6 +30,7 @@ import { checkExpectation } from './expectation.ts';
 import { checkMotionConfig } from './motion-file.ts';
 import { adapterSources, planAdapter, spatialHost } from './plan-adapters.ts';
 import { checkBlocks } from './plan-blocks.ts';
+import { planWholeModel } from './plan-checkpoint.ts';
 import { openPlanFiles, type PlannedFile, type TensorRef } from './plan-files.ts';
 import { openMotion, planMotion } from './plan-motion.ts';
 import { type Positions, resolvePositions } from './positions.ts';
@@ -107,14 +108,18 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   const tables = { parameters, models: { unet, vae }, configs };
   const { tensors: sources, files: baseFiles } = await planModel(files, base.weights, tables, { role: baseRole });
   const adapters = adapterSources(recipe);
-  await refuseDoubleMerge({ folders: lockFolders(base), files: baseFiles }, adapters);
+  await refuseDoubleMerge(
+    { folders: lockFolders(base), files: baseFiles },
+    adapters.filter(({ kind }) => kind === 'adapter'),
+  );
 
   const spatial = spatialHost(moduleNames(parameters, unet));
   const terms = new Map<string, Term[]>();
   for (const adapter of adapters) {
-    const file = await files.open(adapter.path);
-    const index = files.add(file, adapter.role);
-    const planned = await planAdapter(file, index, adapter, spatial);
+    const planned =
+      adapter.kind === 'checkpoint'
+        ? await planWholeModel(files, adapter, tables, sources)
+        : await planAdapter(files, adapter, spatial);
     checkExpectation(recipe, adapter.key, {
       path: adapter.path,
       expected: adapter.modules,
@@ -122,7 +127,6 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     });
     for (const { parameter, term } of planned.terms)
       terms.set(parameter.name, [...(terms.get(parameter.name) ?? []), term]);
-    files.settle(index, planned.accounting, planned.summary);
     warnings.push(...planned.warnings);
   }
   if (!recipe.lcm)

@@ -34,6 +34,7 @@ export function filesOfFolder(key: KeyPath, names: ReadonlySet<string>, { base }
   if (section === 'motion') return motionAdapterFiles(names);
   if (field === 'config') return configFiles(names);
   if (field === 'vae') return componentFiles(names, 'vae_decoder');
+  if (field === 'checkpoint') return pipelineFiles(names, ['unet', 'text_encoder']);
   if (field === 'text_encoder') return componentFiles(names, 'text_encoder');
   // what the recipe takes from elsewhere is not needed from the base
   const isOverridden = (component: Component) => {

@@ -59,7 +59,11 @@ export function namedInputs({
     ...(base.text_encoder === undefined
       ? []
       : [[['base', 'text_encoder'], base.text_encoder, 'file or folder'] as const]),
-    ...personalized.map(({ lora }, index) => [['personalized', index, 'lora'], lora, 'file'] as const),
+    ...personalized.map(({ lora, checkpoint = '' }, index) =>
+      lora === undefined
+        ? ([['personalized', index, 'checkpoint'], checkpoint, 'file or folder'] as const)
+        : ([['personalized', index, 'lora'], lora, 'file'] as const),
+    ),
     ...(lcm ? [[['lcm', 'lora'], lcm.lora, 'file'] as const] : []),
     [['motion', 'module'], motion.module, 'file or folder'],
     ...(motion.base === undefined ? [] : [[['motion', 'base'], motion.base, 'file or folder'] as const]),

@@ -42,19 +42,11 @@ const PLANNED: readonly Planned[] = [
   input('base'),
   input('base', '*'),
   input('personalized', '*', 'lora'),
+  input('personalized', '*', 'checkpoint'),
   input('lcm', 'lora'),
   input('motion', 'module'),
   input('motion', 'base'),
   input('motion', 'loras', '*', 'lora'),
-  {
-    at: ['personalized', '*', 'checkpoint'],
-    part: 'key',
-    asksForIt: () => true,
-    sentence: () =>
-      'This version does not merge whole checkpoints yet. Use the checkpoint as the base, or extract a LoRA from it and give that as "lora".',
-    instead: 'extracted',
-    as: 'lora',
-  },
   {
     at: ['sampler', 'kind'],
     part: 'value',

@@ -25,7 +25,8 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
     },
     personalized: document.personalized.map((source) => ({
       ...source,
-      lora: absolute(source.lora),
+      ...(source.lora !== undefined && { lora: absolute(source.lora) }),
+      ...(source.checkpoint !== undefined && { checkpoint: absolute(source.checkpoint) }),
       text_encoder: source.text_encoder ?? source.alpha,
     })),
     ...(document.lcm && { lcm: { ...document.lcm, lora: absolute(document.lcm.lora) } }),

@@ -74,12 +74,40 @@ const base = z
 
 const personalized = z
   .strictObject({
-    lora: path().describe('A LoRA file of any usual kind (kohya, LyCORIS, diffusers, PEFT).'),
+    lora: path()
+      .exactOptional()
+      .describe(
+        'An adapter file of any usual kind: LoRA, LoCon, LoHa, LoKr, DoRA, GLoRA, IA3, OFT, BOFT or full difference, with the names of kohya, LyCORIS, diffusers or PEFT.',
+      ),
+    checkpoint: path()
+      .exactOptional()
+      .describe(
+        'In place of lora: a whole fine-tuned SD1.5 model, a file or diffusers folder, of which the difference to the base is merged.',
+      ),
     alpha: z.number().describe('α: its strength in the UNet.'),
     scale,
     text_encoder: z.number().exactOptional().describe('Its strength in the text encoder; alpha when left out.'),
     blocks: blockWeights({ textEncoder: true }),
     ...accounting,
+  })
+  .check(({ value, issues }) => {
+    const given = [value.lora, value.checkpoint].filter((file) => file !== undefined).length;
+    if (given === 1) return;
+    issues.push(
+      given === 0
+        ? {
+            code: 'custom',
+            path: [],
+            message: 'has neither a lora nor a checkpoint; it needs one of them',
+            input: value,
+          }
+        : {
+            code: 'custom',
+            path: ['checkpoint'],
+            message: 'stands beside lora: a source has one of them',
+            input: value.checkpoint,
+          },
+    );
   })
   .describe('One personalized style or subject.');
 
@@ -286,7 +314,10 @@ interface Accounted {
 }
 
 export interface PersonalizedSource extends Accounted {
-  readonly lora: string;
+  /** Either an adapter … */
+  readonly lora?: string;
+  /** … or a whole model. */
+  readonly checkpoint?: string;
   /** Strength in the UNet. */
   readonly alpha: number;
   readonly scale: ScaleConvention;

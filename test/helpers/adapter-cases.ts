@@ -76,6 +76,7 @@ export async function planCase(
   for (const { at, strength, scale, metadata, modules } of files) {
     const file = alter(fileAt(`${name}/${at}/`, metadata));
     const source: AdapterSource = {
+      kind: 'adapter',
       role: `personalized[${opened.length}]`,
       key: ['personalized', opened.length],
       path: at,
@@ -85,7 +86,8 @@ export async function planCase(
       allow_unmatched: [],
       modules: undefined,
     };
-    const planned = await planAdapter(file, opened.push(file) - 1, source, spatialHost(names));
+    const files = { open: async () => file, add: () => opened.push(file) - 1, settle: () => undefined };
+    const planned = await planAdapter(files, source, spatialHost(names));
     matched.push([planned.modules, modules]);
     for (const { parameter, term } of planned.terms) terms.get(parameter.name)?.push(term);
   }

@@ -593,12 +593,33 @@ describe('references to the Hub', () => {
   });
 });
 
+describe('a personalized source', () => {
+  const personalized = (text: string) => `${SHORTEST}personalized: [{ ${text} }]`;
+
+  it('is an adapter or a whole model', () => {
+    const [source] = parseRecipe(personalized('checkpoint: ../c, alpha: 1'), FILE).personalized;
+    expect(source).toEqual({
+      checkpoint: '/studio/c',
+      alpha: 1,
+      text_encoder: 1,
+      scale: 'alpha/rank',
+      blocks: {},
+      allow_unmatched: [],
+    });
+  });
+
+  it('is one of the two', () => {
+    expect(problems(personalized('alpha: 1'))).toEqual([
+      '4:16: personalized[0] has neither a lora nor a checkpoint; it needs one of them.',
+    ]);
+    expect(problems(personalized('lora: l, checkpoint: c, alpha: 1'))).toEqual([
+      '4:39: personalized[0].checkpoint stands beside lora: a source has one of them.',
+    ]);
+  });
+});
+
 describe('what this version does not do yet', () => {
   it.each([
-    [
-      'personalized: [{ checkpoint: c.safetensors, alpha: 1 }]',
-      '4:18: This version does not merge whole checkpoints yet. Use the checkpoint as the base, or extract a LoRA from it and give that as "lora".',
-    ],
     [
       'lcm: { lora: OCI://h/r }',
       '4:14: This version does not read "OCI://h/r" yet, only local files and hf:// references. Download it and give its path.',
@@ -639,10 +660,10 @@ describe('what this version does not do yet', () => {
   });
 
   it('hides no other mistake', () => {
-    expect(problems(`${SHORTEST}personalized:\n  - { checkpoint: hf://c, alpha: x, scael: raw }\n`)).toEqual([
-      expect.stringMatching(/^5:7: This version does not merge whole checkpoints yet\./),
-      '5:34: personalized[0].alpha must be a number, but the text "x" was found.',
-      '5:37: Unknown key personalized[0].scael. Did you mean "scale"?',
+    expect(problems(`${SHORTEST}personalized:\n  - { checkpoint: oci://c, alpha: x, scael: raw }\n`)).toEqual([
+      expect.stringMatching(/^5:19: This version does not read "oci:\/\/c" yet/),
+      '5:35: personalized[0].alpha must be a number, but the text "x" was found.',
+      '5:38: Unknown key personalized[0].scael. Did you mean "scale"?',
     ]);
   });
 

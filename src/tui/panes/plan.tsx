@@ -64,7 +64,7 @@ function Planned({ plan, out }: { readonly plan: Plan; readonly out: string }) {
 /** AnimateLCM's eq. 2 with the recipe's numbers and files; a γ in the residual is no weight of τ, but stands where it does. */
 function equation({ personalized, lcm, motion }: Recipe): string {
   const terms = [
-    ...personalized.map(({ alpha, lora }) => [alpha, lora] as const),
+    ...personalized.map(({ alpha, lora, checkpoint = '' }) => [alpha, lora ?? checkpoint] as const),
     ...(lcm ? [[lcm.beta, lcm.lora] as const] : []),
     [motion.gamma, motion.module] as const,
   ];

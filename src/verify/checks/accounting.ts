@@ -9,17 +9,23 @@ export const accounting: Check = {
     if (!lock) return unknown('Without a lock there is no account of the sources.');
     const faults: string[] = [];
     let [tensors, allowed] = [0, 0];
+    const changed = new Map<string, number>();
     for (const { role, file, accounting: account, modules } of lock.inputs) {
       const ignored = Object.values(account.ignored).reduce((sum, n) => sum + n, 0);
       const sum = account.applied + ignored + account.allowed_unmatched.length;
       if (sum !== account.tensors) faults.push(`${file} has ${account.tensors} tensors, ${sum} are accounted for`);
       if (account.applied === 0) faults.push(`nothing of ${file} was applied`);
-      const expected = expectation(lock.recipe, role);
-      const found = Object.values(modules ?? {}).reduce((total, n) => total + n, 0);
-      if (modules && expected !== undefined && expected !== found)
-        faults.push(`${file} changed ${found} modules, ${expected} were expected`);
+      if (modules) {
+        const found = Object.values(modules).reduce((total, n) => total + n, 0);
+        changed.set(role, (changed.get(role) ?? 0) + found); // a source may have several files
+      }
       tensors += account.tensors;
       allowed += account.allowed_unmatched.length;
+    }
+    for (const [role, found] of changed) {
+      const expected = expectation(lock.recipe, role);
+      if (expected !== undefined && expected !== found)
+        faults.push(`${role} changed ${found} modules, ${expected} were expected`);
     }
     const figures = { tensors, allowed_unmatched: allowed, files: lock.inputs.length };
     return faults.length > 0
