@@ -47,9 +47,16 @@ async function commitBegins(signal: AbortSignal): Promise<void> {
   for await (const { filename } of watch(parent, { signal })) if (filename?.endsWith('.replaced')) return;
 }
 
-const started = performance.now();
-await bake('even');
-const duration = performance.now() - started;
+/** Of the quickest bake so far: what is killed later has most likely ended. */
+let duration = Number.POSITIVE_INFINITY;
+async function timed(work: Promise<boolean>): Promise<boolean> {
+  const started = performance.now();
+  const killed = await work;
+  if (!killed) duration = Math.min(duration, performance.now() - started);
+  return killed;
+}
+
+await timed(bake('even'));
 const counts = { 'ended before': 0, 'older package': 0, 'new package': 0, 'between the two moves': 0 };
 let older = 'even';
 for (let i = 1; i <= Number(values.times); i += 1) {
@@ -57,7 +64,7 @@ for (let i = 1; i <= Number(values.times); i += 1) {
   // every fourth is aimed at the moment at which the packages change places
   const stop =
     i % 4 === 0 ? commitBegins : (signal: AbortSignal) => sleep(Math.random() * duration, undefined, { signal });
-  const killed = await bake(name, stop);
+  const killed = await timed(bake(name, stop));
   const found = await completePackage(out);
   if (!killed) counts['ended before'] += 1;
   else if (!found) counts['between the two moves'] += 1;
@@ -70,5 +77,5 @@ for (let i = 1; i <= Number(values.times); i += 1) {
   if (left.length > 0) throw new Error(`After kill ${i} and a new start ${left} is left over.`);
   older = after.name;
 }
-console.log(`${values.times} bakes killed, each leaving a whole package:`, counts);
+console.log(`${values.times} bakes, a whole package after each:`, counts);
 await rm(parent, { recursive: true, force: true });
