@@ -20,7 +20,15 @@ describe('a matrix of several blocks', () => {
   };
   const operand = { file: 0, tensor: 'of no file' };
   const term: LoadedTerm = {
-    term: { kind: 'lora', of: 'lcm', operands: { up: operand, down: operand }, rank, alpha: null, scale: 2 },
+    term: {
+      kind: 'lora',
+      of: 'lcm',
+      operands: { up: operand, down: operand },
+      rank,
+      alpha: null,
+      convention: 'alpha/rank',
+      scale: 2,
+    },
     operands: { up, down },
   };
   const matrix: Merge = { weight, shape: [rows, columns], gain: 1, terms: [term], transposed: false };
