@@ -72,7 +72,7 @@ const SIZE = { float16: 2, float32: 4 } as const;
 const BLOCK_ELEMENTS = 1 << 19;
 
 /** Rows of a block, at least: a factor `[rank, columns]` is converted to float32 once per block. */
-const BLOCK_ROWS = 128;
+const BLOCK_ROWS = 64;
 
 /**
  * One thread of onnxruntime: on blocks of this size its pool would wait for itself most of the time, spinning on the core that
