@@ -26,4 +26,12 @@ describe('openStreamDigest', () => {
     // `printf abc | sha256sum`
     expect(await digest.finish()).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
   });
+
+  it('fails, and does not wait, once its thread has ended', async () => {
+    const digest = openStreamDigest();
+    const waiting = digest.finish();
+    await digest[Symbol.asyncDispose]();
+    await expect(waiting).rejects.toThrow('has ended');
+    await expect(digest.update(new Uint8Array(1))).rejects.toThrow('has ended');
+  });
 });
