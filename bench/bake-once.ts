@@ -16,6 +16,8 @@ export type Part = (typeof PARTS)[number];
 
 export interface Repetition {
   readonly milliseconds: number;
+  /** Of all cores together, in milliseconds. */
+  readonly cpu: number;
   /** Most memory resident at a time, in bytes. */
   readonly peak: number;
 }
@@ -49,4 +51,9 @@ await rm(out, { recursive: true, force: true });
 const started = performance.now();
 await WORK[part](await plan(await loadRecipe(recipe)), out);
 const milliseconds = performance.now() - started;
-process.send?.({ milliseconds, peak: process.resourceUsage().maxRSS * 1024 } satisfies Repetition);
+const { user, system } = process.cpuUsage();
+process.send?.({
+  milliseconds,
+  cpu: (user + system) / 1e3,
+  peak: process.resourceUsage().maxRSS * 1024,
+} satisfies Repetition);

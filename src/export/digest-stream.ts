@@ -16,10 +16,15 @@ export function openStreamDigest(): StreamDigest {
   /** The thread answers in the order in which it is asked. */
   const waiting: PromiseWithResolvers<string | null>[] = [];
   worker.on('message', (answer: string | null) => waiting.shift()?.resolve(answer));
-  worker.on('error', (error) => {
-    for (const { reject } of waiting.splice(0)) reject(error);
-  });
-  const ask = (question: Uint8Array | null) => {
+  let ended: Error | undefined;
+  const end = (error: Error) => {
+    ended ??= error;
+    for (const { reject } of waiting.splice(0)) reject(ended);
+  };
+  worker.on('error', end);
+  worker.on('exit', () => end(new Error('The thread that hashes has ended.')));
+  const ask = async (question: Uint8Array | null) => {
+    if (ended) throw ended;
     const answer = Promise.withResolvers<string | null>();
     waiting.push(answer);
     worker.postMessage(question);

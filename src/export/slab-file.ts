@@ -52,7 +52,7 @@ export async function createSlabFile(path: string, slabs: Slabs, digest: StreamD
   /** Hands the current slab on and goes to the next one. */
   const flush = () => {
     const bytes = (slabs[current] as Uint8Array).subarray(0, filled);
-    const job = Promise.all([writingTo(path, write(bytes, position)), digest.update(bytes)]).then(() => undefined);
+    const job = allDone(writingTo(path, write(bytes, position)), digest.update(bytes));
     job.catch(() => undefined); // met when the slab is needed again, or at the end
     busy[current] = job;
     position += filled;
@@ -73,8 +73,7 @@ export async function createSlabFile(path: string, slabs: Slabs, digest: StreamD
     async finish() {
       if (filled > 0) flush();
       await Promise.all(busy);
-      const sha256 = digest.finish();
-      await writingTo(path, file.sync());
+      const [sha256] = await Promise.all([digest.finish(), writingTo(path, file.sync())]);
       return sha256;
     },
     async [Symbol.asyncDispose]() {
@@ -83,6 +82,12 @@ export async function createSlabFile(path: string, slabs: Slabs, digest: StreamD
       await file.close();
     },
   };
+}
+
+/** Unlike Promise.all it waits for both also when one fails: until then the memory is in use. */
+async function allDone(...work: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(work);
+  await Promise.all(work);
 }
 
 async function openDirect(path: string): Promise<FileHandle | undefined> {

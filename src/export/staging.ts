@@ -45,18 +45,8 @@ export async function openStaging(out: string, objection: Objection = isNoPackag
   return {
     path,
     async commit(to = target) {
-      await assertReplaceable(to, objection);
-      const old = `${to}.${process.pid}.replaced`;
-      const had = await exists(to);
-      if (had) await rename(to, old);
-      try {
-        await rename(path, to);
-      } catch (error) {
-        if (had) await rename(old, to);
-        throw error;
-      }
+      await replace(path, to, objection);
       committed = true;
-      if (had) await rm(old, { recursive: true, force: true });
       return to;
     },
     async [Symbol.asyncDispose]() {
@@ -65,6 +55,41 @@ export async function openStaging(out: string, objection: Objection = isNoPackag
       if (firstMade) await removeEmptyParents(parent, dirname(firstMade));
     },
   };
+}
+
+/** What rename(2) answers when a folder that is not empty stands at the new place; Windows calls it a lack of permission. */
+const OCCUPIED = new Set(['ENOTEMPTY', 'EEXIST', 'EPERM']);
+
+/**
+ * Moves `from` to `to`. What stands there is moved aside first, as no system call that Node has exchanges two folders; a process
+ * that is killed between the two moves leaves `.replaced`, which the next one at this place moves back. Another process may put
+ * a package there at any moment: then that is the one that is replaced, so that the last to finish wins and both succeed.
+ */
+async function replace(from: string, to: string, objection: Objection): Promise<void> {
+  const old = `${to}.${process.pid}.replaced`;
+  let aside = false;
+  for (;;) {
+    await assertReplaceable(to, objection);
+    const error = await failureOf(rename(from, to));
+    if (!error) break;
+    if (!OCCUPIED.has(error.code ?? '') || !(await exists(to))) {
+      if (aside) await rename(old, to);
+      throw error;
+    }
+    if (aside) await rm(old, { recursive: true, force: true });
+    const gone = await failureOf(rename(to, old)); // another process was faster
+    if (gone && gone.code !== 'ENOENT') throw gone;
+    aside = !gone;
+  }
+  if (aside) await rm(old, { recursive: true, force: true });
+}
+
+/** The error of the file system that `work` ends with, if it does. */
+async function failureOf(work: Promise<unknown>): Promise<NodeJS.ErrnoException | undefined> {
+  return work.then(
+    () => undefined,
+    (error: NodeJS.ErrnoException) => error,
+  );
 }
 
 /** @throws UsageError when a folder stands at `target` that must not be replaced, or something that is no folder. */
@@ -119,7 +144,8 @@ async function removeLeftovers(target: string): Promise<void> {
     const [, pid, state] = /^\.(\d+)\.(partial|replaced)$/.exec(name.slice(basename(target).length)) ?? [];
     if (pid === undefined || isAlive(Number(pid))) continue;
     const path = join(dirname(target), name);
-    if (state === 'replaced' && !(await exists(target))) await rename(path, target);
+    // a rename that fails was made by another process a moment ago, or its place is taken by now
+    if (state === 'replaced' && !(await exists(target))) await failureOf(rename(path, target));
     else await rm(path, { recursive: true, force: true });
   }
 }

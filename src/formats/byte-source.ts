@@ -33,6 +33,7 @@ const REASONS: Readonly<Record<string, string>> = {
   EPERM: 'permission denied',
   EROFS: 'the file system is read-only',
   ENOSPC: 'no space is left on the device; free some or choose another place',
+  EFBIG: 'it would be larger than the file system or a limit of this process (ulimit -f) allows',
   EDQUOT: 'the disk quota is used up',
   EMFILE: 'too many files are open in this process',
   ENFILE: 'too many files are open on this machine',

@@ -10,7 +10,7 @@ export interface Scratch {
   reset(): void;
 }
 
-/** The n-th request after each reset gets the same memory, grown where it must; sizes are powers of two, so that growth ends soon. */
+/** The n-th request after each reset gets the same memory, grown where it must. */
 export function createScratch(): Scratch {
   const buffers: ArrayBuffer[] = [];
   let taken = 0;
@@ -20,7 +20,7 @@ export function createScratch(): Scratch {
       let buffer = known;
       if (!buffer || buffer.byteLength < bytes) {
         known?.transfer(0); // frees it now; the garbage collector would keep it for long, as it weighs nothing in the heap
-        buffer = fresh(2 ** Math.ceil(Math.log2(Math.max(bytes, 1))));
+        buffer = fresh(bytes);
         buffers[taken] = buffer;
       }
       taken += 1;
@@ -32,7 +32,14 @@ export function createScratch(): Scratch {
   };
 }
 
-/** Unlike `new ArrayBuffer`, this touches no page before it is written to: rounding sizes up costs address space only. */
+/**
+ * Buffers above the first size are made as large as the second at once. That costs address space only (unlike `new ArrayBuffer`,
+ * `allocUnsafeSlow` touches no page before it is written to), and glibc takes memory of more than 32 MiB from the system
+ * and gives it back, where smaller pieces that grow in turns would leave holes in its heap.
+ */
+const [LARGE, AT_ONCE] = [1 << 20, 1 << 26];
+
 function fresh(bytes: number): ArrayBuffer {
-  return Buffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer;
+  const size = Math.max(2 ** Math.ceil(Math.log2(Math.max(bytes, 1))), bytes > LARGE ? AT_ONCE : 0);
+  return Buffer.allocUnsafeSlow(size).buffer as ArrayBuffer;
 }

@@ -1,8 +1,21 @@
+import {
+  appendFileSync,
+  closeSync,
+  cpSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { readSchedulerConfig } from '../../src/architecture/lcm-config.ts';
+import { IoError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import { modelCard } from '../../src/export/model-card.ts';
 import { bake } from '../../src/export/package.ts';
@@ -150,6 +163,58 @@ describe('baking', () => {
     });
     const run = drain(baking, (event) => event.type === 'progress' && event.done > 1000 && controller.abort());
     await expect(run).rejects.toThrow(/aborted/);
+  });
+
+  it.each([
+    [
+      'is written to',
+      (path: string) => appendFileSync(path, 'x'),
+      /motion\.safetensors: it was changed while it was being read/,
+    ],
+    [
+      'is written to in place, its time set back',
+      (path: string) => {
+        const { atime, mtime, size } = statSync(path);
+        const file = openSync(path, 'r+');
+        writeSync(file, 'x', size - 1);
+        closeSync(file);
+        utimesSync(path, atime, mtime);
+      },
+      /it was changed while/,
+    ],
+    [
+      'is replaced by an equal one',
+      (path: string) => {
+        cpSync(path, `${path}.new`);
+        renameSync(`${path}.new`, path);
+      },
+      /it was changed while/,
+    ],
+    ['is removed', (path: string) => rmSync(path), /moved or removed while|can no longer be hashed/],
+    [
+      'is truncated',
+      (path: string) => truncateSync(path, 1000),
+      /was changed|now ends at byte|can no longer be hashed/,
+    ],
+  ] as const)('makes nothing of an input that %s meanwhile', async (_, change, message) => {
+    const made = await family();
+    const into = await temporaryFolder();
+    let changed = false;
+    const baking = drain(bake(await plan(made.recipe(changes)), { into }), (event) => {
+      if (changed || event.type !== 'progress') return;
+      changed = true;
+      change(join(made.folder, 'motion.safetensors'));
+    });
+    await expect(baking).rejects.toThrow(message);
+    await expect(baking).rejects.toThrow(IoError);
+    expect(await readdir(into)).not.toContain('lcm-merge.lock.json');
+  });
+
+  it('does not take an input that changed between planning and baking', async () => {
+    const made = await family();
+    const planned = await plan(made.recipe(changes));
+    appendFileSync(join(made.folder, 'motion.safetensors'), 'x');
+    await expect(drain(bake(planned, { into: await temporaryFolder() }))).rejects.toThrow(/motion\.safetensors/);
   });
 
   it('does not write into a folder that has files of these names', async () => {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { lstat, mkdir, readdir, readFile, realpath, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
@@ -69,6 +69,31 @@ describe('openStaging', () => {
       expect(await readFile(join(parent, name, LOCK_FILE), 'utf8')).toBe('new');
     }
     expect((await readdir(parent)).sort()).toEqual(['empty', 'package']);
+  });
+
+  it('replaces what another process has put there in the meantime', async () => {
+    const parent = await temporaryFolder();
+    const out = join(parent, 'out');
+    await writePackage(out, 'old');
+    await using staging = await openStaging(out);
+    await writeFile(join(staging.path, LOCK_FILE), 'new');
+    // what it finds when another one is between its two moves, and when that one has finished
+    await rename(out, join(parent, `out.${process.ppid}.replaced`));
+    await writePackage(out, 'of another');
+    await staging.commit();
+    expect(await readFile(join(out, LOCK_FILE), 'utf8')).toBe('new');
+    expect((await readdir(parent)).sort()).toEqual(['out', `out.${process.ppid}.replaced`]);
+  });
+
+  it('keeps the older package when the new one cannot be moved', async () => {
+    const parent = await temporaryFolder();
+    const out = join(parent, 'out');
+    await writePackage(out, 'old');
+    await using staging = await openStaging(out);
+    await rm(staging.path, { recursive: true });
+    await expect(staging.commit()).rejects.toThrow(/ENOENT/);
+    expect(await readFile(join(out, LOCK_FILE), 'utf8')).toBe('old');
+    expect(await readdir(parent)).toEqual(['out']);
   });
 
   it('clears up after killed processes, and after nobody else', async () => {

@@ -28,6 +28,31 @@ describe('openFile', () => {
     expect(await file.read(10, 0)).toHaveLength(0);
   });
 
+  it('reads into memory that it is given', async () => {
+    const path = join(folder, 'given');
+    await writeFile(path, new Uint8Array([1, 2, 3, 4]));
+    await using file = await openFile(path);
+    const memory = new Uint8Array(8);
+    const into = memory.subarray(2, 5);
+    expect(await file.read(1, 3, into)).toBe(into);
+    expect([...memory]).toEqual([0, 0, 2, 3, 4, 0, 0, 0]);
+    expect(await source(memory).read(2, 3, into)).toBe(into);
+  });
+
+  it('knows whether the file is still the one that was opened', async () => {
+    const path = join(folder, 'watched');
+    await writeFile(path, 'content');
+    await using file = await openFile(path);
+    await file.assertUnchanged();
+    await writeFile(path, 'CONTENT');
+    expect((await errorOf(file.assertUnchanged())).message).toContain(
+      'watched: it was changed while it was being read',
+    );
+    await rm(path);
+    const error = await errorOf(file.assertUnchanged());
+    expect([error.name, error.message]).toEqual(['IoError', expect.stringContaining('it was moved or removed while')]);
+  });
+
   it('says where it looked for a missing file', async () => {
     const error = await errorOf(openFile('no/such/file.ckpt'));
     expect(error.name).toBe('InputMissingError');

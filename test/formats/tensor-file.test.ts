@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/errors.ts';
 import { toFloat64 } from '../../src/formats/dtype.ts';
-import { openTensorFile, readTensor, readTensorFile, type TensorFile } from '../../src/formats/tensor-file.ts';
+import { openTensorFile, readTensor, readTensorFile, rowsOf, type TensorFile } from '../../src/formats/tensor-file.ts';
 import {
   checkpoint,
   concat,
@@ -48,6 +48,22 @@ describe('openTensorFile', () => {
       expect([...values.subarray(0, 4)]).toEqual(first);
       expect(values.reduce((a, b) => a + b, 0)).toBeCloseTo(sum, 9);
     }
+  });
+
+  it.each(['formats.ckpt', 'formats.safetensors'])('finds the rows of every tensor of %s', async (name) => {
+    await using file = await openTensorFile(`test/golden/${name}`);
+    let strided = 0;
+    for (const entry of file.tensors.values()) {
+      const [rows = 0] = entry.shape;
+      if (rows < 2 || entry.byteLength === 0) continue;
+      if (entry.strides) strided += 1;
+      const cuts = [0, 1, Math.ceil(rows / 2) + 1, rows].filter((cut, i, all) => cut <= rows && all.indexOf(cut) === i);
+      const parts: Uint8Array[] = [];
+      for (const [i, to] of cuts.entries())
+        if (i > 0) parts.push(await readTensor(file, rowsOf(entry, cuts[i - 1] as number, to)));
+      expect(Buffer.concat(parts).equals(await readTensor(file, entry)), entry.name).toBe(true);
+    }
+    expect(strided > 0).toBe(name.endsWith('.ckpt'));
   });
 
   it('closes the file, also one that it refuses', async () => {
