@@ -123,18 +123,24 @@ export async function createMerger(type: FloatType): Promise<Merger> {
       const { weight, terms, gain, shape, transposed } = wanted;
       const [rows, columns] = matrixShape(shape);
       scratch.reset();
-      let merged = weight.bytes;
-      if (terms.length > 0 || gain !== 1 || weight.dtype !== STORED[type]) {
-        merged = scratch.take(rows * columns * SIZE[type]);
-        for (const { block, from, to } of blocksOf(converted(wanted))) {
-          const row = columns * SIZE[type];
-          await run(block, merged.subarray(from * row, to * row));
-        }
+      const size = SIZE[type];
+      const isStored = terms.length === 0 && gain === 1 && weight.dtype === STORED[type];
+      if (isStored && !transposed) return weight.bytes;
+      const result = scratch.take(rows * columns * size);
+      if (isStored) {
+        transpose(weight.bytes, result, { rows, columns, size });
+        return result;
       }
-      if (!transposed) return merged;
-      const turned = scratch.take(merged.byteLength);
-      transpose(merged, turned, rows, columns, SIZE[type]);
-      return turned;
+      const blocks = [...blocksOf(converted(wanted))];
+      const row = columns * size;
+      // one memory for all blocks: the transposition finds them in the cache
+      const block = transposed ? scratch.take(Math.max(...blocks.map(({ from, to }) => to - from)) * row) : undefined;
+      for (const { merge, from, to } of blocks) {
+        const into = block ? block.subarray(0, (to - from) * row) : result.subarray(from * row, to * row);
+        await run(merge, into);
+        if (block) transpose(into, result, { rows: to - from, columns, size, stride: rows, at: from });
+      }
+      return result;
     },
     async [Symbol.asyncDispose]() {
       for (const made of known.values()) await (await made).session.release();
@@ -151,14 +157,14 @@ function releaseCopy({ data }: Tensor, given: Uint8Array): void {
 }
 
 /** Blocks of rows, or the whole where the rows depend on each other. */
-function* blocksOf(merge: Merge): Generator<{ block: Merge; from: number; to: number }> {
-  const [rows, columns] = matrixShape(merge.shape);
-  const step = Math.max(BLOCK_ROWS, Math.floor(BLOCK_ELEMENTS / columns));
+function* blocksOf(whole: Merge): Generator<{ merge: Merge; from: number; to: number }> {
+  const [rows, columns] = matrixShape(whole.shape);
+  const step = Math.max(BLOCK_ROWS, 2 * Math.floor(BLOCK_ELEMENTS / columns / 2)); // even, as the transposition likes it
   for (let from = 0; from < rows; from += step) {
     const to = Math.min(from + step, rows);
-    const block = sliceRows(merge, from, to);
-    if (!block) return yield { block: merge, from: 0, to: rows };
-    yield { block, from, to };
+    const merge = sliceRows(whole, from, to);
+    if (!merge) return yield { merge: whole, from: 0, to: rows };
+    yield { merge, from, to };
   }
 }
 
