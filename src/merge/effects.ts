@@ -31,10 +31,14 @@ export interface EffectsMeter extends AsyncDisposable {
   result(): Effects;
 }
 
-/** Rows of a tensor that are looked at: so many runs, spread evenly, of at least so many rows … */
-const [RUNS, RUN_LENGTH] = [4, 4];
-/** … and of so many elements in all. Small tensors are looked at whole. */
-const ELEMENTS = 1 << 15;
+/**
+ * Rows of a tensor that are looked at: one run of at least so many, and of so many elements. Smaller tensors are looked at whole. A
+ * run, because the factors that belong to all rows are converted for each.
+ */
+const [ROWS, ELEMENTS] = [8, 1 << 14];
+
+/** Fractional part of the golden ratio: its multiples spread over the unit interval, so that the runs lie in ever new places. */
+const GOLDEN = 0.6180339887498949;
 
 /** Digits that are kept: what differs between processors in the last bit of a sum is no part of a lock. */
 const DIGITS = 3;
@@ -59,7 +63,7 @@ export async function createEffectsMeter(dtype: 'fp16' | 'fp32', roles: readonly
   const sources = emptyTallies(roles);
   const blocks = new Map<string, { kept: number; seen: number; sources: Map<Role, Tally> }>();
   const pairs = new Map<string, PairTally & { readonly roles: readonly [Role, Role] }>();
-  let [looked, changed] = [0, 0];
+  let [tensors, looked, changed] = [0, 0, 0];
 
   /** `share` is how many elements of the tensor one that is looked at stands for. */
   const measure = async (tensor: PlannedTensor, part: Merge, share: number) => {
@@ -95,8 +99,9 @@ export async function createEffectsMeter(dtype: 'fp16' | 'fp32', roles: readonly
     async observe(tensor, merge, rows) {
       if (merge.terms.length === 0) return;
       changed += merge.shape.reduce((n, dim) => n * dim, 1);
-      const { parts, share } = sampleRows(merge, rows, tensor.shape[0] ?? 1);
-      for (const part of parts) await measure(tensor, part, share);
+      if (rows[0] === 0) tensors += 1;
+      const { part, share } = sampleRows(merge, rows, tensor.shape[0] ?? 1, (tensors * GOLDEN) % 1);
+      if (part) await measure(tensor, part, share);
     },
     result: () => {
       const order = [...blocks.keys()].sort((a, b) => rankOf(a) - rankOf(b) || (a < b ? -1 : 1));
@@ -129,22 +134,23 @@ export async function createEffectsMeter(dtype: 'fp16' | 'fp32', roles: readonly
   };
 }
 
-/** The runs of rows that lie in this part of the tensor, or all of it where it is small or rows cannot be had alone. */
+/**
+ * The rows of the run that lie in this part of the tensor, or all of it where it is small or rows cannot be had alone. `place`, from
+ * 0 to 1, says where the run lies.
+ */
 function sampleRows(
   merge: Merge,
   [from, to]: readonly [number, number],
   all: number,
-): { readonly parts: readonly Merge[]; readonly share: number } {
+  place: number,
+): { readonly part: Merge | undefined; readonly share: number } {
   const columns = merge.shape.slice(1).reduce((n, dim) => n * dim, 1);
-  const length = Math.max(RUN_LENGTH, Math.ceil(ELEMENTS / RUNS / columns));
-  const isCuttable = merge.terms.every(({ term }) => rowOperands(term));
-  if (!isCuttable || all <= RUNS * length) return { parts: [merge], share: 1 };
-  const starts = Array.from({ length: RUNS }, (_, run) => Math.floor(((all - length) * run) / (RUNS - 1)));
-  const parts = starts.flatMap((start) => {
-    const [first, last] = [Math.max(start, from), Math.min(start + length, to)];
-    return first < last ? (sliceRows(merge, first - from, last - from) ?? []) : [];
-  });
-  return { parts, share: all / (RUNS * length) };
+  const length = Math.max(ROWS, Math.ceil(ELEMENTS / columns));
+  if (all <= length || !merge.terms.every(({ term }) => rowOperands(term))) return { part: merge, share: 1 };
+  const start = Math.floor((all - length + 1) * place);
+  const [first, last] = [Math.max(start, from), Math.min(start + length, to)];
+  const part = first < last ? sliceRows(merge, first - from, last - from) : undefined;
+  return { part, share: all / length };
 }
 
 /** What each source adds, and what the weight is after all of them. Terms of one source on one tensor count together. */

@@ -38,7 +38,7 @@ export function applyExactly(weight: Elements, shape: readonly number[], exact: 
   const { scale, term } = exact;
   switch (term.kind) {
     case 'ia3':
-      return ia3(weight, exact, sizes, term);
+      return ia3(weight, exact, sizes, term.axis);
     case 'glora':
       return glora(weight, exact, sizes);
     case 'oft':
@@ -142,16 +142,11 @@ const at = ({ values }: ExactOperand, index: number): number => values[index] as
 
 // ---------------------------------------------------------------------------------------------------- kinds that see the weight
 
-function ia3(
-  weight: Elements,
-  { operands, scale }: ExactTerm,
-  { kernel }: Sizes,
-  { axis, neutral }: { axis: 'out' | 'in'; neutral: number },
-): Elements {
+function ia3(weight: Elements, { operands, scale }: ExactTerm, { kernel }: Sizes, axis: 'out' | 'in'): Elements {
   const factor = operands['factor'] as ExactOperand;
   return (row, column) => {
     const channel = axis === 'out' ? row : Math.floor(column / kernel);
-    return weight(row, column) * (1 + scale * (at(factor, channel) - neutral));
+    return weight(row, column) * (1 + scale * at(factor, channel));
   };
 }
 

@@ -1,15 +1,17 @@
 /** `plan`, and `--dry-run`: everything that the plan has decided, as tables and as one JSON object. */
 import { basename } from 'node:path';
 import type { Component } from '../../architecture/names.ts';
+import { type Cost, predictCost } from '../../export/cost.ts';
 import { COMPONENT_EXPORTS } from '../../export/graphs.ts';
 import { fetchedFile, makeLock } from '../../export/lock.ts';
 import { layOutWeights } from '../../export/weight-file.ts';
 import { measureEffects } from '../../merge/bake.ts';
 import type { Effects } from '../../merge/effects.ts';
 import type { Plan, PlannedFile } from '../../merge/plan.ts';
+import { type BlockStrengths, blockStrengths, type Range } from '../../merge/strengths.ts';
 import type { Recipe } from '../../recipe/schema.ts';
 import type { Command, Outcome } from '../context.ts';
-import { formatBytes, formatNumber, table } from '../format.ts';
+import { formatBytes, formatDuration, formatNumber, table } from '../format.ts';
 import { type Paint, sanitise } from '../terminal.ts';
 import { planRecipe } from './plan-recipe.ts';
 
@@ -47,6 +49,8 @@ function summarise(plan: Plan) {
     sampler: recipe.sampler,
     output: recipe.output,
     bytes: components.reduce((sum, [, { bytes }]) => sum + bytes, 0),
+    strengths: blockStrengths(plan),
+    cost: predictCost(plan),
     warnings,
   };
 }
@@ -103,6 +107,7 @@ function render(plan: Summary, paint: Paint): string {
       ...plan.sources.filter(({ strength }) => strength).map(adapterRow),
     ]),
     '',
+    ...renderStrengths(plan.strengths, heading),
     ...plan.sources.flatMap(leftAside),
     heading('Tensors by rule'),
     table(
@@ -117,6 +122,9 @@ function render(plan: Summary, paint: Paint): string {
       [...components.map(([, { file, bytes }]) => [file, formatBytes(bytes)]), ['in all', formatBytes(plan.bytes)]],
       { right: [1] },
     ),
+    '',
+    heading('What it takes'),
+    renderCost(plan.cost),
     ...plan.warnings.flatMap((warning) => ['', `${paint('yellow', 'warning:')} ${sanitise(warning)}`]),
   ].join('\n');
 }
@@ -138,6 +146,30 @@ function adapterRow({ role, modules, ranks, alphas, strength }: Source): string[
       .map(([name, value]) => `${name} ${formatNumber(value)}`)
       .join(', '),
   ];
+}
+
+/** Nothing for sources that act everywhere alike: their strength stands above. */
+function renderStrengths(strengths: BlockStrengths, heading: (text: string) => string): string[] {
+  const uneven = (Object.entries(strengths) as [string, Readonly<Record<string, Range>>][]).filter(([, blocks]) => {
+    const values = Object.entries(blocks).flatMap(([block, range]) => (block === 'BASE' ? [] : range));
+    return new Set(values).size > 1;
+  });
+  if (uneven.length === 0) return [];
+  const names = [...new Set(uneven.flatMap(([, blocks]) => Object.keys(blocks)))];
+  const shown = (range: Range | undefined) => {
+    if (!range) return '–';
+    const [least, greatest] = range;
+    return least === greatest ? formatNumber(least) : `${formatNumber(least)} … ${formatNumber(greatest)}`;
+  };
+  const rows = names.map((block) => [block, ...uneven.map(([, blocks]) => shown(blocks[block]))]);
+  return [heading('Strength by block'), table([['block', ...uneven.map(([role]) => role)], ...rows]), ''];
+}
+
+function renderCost({ read_bytes, written_bytes, flops, seconds, peak_bytes }: Cost): string {
+  return (
+    `${formatBytes(read_bytes)} to read, ${formatBytes(written_bytes)} to write, ${formatNumber(Number((flops / 1e9).toPrecision(3)))} GFLOP; ` +
+    `about ${formatDuration(seconds * 1000)} and ${formatBytes(Number(peak_bytes.toPrecision(2)))} of memory to bake`
+  );
 }
 
 function leftAside({ role, ignored, allowed_unmatched }: Source): string[] {

@@ -1,7 +1,6 @@
 /**
- * IA³: a factor per output (or input) channel. LyCORIS stores what is added to 1 (`weight`, and `on_input` that says which axis):
- * W' = W·(1 + scale·w); PEFT stores the factor itself (`ia3_l`): W' = W·(1 + scale·(l − 1)). Sources: LyCORIS modules/ia3.py,
- * PEFT ia3/layer.py.
+ * IA³ as LyCORIS stores it: what is added to a factor of 1 per output channel, or per input channel where `on_input` says so:
+ * W' = W·(1 + scale·w). PEFT's `ia3_l` is another formula, whose axis only its config tells. Source: LyCORIS modules/ia3.py.
  */
 import { floatConstant } from '../../onnx/graph.ts';
 import * as op from '../../onnx/ops.ts';
@@ -10,43 +9,36 @@ import { assertFits, matrixSizes, operands, product } from './shapes.ts';
 
 export interface Ia3Term extends TermOf<'ia3', 'factor'> {
   readonly axis: 'out' | 'in';
-  /** The stored value that changes nothing. */
-  readonly neutral: 0 | 1;
 }
 
 export const ia3: Adapter<Ia3Term> = {
   kind: 'ia3',
-  parts: ['weight', 'on_input', 'ia3_l'],
+  parts: ['weight', 'on_input'],
   async plan(module, options) {
     const { weight } = module.target;
-    const peft = module.has('ia3_l');
-    if (!peft && !module.has('weight', 'on_input')) return [];
-    const [factor, onInput] = [module.take(peft ? 'ia3_l' : 'weight'), peft ? undefined : module.take('on_input')];
+    const [factor, onInput] = module.has('weight', 'on_input') ? [module.take('weight'), module.take('on_input')] : [];
+    if (!factor || !onInput) return [];
+    const axis = (await options.scalar(onInput)) === 0 ? 'out' : 'in';
     const [out, into] = matrixSizes(weight.shape);
-    const shape = factor?.shape ?? [];
-    // PEFT: [out, 1] or [1, in]; a convolution's is [1, channels, 1, 1] there and in LyCORIS
-    const axis = onInput ? ((await options.scalar(onInput)) !== 0 ? 'in' : 'out') : shape[0] === out ? 'out' : 'in';
-    assertFits(product(shape) === (axis === 'out' ? out : into), module, weight, `${factor?.name} [${shape}]`);
+    const fits = product(factor.shape) === (axis === 'out' ? out : into);
+    assertFits(fits, module, weight, `${factor.name} [${factor.shape}]`);
     const term: Ia3Term = {
       kind: 'ia3',
       of: options.of,
       operands: operands(module, options.file, { factor }),
       axis,
-      neutral: peft ? 1 : 0,
       scale: options.strength(weight),
     };
     return [{ parameter: weight, term }];
   },
   arithmetic: {
     rows: ({ axis }) => (axis === 'out' ? ['factor'] : []),
-    apply(f, { axis, neutral }, scale, weight) {
+    apply(f, { axis }, scale, weight) {
       const { s, type } = f;
       const [out, into, kernel] = matrixSizes(f.shape);
-      const shape = axis === 'out' ? [out, 1, 1] : [1, into, 1];
-      const stored = f.operand('factor', shape);
-      const one = floatConstant(s.graph, type, [1]);
-      const change = op.Mul(s, neutral === 0 ? stored : op.Sub(s, stored, one), scale);
-      const scaled = op.Mul(s, op.Reshape(s, weight, [out, into, kernel]), op.Add(s, change, one));
+      const change = op.Mul(s, f.operand('factor', axis === 'out' ? [out, 1, 1] : [1, into, 1]), scale);
+      const factor = op.Add(s, change, floatConstant(s.graph, type, [1]));
+      const scaled = op.Mul(s, op.Reshape(s, weight, [out, into, kernel]), factor);
       return op.Reshape(s, scaled, [out, into * kernel]);
     },
   },

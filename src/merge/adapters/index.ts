@@ -35,6 +35,7 @@ export const ARITHMETIC = Object.fromEntries(KINDS.map(({ kind, arithmetic }) =>
 export const REFUSED_PARTS: readonly (readonly [RegExp, string])[] = [
   [/\.oft_(R|r)(\.|$)/, "PEFT's OFT, whose parametrisation changed between its versions; merge it with PEFT"],
   [/\.boft_[RsP](\.|$)/, "PEFT's BOFT; merge it with PEFT"],
+  [/\.ia3_l(\.|$)/, "PEFT's IA3, whose axis only its config tells; merge it with PEFT"],
   [/\.oft_diag$/, "kohya's diagonal OFT, which is no rotation of weights"],
   [/\.(set_weight|reshape_weight)$/, 'a weight of another shape (ComfyUI), which would change the architecture'],
   [/\.vera_lambda_[bd](\.|$)/, 'VeRA'],

@@ -9,6 +9,8 @@ import type { Adapter, Fragment, OpenModule, PlanOptions, TargetedTerm, TermOf }
 import { assertFits, matrixSizes, operands, product } from './shapes.ts';
 
 export interface RotationTerm<Kind extends string> extends TermOf<Kind, 'blocks' | 'rescale'> {
+  /** Rows of a block. */
+  readonly size: number;
   /** The largest ‖Q‖ allowed, or null. */
   readonly constraint: number | null;
 }
@@ -56,6 +58,7 @@ export async function planRotation<Kind extends 'oft' | 'boft'>(
     kind,
     of,
     operands: operands(module, file, { blocks, rescale, alpha }),
+    size,
     constraint: bound > 0 ? bound : null,
     scale: strength(weight),
   };

@@ -18,7 +18,7 @@ const PARTS: readonly (readonly [RegExp, (found: RegExpExecArray) => string])[] 
   [new RegExp(String.raw`\.lora_magnitude_vector${ADAPTER}(?:\.weight)?$`), () => 'magnitude'],
   [/\.(alpha|dora_scale|diff|diff_b|w_norm|b_norm|rescale|on_input|oft_blocks)$/, ([, part]) => part as string],
   [
-    new RegExp(String.raw`\.(hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2|ia3_l)${ADAPTER}$`),
+    new RegExp(String.raw`\.(hada_w[12]_[ab]|hada_t[12]|lokr_w[12](?:_[ab])?|lokr_t2)${ADAPTER}$`),
     ([, part]) => part as string,
   ],
   [/\.([ab][12]|bm)\.weight$/, ([, part]) => part as string],

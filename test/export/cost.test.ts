@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { predictCost } from '../../src/export/cost.ts';
+import { plan } from '../../src/merge/plan.ts';
+import { type Section, tinyRecipe } from '../helpers/tiny.ts';
+
+const costOf = async (changes: Readonly<Record<string, Section>> = {}) => predictCost(await plan(tinyRecipe(changes)));
+
+describe('predictCost', async () => {
+  const tiny = await costOf();
+
+  it('counts what lies in the files, what is written, and the factors’ products', async () => {
+    const { files, tensors } = await plan(tinyRecipe());
+    expect(tiny.read_bytes).toBe(files.reduce((sum, { bytes }) => sum + bytes, 0));
+    // 2 · rank · elements for each LoRA on each tensor, ranks 8 and 16
+    const flops = Object.values(tensors)
+      .flat()
+      .flatMap(({ terms, shape }) =>
+        terms.map((term) => 2 * (term.of === 'lcm' ? 16 : 8) * shape.reduce((n, dim) => n * dim, 1)),
+      );
+    expect(tiny.flops).toBe(flops.reduce((sum, n) => sum + n));
+    expect(tiny.written_bytes).toBeGreaterThan(18e6);
+    expect(tiny.written_bytes).toBeLessThan(19e6);
+  });
+
+  it('knows what costs more', async () => {
+    const [fp32, both, alone] = [
+      await costOf({ output: { dtype: 'fp32' } }),
+      await costOf({ output: { weights: true } }),
+      await costOf({ personalized: [{ lora: 'ink.safetensors', alpha: 0 }] }),
+    ];
+    expect(fp32.written_bytes).toBeGreaterThan(1.9 * tiny.written_bytes);
+    expect(fp32.peak_bytes).toBeGreaterThan(tiny.peak_bytes);
+    expect(both.flops).toBe(2 * tiny.flops);
+    expect(both.seconds).toBeGreaterThan(tiny.seconds);
+    expect(alone.flops).toBeLessThan(tiny.flops);
+  });
+});
