@@ -20,12 +20,14 @@ export interface Cost {
 
 /** Per second and core: docs/performance.md, "The floor". */
 const RATE = { hash: 1.5e9, read: 5e9, look: 4e9, copy: 5e9, flops: 80e9, convert: 1e9, transpose: 0.8e9 } as const;
+/** What threads that share two cores wait for each other and for the disk: measured over the sum of the steps. */
+const WAITING = 1.4;
 /** Seconds to start, and to open sessions and threads. */
 const START = 0.9;
 /** Bytes of the process before the first tensor: Node, three JavaScript heaps, onnxruntime, the buffers of the writer. */
 const BASELINE = 230e6;
-/** Memories of one tensor's size: its bytes and those of the next, the result, what is transposed; sizes are powers of two. */
-const TENSOR_BUFFERS = 4;
+/** Memories of one tensor's size: as read and the next one's, factors, blocks, results; sizes are powers of two. Measured. */
+const TENSOR_BUFFERS = 9;
 /** A tensor that cannot be merged in rows stands in float64, as read and at every step. */
 const WHOLE_BYTES = 4 * 8;
 /** Of a part of a tensor (merge/row-parts.ts). */
@@ -56,7 +58,8 @@ export function predictCost(plan: Plan): Cost {
     sum(tensors.filter(isTransposed)) / RATE.transpose +
     written_bytes * (1 / RATE.look + 1 / RATE.copy);
   const beside = (read_bytes + written_bytes) / RATE.hash + (read_bytes * (1 + passes)) / RATE.read;
-  const seconds = availableParallelism() > 1 ? Math.max(merging, beside, (merging + beside) / 2) : merging + beside;
+  const seconds =
+    availableParallelism() > 1 ? WAITING * Math.max(merging, beside, (merging + beside) / 2) : merging + beside;
   const pieces = tensors.map((tensor) => pieceBytes(tensor, size, isTransposed(tensor)));
   return {
     read_bytes,

@@ -18,7 +18,7 @@ export interface Part {
 }
 
 /** Elements of a part, at most. Reads of this size are as fast as larger ones, and few factors are read twice. */
-const PART_ELEMENTS = 8 << 20;
+const PART_ELEMENTS = 4 << 20;
 
 /** The parts of each request, in order; a tensor that cannot or need not be cut is one part. */
 export function partsOf(requests: Iterable<TensorRequest>): Part[] {

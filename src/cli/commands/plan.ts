@@ -11,7 +11,7 @@ import type { Plan, PlannedFile } from '../../merge/plan.ts';
 import { type BlockStrengths, blockStrengths, type Range } from '../../merge/strengths.ts';
 import type { Recipe } from '../../recipe/schema.ts';
 import type { Command, Outcome } from '../context.ts';
-import { formatBytes, formatDuration, formatNumber, table } from '../format.ts';
+import { formatBytes, formatNumber, table } from '../format.ts';
 import { type Paint, sanitise } from '../terminal.ts';
 import { planRecipe } from './plan-recipe.ts';
 
@@ -168,7 +168,7 @@ function renderStrengths(strengths: BlockStrengths, heading: (text: string) => s
 function renderCost({ read_bytes, written_bytes, flops, seconds, peak_bytes }: Cost): string {
   return (
     `${formatBytes(read_bytes)} to read, ${formatBytes(written_bytes)} to write, ${formatNumber(Number((flops / 1e9).toPrecision(3)))} GFLOP; ` +
-    `about ${formatDuration(seconds * 1000)} and ${formatBytes(Number(peak_bytes.toPrecision(2)))} of memory to bake`
+    `about ${formatNumber(seconds)} s and ${formatBytes(Number(peak_bytes.toPrecision(2)))} of memory to bake`
   );
 }
 
