@@ -31,7 +31,7 @@ const TENSOR_BUFFERS = 9;
 /** A tensor that cannot be merged in rows stands in float64, as read and at every step. */
 const WHOLE_BYTES = 4 * 8;
 /** Of a part of a tensor (merge/row-parts.ts). */
-const PART_ELEMENTS = 8 << 20;
+const PART_ELEMENTS = 4 << 20;
 
 export function predictCost(plan: Plan): Cost {
   const size = plan.recipe.output.dtype === 'fp16' ? 2 : 4;

@@ -3,7 +3,7 @@
  * must be new; whoever gives it decides when the result becomes visible (staging.ts).
  */
 import { mkdir, open, readFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Component } from '../architecture/names.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Stage } from '../events.ts';
@@ -11,7 +11,6 @@ import { writingTo } from '../formats/byte-source.ts';
 import { openBake, type TensorRequest } from '../merge/bake.ts';
 import { effectWarnings } from '../merge/effects.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
-import type { Role } from '../merge/plan-files.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
 import { MODEL_INDEX, schedulerConfigJson } from './configs.ts';
@@ -99,8 +98,7 @@ export async function* bake(
   await put('README.md', modelCard(plan));
 
   const effects = session.effects();
-  const fileOf = (role: Role) => basename(plan.files.find((file) => file.role === role)?.path ?? '');
-  for (const message of effectWarnings(effects, fileOf)) yield { type: 'warning', stage: 'bake', message };
+  for (const message of effectWarnings(effects, plan.files)) yield { type: 'warning', stage: 'bake', message };
   const inputs = await hashing.digests;
   if (plan.recipe.output.weights) {
     const writing = writeDiffusersWeights(plan, session, makeLock(plan, { inputs, outputs: {}, effects }), {

@@ -3,11 +3,12 @@
  * Measured on some rows of every tensor that is changed (all rows where a kind mixes them), in the order in which the terms are
  * applied, so that a source that sees the running weight is measured as it acts.
  */
+import { basename } from 'node:path';
 import { blockOf } from '../architecture/block-map.ts';
 import { toFloat32 } from '../formats/dtype.ts';
 import { createMerger, type Merge, type Merger } from './gemm.ts';
 import type { PlannedTensor } from './plan.ts';
-import type { Role } from './plan-files.ts';
+import type { PlannedFile, Role } from './plan-files.ts';
 import { rowOperands, sliceRows } from './rows.ts';
 
 export interface Effects {
@@ -234,10 +235,13 @@ const LOST = 2 ** -12;
 /** A change larger than the weights themselves is no style any more, but a mistake in scale. */
 const EXCESSIVE = 1;
 
-/** Sentences about sources that do nearly nothing, or far too much. `files` names the file of a role. */
-export function effectWarnings({ sources }: Effects, fileOf: (role: Role) => string): string[] {
+/** Sentences about sources that do nearly nothing, or far too much; `files` are the plan's. */
+export function effectWarnings(
+  { sources }: Pick<Effects, 'sources'>,
+  files: readonly Pick<PlannedFile, 'role' | 'path'>[],
+): string[] {
   return (Object.entries(sources) as [Role, number][]).flatMap(([role, relative]) => {
-    const name = `${role} (${fileOf(role)})`;
+    const name = `${role} (${basename(files.find((file) => file.role === role)?.path ?? '')})`;
     if (relative === 0)
       return [`${name} changes nothing: every change it makes is zero. Was it trained, and is it the right file?`];
     if (relative < LOST)

@@ -94,7 +94,7 @@ describe('createEffectsMeter', () => {
 
 describe('effectWarnings', () => {
   const warn = (relative: number) =>
-    effectWarnings({ sampled: 1, unchanged: 0, sources: { lcm: relative }, blocks: {}, pairs: [] }, () => 'a.pt');
+    effectWarnings({ sources: { lcm: relative } }, [{ role: 'lcm', path: '/somewhere/a.pt' }]);
 
   it.each([
     [0, /^lcm \(a\.pt\) changes nothing: every change it makes is zero/],

@@ -6,7 +6,7 @@ import { COMPONENT_EXPORTS } from '../../export/graphs.ts';
 import { fetchedFile, makeLock } from '../../export/lock.ts';
 import { layOutWeights } from '../../export/weight-file.ts';
 import { measureEffects } from '../../merge/bake.ts';
-import type { Effects } from '../../merge/effects.ts';
+import { type Effects, effectWarnings } from '../../merge/effects.ts';
 import type { Plan, PlannedFile } from '../../merge/plan.ts';
 import { type BlockStrengths, blockStrengths, type Range } from '../../merge/strengths.ts';
 import type { Recipe } from '../../recipe/schema.ts';
@@ -20,10 +20,13 @@ export const planCommand: Command<'plan'> = async (args, { signal, follow, paint
   const outcome = describePlan(plan, paint);
   if (!args.effects) return outcome;
   const effects = await follow(measureEffects(plan, signal));
-  return { value: { ...outcome.value, effects }, text: `${outcome.text}\n\n${renderEffects(effects, paint)}` };
+  const found = effectWarnings(effects, plan.files);
+  const warnings = [...outcome.value.warnings, ...found];
+  const text = [outcome.text, renderEffects(effects, paint), ...found.map((warning) => renderWarning(warning, paint))];
+  return { value: { ...outcome.value, warnings, effects }, text: text.join('\n\n') };
 };
 
-export function describePlan(plan: Plan, paint: Paint): Outcome {
+export function describePlan(plan: Plan, paint: Paint): Outcome & { readonly value: Summary } {
   const value = summarise(plan);
   return { value, text: render(value, paint) };
 }
@@ -125,9 +128,11 @@ function render(plan: Summary, paint: Paint): string {
     '',
     heading('What it takes'),
     renderCost(plan.cost),
-    ...plan.warnings.flatMap((warning) => ['', `${paint('yellow', 'warning:')} ${sanitise(warning)}`]),
+    ...plan.warnings.flatMap((warning) => ['', renderWarning(warning, paint)]),
   ].join('\n');
 }
+
+const renderWarning = (warning: string, paint: Paint) => `${paint('yellow', 'warning:')} ${sanitise(warning)}`;
 
 type Source = Summary['sources'][number];
 
