@@ -81,16 +81,25 @@ export function componentFiles(names: ReadonlySet<string>, component: Component)
   return inside.length > 0 ? inside : modelFiles(names, stems, '');
 }
 
+/** Weight files of a MotionAdapter's folder, best first. It is a file of 1 GB, which nobody cuts into shards. */
+export const MOTION_ADAPTER_WEIGHTS: readonly string[] = namesOf(DIFFUSERS_STEMS).filter((name) => !isShardIndex(name));
+
 /** A MotionAdapter's folder. */
 export function motionAdapterFiles(names: ReadonlySet<string>): string[] {
-  return modelFiles(names, DIFFUSERS_STEMS, '');
+  return withConfig(names, MOTION_ADAPTER_WEIGHTS, '');
 }
 
 function modelFiles(names: ReadonlySet<string>, stems: Stems, folder: string): string[] {
-  const weights = best(
+  return withConfig(
     names,
     namesOf(stems).map((name) => folder + name),
+    folder,
   );
+}
+
+/** The best of some weight files, and the config beside it. */
+function withConfig(names: ReadonlySet<string>, candidates: readonly string[], folder: string): string[] {
+  const weights = best(names, candidates);
   return weights.length === 0 ? [] : [`${folder}config.json`, ...weights].filter((name) => names.has(name));
 }
 

@@ -5,6 +5,7 @@
  */
 import { access, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { MOTION_ADAPTER_WEIGHTS } from '../architecture/diffusers-folder.ts';
 import { type MotionConfig, motionMismatch, readMotionConfig } from '../architecture/motion-config.ts';
 import type { UNetConfig } from '../architecture/unet-config.ts';
 import { InputMissingError, MergeError } from '../errors.ts';
@@ -12,12 +13,6 @@ import type { TensorFile } from '../formats/tensor-file.ts';
 import { type MotionLayout, motionLayout } from './motion.ts';
 import type { PlanFiles } from './plan-files.ts';
 import { recognise } from './recognise.ts';
-
-/** Weight files of a MotionAdapter folder, best first (diffusers utils/constants.py). */
-const WEIGHT_FILES = ['', '.fp16'].flatMap((variant) => [
-  `diffusion_pytorch_model${variant}.safetensors`,
-  `diffusion_pytorch_model${variant}.bin`,
-]);
 
 /** A motion module, opened. */
 export interface MotionFile {
@@ -52,7 +47,7 @@ export async function openMotionFile(files: PlanFiles, key: MotionFile['key'], p
 }
 
 async function weightFile(folder: string): Promise<string> {
-  for (const name of WEIGHT_FILES) {
+  for (const name of MOTION_ADAPTER_WEIGHTS) {
     const path = join(folder, name);
     const there = await access(path).then(
       () => true,
@@ -60,7 +55,7 @@ async function weightFile(folder: string): Promise<string> {
     );
     if (there) return path;
   }
-  throw new InputMissingError(`${folder} holds no weights: none of ${WEIGHT_FILES.join(', ')} is there.`, {
+  throw new InputMissingError(`${folder} holds no weights: none of ${MOTION_ADAPTER_WEIGHTS.join(', ')} is there.`, {
     file: folder,
   });
 }

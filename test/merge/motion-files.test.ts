@@ -1,6 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { motionAdapterFiles } from '../../src/architecture/diffusers-folder.ts';
 import { FormatError, InputMissingError, MergeError } from '../../src/errors.ts';
 import { toFloat64 } from '../../src/formats/dtype.ts';
 import { openTensorFile } from '../../src/formats/tensor-file.ts';
@@ -226,6 +227,22 @@ describe('a motion module’s folder', async () => {
   it('may hold AnimateDiff’s names and .bin files too', async () => {
     expect(await failure({})).toBeUndefined();
     expect(await failure({}, 'diffusion_pytorch_model.bin')).toBeUndefined();
+  });
+
+  it('is read from the file that is fetched of such a folder on the Hub', async () => {
+    const folder = join(await temporaryFolder(), 'adapter');
+    await mkdir(folder);
+    await writeFile(join(folder, 'config.json'), JSON.stringify({ ...CONFIG, motion_max_seq_length: 24 }));
+    const weights = await readFile(join(family.folder, 'motion.safetensors'));
+    const names = ['bin', 'fp16.safetensors', 'fp32.safetensors'].map((end) => `diffusion_pytorch_model.${end}`);
+    for (const [i, name] of names.entries()) {
+      await writeFile(join(folder, name), weights);
+      const there = new Set(['config.json', ...names.slice(0, i + 1)]);
+      const { files } = await plan(family.recipe({ motion: { module: folder } }));
+      const read = files.find(({ role }) => role === 'motion')?.path;
+      expect(read).toBe(join(folder, name));
+      expect(motionAdapterFiles(there)).toEqual(['config.json', name]);
+    }
   });
 
   it.each([
