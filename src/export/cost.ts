@@ -6,8 +6,7 @@ import { availableParallelism } from 'node:os';
 import type { Term } from '../merge/adapters/adapter.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import { rowOperands } from '../merge/rows.ts';
-import { COMPONENT_EXPORTS } from './graphs.ts';
-import { layOutWeights } from './weight-file.ts';
+import type { ComponentLayout } from './layouts.ts';
 
 export interface Cost {
   readonly read_bytes: number;
@@ -33,9 +32,9 @@ const WHOLE_BYTES = 4 * 8;
 /** Of a part of a tensor (merge/row-parts.ts). */
 const PART_ELEMENTS = 4 << 20;
 
-export function predictCost(plan: Plan): Cost {
+/** `layouts` are the plan's. */
+export function predictCost(plan: Plan, layouts: readonly Pick<ComponentLayout, 'component' | 'layout'>[]): Cost {
   const size = plan.recipe.output.dtype === 'fp16' ? 2 : 4;
-  const layouts = COMPONENT_EXPORTS.map(({ component, graph }) => ({ component, layout: layOutWeights(graph(plan)) }));
   const transposed = new Set(
     layouts.flatMap(({ component, layout }) =>
       layout.entries.flatMap((entry) => (entry.layout === 'transposed' ? `${component}/${entry.name}` : [])),

@@ -16,10 +16,10 @@ import { VERSION } from '../version.ts';
 import { MODEL_INDEX, schedulerConfigJson } from './configs.ts';
 import { diffusersWeightsBytes, writeDiffusersWeights } from './diffusers-weights.ts';
 import { digestBytes, digestInBackground } from './digest.ts';
-import { COMPONENT_EXPORTS } from './graphs.ts';
+import { layOutComponents } from './layouts.ts';
 import { assertAsFetched, type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
 import { modelCard } from './model-card.ts';
-import { layOutWeights, openWeightWriter } from './weight-file.ts';
+import { openWeightWriter } from './weight-file.ts';
 
 export interface BakedPackage {
   readonly folder: string;
@@ -50,10 +50,7 @@ export async function* bake(
     outputs[file] = digestBytes(data);
   };
 
-  const components = COMPONENT_EXPORTS.map((row) => {
-    const graph = row.graph(plan);
-    return { ...row, graph, layout: layOutWeights(graph) };
-  });
+  const components = layOutComponents(plan);
   const total =
     components.reduce((sum, { layout }) => sum + layout.entries.reduce((n, entry) => n + entry.length, 0), 0) +
     (plan.recipe.output.weights ? diffusersWeightsBytes(plan) : 0);

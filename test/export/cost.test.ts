@@ -1,9 +1,13 @@
 import { describe, expect, it } from 'vitest';
 import { predictCost } from '../../src/export/cost.ts';
+import { layOutComponents } from '../../src/export/layouts.ts';
 import { plan } from '../../src/merge/plan.ts';
 import { type Section, tinyRecipe } from '../helpers/tiny.ts';
 
-const costOf = async (changes: Readonly<Record<string, Section>> = {}) => predictCost(await plan(tinyRecipe(changes)));
+const costOf = async (changes: Readonly<Record<string, Section>> = {}) => {
+  const planned = await plan(tinyRecipe(changes));
+  return predictCost(planned, layOutComponents(planned));
+};
 
 describe('predictCost', async () => {
   const tiny = await costOf();

@@ -2,9 +2,8 @@
 import { basename } from 'node:path';
 import type { Component } from '../../architecture/names.ts';
 import { type Cost, predictCost } from '../../export/cost.ts';
-import { COMPONENT_EXPORTS } from '../../export/graphs.ts';
+import { layOutComponents } from '../../export/layouts.ts';
 import { fetchedFile, makeLock } from '../../export/lock.ts';
-import { layOutWeights } from '../../export/weight-file.ts';
 import { measureEffects } from '../../merge/bake.ts';
 import { type Effects, effectWarnings } from '../../merge/effects.ts';
 import type { Plan, PlannedFile } from '../../merge/plan.ts';
@@ -37,12 +36,10 @@ function summarise(plan: Plan) {
   const { recipe, motion, warnings } = plan;
   // counted by the lock itself, so that plan and package cannot disagree
   const { rules } = makeLock(plan, { inputs: [], outputs: {} });
-  const components = COMPONENT_EXPORTS.map(({ component, folder, graph }) => {
-    const { bytes } = layOutWeights(graph(plan));
-    return [
-      component,
-      { file: `${folder}/model.onnx_data`, bytes, tensors: plan.tensors[component].length, rules: rules[component] },
-    ] as const;
+  const layouts = layOutComponents(plan);
+  const components = layouts.map(({ component, folder, layout: { bytes } }) => {
+    const tensors = plan.tensors[component].length;
+    return [component, { file: `${folder}/model.onnx_data`, bytes, tensors, rules: rules[component] }] as const;
   });
   return {
     name: recipe.name,
@@ -53,7 +50,7 @@ function summarise(plan: Plan) {
     output: recipe.output,
     bytes: components.reduce((sum, [, { bytes }]) => sum + bytes, 0),
     strengths: blockStrengths(plan),
-    cost: predictCost(plan),
+    cost: predictCost(plan, layouts),
     warnings,
   };
 }
