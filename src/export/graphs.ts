@@ -1,18 +1,36 @@
-/** The graphs of a package, made from a plan: one row per component says folder, graph and config. */
+/**
+ * The graphs of a package, made from a plan: one row per component says folder, graph and config; each component has a graph
+ * for every target and shape that the recipe asks for, all over one set of weights.
+ */
 import type { Component } from '../architecture/names.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Dim, Graph } from '../onnx/graph.ts';
+import { clipShapes } from '../recipe/clip-shapes.ts';
+import type { ClipShape } from '../recipe/schema.ts';
 import { clipTextGraph } from './clip-text.ts';
 import { unetConfigJson } from './configs.ts';
+import { graphFileName } from './graph-file-name.ts';
+import { TARGETS } from './targets/index.ts';
+import type { FloatType, Target } from './targets/target.ts';
 import { unetMotionGraph } from './unet-motion.ts';
 import { vaeDecoderGraph } from './vae.ts';
 
 export interface ComponentExport {
   readonly component: Component;
   readonly folder: string;
-  readonly graph: (plan: Plan) => Graph;
+  readonly graph: (plan: Plan, target: Target, lengths: Lengths) => Graph;
+  /** The lengths that tell graphs of different clips apart; none where all clips share one. */
+  readonly size: (shape: ClipShape) => readonly number[];
   /** An object to write, or the base's config.json to copy. */
   readonly config: (plan: Plan) => object | string;
+}
+
+/** B, F, h, w. */
+interface Lengths {
+  readonly batch: Dim;
+  readonly frames: Dim;
+  readonly height: Dim;
+  readonly width: Dim;
 }
 
 /** Pixels per latent along each side: 2 per doubling of SD1.5's VAE. */
@@ -25,45 +43,65 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
   {
     component: 'unet',
     folder: 'unet',
-    graph: (plan) =>
+    graph: (plan, target, lengths) =>
       unetMotionGraph(plan.unet, {
-        ...dimensions(plan),
+        ...lengths,
+        target,
         type: elementType(plan),
         tokens: plan.text_encoder.max_position_embeddings,
         motionNorm: plan.recipe.motion.norm,
         positions: plan.motion.positions,
       }),
+    size: ({ frames, width, height }) => [frames, width, height],
     config: unetConfigJson,
   },
   {
     component: 'text_encoder',
     folder: 'text_encoder',
-    graph: (plan) => clipTextGraph(plan.text_encoder, { type: elementType(plan), batch: dimensions(plan).batch }),
+    graph: (plan, target, { batch }) => clipTextGraph(plan.text_encoder, { target, type: elementType(plan), batch }),
+    size: () => [],
     config: (plan) => plan.configs.text_encoder,
   },
   {
     component: 'vae_decoder',
     folder: 'vae_decoder',
-    graph: (plan) => {
-      const { height, width } = dimensions(plan);
-      return vaeDecoderGraph(plan.vae, { type: elementType(plan), images: IMAGES, height, width });
-    },
+    graph: (plan, target, { height, width }) =>
+      vaeDecoderGraph(plan.vae, { target, type: elementType(plan), images: IMAGES, height, width }),
+    size: ({ width, height }) => [width, height],
     config: (plan) => plan.configs.vae_decoder,
   },
 ];
 
-function elementType(plan: Plan): 'float16' | 'float32' {
+function elementType(plan: Plan): FloatType {
   return plan.recipe.output.dtype === 'fp16' ? 'float16' : 'float32';
 }
 
-/** B, F, h, w as the recipe's output says. Guidance above 1 evaluates both prompts in one batch of 2. */
-function dimensions({ recipe: { output, sampler } }: Plan): { batch: Dim; frames: Dim; height: Dim; width: Dim } {
+/** A graph, and its file's name in the component's folder. */
+export interface GraphExport {
+  readonly file: string;
+  readonly graph: Graph;
+}
+
+/** The graphs of a component; the first is portable and of the default shape. */
+export function graphsOf(plan: Plan, { graph, size }: ComponentExport): readonly [GraphExport, ...GraphExport[]] {
+  const [first, ...others] = clipShapes(plan.recipe.output);
+  const known = new Set([size(first).join()]);
+  const more = others.filter((shape) => {
+    const key = size(shape).join();
+    return !known.has(key) && known.add(key);
+  });
+  const exports = plan.recipe.output.targets.flatMap((name) =>
+    [first, ...more].map((shape) => ({
+      file: graphFileName({ target: name, size: shape === first ? [] : size(shape) }),
+      graph: graph(plan, TARGETS[name], lengthsOf(plan, shape)),
+    })),
+  );
+  return exports as [GraphExport, ...GraphExport[]];
+}
+
+/** Guidance above 1 evaluates both prompts in one batch of 2. */
+function lengthsOf({ recipe: { output, sampler } }: Plan, { frames, width, height }: ClipShape): Lengths {
   return output.shapes === 'dynamic'
     ? { batch: 'batch', frames: 'frames', height: 'height', width: 'width' }
-    : {
-        batch: sampler.guidance > 1 ? 2 : 1,
-        frames: output.frames,
-        height: output.height / VAE_SCALE,
-        width: output.width / VAE_SCALE,
-      };
+    : { batch: sampler.guidance > 1 ? 2 : 1, frames, height: height / VAE_SCALE, width: width / VAE_SCALE };
 }

@@ -1,121 +1,206 @@
 /**
- * The layers that all three models are made of, named and shaped as in PyTorch and diffusers. A scope's path is the
- * module's path, so each parameter gets its diffusers name.
+ * The layers that all models are made of, named and shaped as in PyTorch and diffusers, over the kernels of a target
+ * (targets/target.ts). A scope's path is the module's path, so each parameter gets its diffusers name.
  */
-import { type Dim, floatConstant, parameter, type Scope, type Value } from '../onnx/graph.ts';
+import { type Dim, type Scope, times, type Value } from '../onnx/graph.ts';
 import * as op from '../onnx/ops.ts';
+import {
+  type AttentionOptions,
+  type LayerScope,
+  type Residual,
+  type Stream,
+  settle,
+  shapeOf,
+  storedParameter,
+  weight,
+} from './targets/target.ts';
 
-/** `x·Wᵀ + b` on the last axis; the weight is stored `[in, out]`. */
-export function linear(s: Scope, x: Value, out: number, { bias = true } = {}): Value {
+// ---------------------------------------------------------------------------------------------------- images
+
+/** An image's lengths, wherever the target has its channels. */
+export interface ImageSize {
+  readonly n: Dim;
+  readonly c: number;
+  readonly h: Dim;
+  readonly w: Dim;
+}
+
+export function sizeOf(s: LayerScope, x: Stream): ImageSize {
+  const shape = shapeOf(x);
+  const [n, c, h, w] = (s.target.images === 'NCHW' ? [0, 1, 2, 3] : [0, 3, 1, 2]).map((axis) => shape[axis]);
+  return { n, c, h, w } as ImageSize;
+}
+
+export function imageShape(s: LayerScope, { n, c, h, w }: ImageSize): readonly Dim[] {
+  return s.target.images === 'NCHW' ? [n, c, h, w] : [n, h, w, c];
+}
+
+/** The axis of the channels. */
+export function channelAxis(s: LayerScope): 1 | 3 {
+  return s.target.images === 'NCHW' ? 1 : 3;
+}
+
+/** From `[N, C, H, W]`, which is what a graph's boundary has, to the target's layout. */
+export function fromChannelsFirst(s: LayerScope, x: Value): Value {
+  return s.target.images === 'NCHW' ? x : op.Transpose(s, x, [0, 2, 3, 1]);
+}
+
+export function toChannelsFirst(s: LayerScope, x: Value): Value {
+  return s.target.images === 'NCHW' ? x : op.Transpose(s, x, [0, 3, 1, 2]);
+}
+
+/** An image → `[N, H·W, C]`. */
+export function toTokens(s: LayerScope, x: Value): Value {
+  const { n, c, h, w } = sizeOf(s, x);
+  const area = times(h, w);
+  return s.target.images === 'NHWC'
+    ? op.Reshape(s, x, [n, area, c])
+    : op.Transpose(s, op.Reshape(s, x, [n, c, area]), [0, 2, 1]);
+}
+
+/** `[N, H·W, C]` → an image of `size`. */
+export function toImage(s: LayerScope, x: Value, size: ImageSize): Value {
+  return op.Reshape(s, s.target.images === 'NHWC' ? x : op.Transpose(s, x, [0, 2, 1]), imageShape(s, size));
+}
+
+// ---------------------------------------------------------------------------------------------------- products
+
+/** A product whose bias waits for the sum that comes next. */
+export interface Branch {
+  readonly product: Value;
+  readonly bias: Value | undefined;
+}
+
+/** `x·Wᵀ` on the last axis; the weight is stored `[in, out]`. */
+export function linearBranch(s: LayerScope, x: Value, out: number, { bias = true } = {}): Branch {
   const into = x.shape.at(-1) as number;
-  const product = op.MatMul(s, x, parameter(s, 'weight', [into, out], 'transposed'));
-  return bias ? op.Add(s, product, parameter(s, 'bias', [out])) : product;
+  const product = op.MatMul(s, x, weight(s, 'weight', [into, out], 'transposed'));
+  return { product, bias: bias ? weight(s, 'bias', [out]) : undefined };
 }
 
-export function conv2d(s: Scope, x: Value, out: number, kernel: 1 | 3, { stride = 1 } = {}): Value {
-  const weight = parameter(s, 'weight', [out, x.shape[1] as number, kernel, kernel]);
-  return op.Conv(s, x, weight, parameter(s, 'bias', [out]), { stride, pad: kernel === 3 ? 1 : 0 });
+/** `x·Wᵀ + b`. */
+export function linear(s: LayerScope, x: Value, out: number, options: { bias?: boolean } = {}): Value {
+  return biased(s, linearBranch(s, x, out, options));
 }
+
+interface Conv2dOptions {
+  readonly stride?: 1 | 2;
+}
+
+export function conv2d(s: LayerScope, x: Value, out: number, kernel: 1 | 3, options: Conv2dOptions = {}): Value {
+  return convolve(s, x, out, kernel, weight(s, 'bias', [out]), options);
+}
+
+/** A convolution NCHW adds its bias on the way; with channels last the bias can wait. */
+export function conv2dBranch(s: LayerScope, x: Value, out: number, kernel: 1 | 3): Branch {
+  if (s.target.images === 'NCHW') return { product: conv2d(s, x, out, kernel), bias: undefined };
+  return { product: convolve(s, x, out, kernel, undefined), bias: weight(s, 'bias', [out]) };
+}
+
+function convolve(
+  s: LayerScope,
+  x: Value,
+  out: number,
+  kernel: 1 | 3,
+  bias: Value | undefined,
+  { stride = 1 }: Conv2dOptions = {},
+): Value {
+  const kernels = weight(s, 'weight', [out, sizeOf(s, x).c, kernel, kernel]);
+  return s.target.conv2d(s, x, kernels, bias, { stride });
+}
+
+function biased(s: Scope, { product, bias }: Branch): Value {
+  return bias ? op.Add(s, product, bias) : product;
+}
+
+/** A branch over tokens `[N, S, C]` as one over the pixels of an image. Channels first, a bias can't wait any longer. */
+export function branchToImage(s: LayerScope, branch: Branch, toPixels: (tokens: Value) => Value): Branch {
+  return s.target.images === 'NHWC'
+    ? { product: toPixels(branch.product), bias: branch.bias }
+    : { product: toPixels(biased(s, branch)), bias: undefined };
+}
+
+/** A branch and what it goes around. `kept: false` says that nothing but the next normalisation needs the sum. */
+export function residual({ product, bias }: Branch, skip: Value, { kept = true } = {}): Residual {
+  return { branch: product, bias, skip, kept, sum: undefined };
+}
+
+// ---------------------------------------------------------------------------------------------------- pointwise
 
 export function silu(s: Scope, x: Value): Value {
   return op.Mul(s, x, op.Sigmoid(s, x));
 }
 
-export function layerNorm(s: Scope, x: Value, epsilon = 1e-5): Value {
-  const width = x.shape.at(-1) as number;
-  return op.LayerNormalization(s, x, parameter(s, 'weight', [width]), parameter(s, 'bias', [width]), { epsilon });
+export function layerNorm(s: LayerScope, x: Stream, epsilon = 1e-5): Value {
+  const width = [shapeOf(x).at(-1) as number];
+  return s.target.layerNorm(s, x, weight(s, 'weight', width), weight(s, 'bias', width), { epsilon });
 }
 
-/**
- * Group normalisation of `[N, C, …]` as InstanceNormalization over groups: GroupNormalization has a kernel on no device
- * and unfolds to some 25 nodes, this is five, with float32 statistics where the device has them (reference: onnx.md §2).
- */
+/** Of an image, in groups of channels; `silu` of the result where asked for. */
 export function groupNorm(
-  s: Scope,
-  x: Value,
-  groups: number,
-  epsilon: number,
-  activation?: (s: Scope, x: Value) => Value,
+  s: LayerScope,
+  x: Stream,
+  options: { readonly groups: number; readonly epsilon: number; readonly silu?: boolean },
 ): Value {
-  const channels = x.shape[1] as number;
-  const grouped = op.Reshape(s, op.Cast(s, x, { to: 'float32' }), [x.shape[0] as Dim, groups, restOf(x.shape, groups)]);
-  const unit = (value: number, name: string) =>
-    floatConstant(s.graph, 'float32', Array<number>(groups).fill(value), [groups], name);
-  const normalised = op.InstanceNormalization(s, grouped, unit(1, 'ones'), unit(0, 'zeros'), { epsilon });
-  const perChannel = (leaf: string) =>
-    op.Cast(s, op.Reshape(s, parameter(s, leaf, [channels]), [channels, ...x.shape.slice(2).map(() => 1)]), {
-      to: 'float32',
-    });
-  const affine = op.Add(s, op.Mul(s, op.Reshape(s, normalised, x.shape), perChannel('weight')), perChannel('bias'));
-  return op.Cast(s, activation ? activation(s, affine) : affine, { to: s.type });
+  const width = [shapeOf(x).at(channelAxis(s)) as number];
+  const [gamma, beta] = [storedParameter(s, 'weight', width), storedParameter(s, 'bias', width)];
+  return s.target.groupNorm(s, x, gamma, beta, { silu: false, ...options });
 }
 
-/** Elements per group after axis 0, symbolic if one of them is. */
-function restOf(shape: readonly Dim[], groups: number): Dim {
-  const [channels, ...rest] = shape.slice(1) as [number, ...Dim[]];
-  return rest.reduce<Dim>(
-    (count, dim) => (typeof count === 'number' && typeof dim === 'number' ? count * dim : `${count}*${dim}`),
-    channels / groups,
-  );
-}
+// ---------------------------------------------------------------------------------------------------- modules
 
 /**
  * Multi-head attention of `query` `[B, S, C]` over `context` `[B, T, D]` with diffusers' names (to_q, to_k, to_v, to_out.0).
- * The query is scaled before the product: fp16 logits of a trained model can pass 65504 otherwise.
+ * The result's bias waits.
  */
-export function attention(s: Scope, query: Value, context: Value, heads: number, { bias = false } = {}): Value {
+export function attention(
+  s: LayerScope,
+  query: Value,
+  context: Value,
+  { bias = false, ...options }: AttentionOptions & { readonly bias?: boolean },
+): Branch {
   const channels = query.shape[2] as number;
   const q = linear(s.in('to_q'), query, channels, { bias });
   const k = linear(s.in('to_k'), context, channels, { bias });
   const v = linear(s.in('to_v'), context, channels, { bias });
-  return linear(s.in('to_out', 0), scaledDotProduct(s, q, k, v, heads), channels);
+  return linearBranch(s.in('to_out', 0), s.target.attention(s, q, k, v, options), channels);
 }
 
-/** softmax(q·kᵀ / √d + mask)·v for `[B, S, C]` inputs, C = heads · d; `mask` broadcasts to `[B, heads, S, T]`. */
-export function scaledDotProduct(s: Scope, q: Value, k: Value, v: Value, heads: number, mask?: Value): Value {
-  const channels = q.shape[2] as number;
-  const width = channels / heads;
-  const split = (x: Value) => op.Reshape(s, x, [x.shape[0] as Dim, x.shape[1] as Dim, heads, width]);
-  const scaled = op.Mul(s, q, floatConstant(s.graph, s.type, [1 / Math.sqrt(width)]));
-  const logits = op.MatMul(s, op.Transpose(s, split(scaled), [0, 2, 1, 3]), op.Transpose(s, split(k), [0, 2, 3, 1]));
-  const weights = softmax(s, mask ? op.Add(s, logits, mask) : logits);
-  const mixed = op.MatMul(s, weights, op.Transpose(s, split(v), [0, 2, 1, 3]));
-  return op.Reshape(s, op.Transpose(s, mixed, [0, 2, 1, 3]), q.shape);
-}
-
-/** In float32: exp of fp16 logits loses what attention is about, and the CPU has no fp16 kernel but unfolds the operator. */
-function softmax(s: Scope, logits: Value): Value {
-  return op.Cast(s, op.Softmax(s, op.Cast(s, logits, { to: 'float32' })), { to: logits.type });
-}
-
-/** `[N, C, H, W]` → `[N, H·W, C]`. */
-export function toTokens(s: Scope, x: Value): Value {
-  const [n, c, h, w] = x.shape as [Dim, Dim, Dim, Dim];
-  const area = typeof h === 'number' && typeof w === 'number' ? h * w : `${h}*${w}`;
-  return op.Transpose(s, op.Reshape(s, x, [n, c, area]), [0, 2, 1]);
-}
-
-/** `[N, H·W, C]` → the shape of an image `[N, C, H, W]`. */
-export function toImage(s: Scope, x: Value, shape: readonly Dim[]): Value {
-  return op.Reshape(s, op.Transpose(s, x, [0, 2, 1]), shape);
+/** GEGLU: value · gelu(gate), gate being the second half of the projection; the result's bias waits. */
+export function feedForward(s: LayerScope, x: Value): Branch {
+  const channels = x.shape.at(-1) as number;
+  const { product, bias } = linearBranch(s.in('net', 0, 'proj'), x, channels * 8);
+  return linearBranch(s.in('net', 2), s.target.geglu(s, product, bias as Value), channels);
 }
 
 /**
  * diffusers' ResnetBlock2D. `temb` is SiLU(time embedding) `[1, D]`, the same for every frame; the VAE has none.
  */
 export function resnet(
-  s: Scope,
-  x: Value,
+  s: LayerScope,
+  x: Stream,
   out: number,
   { groups, epsilon, temb }: { groups: number; epsilon: number; temb?: Value },
-): Value {
-  let h = conv2d(s.in('conv1'), groupNorm(s.in('norm1'), x, groups, epsilon, silu), out, 3);
-  if (temb) h = op.Add(s, h, op.Reshape(s, linear(s.in('time_emb_proj'), temb, out), [1, out, 1, 1]));
-  h = conv2d(s.in('conv2'), groupNorm(s.in('norm2'), h, groups, epsilon, silu), out, 3);
-  return op.Add(s, x.shape[1] === out ? x : conv2d(s.in('conv_shortcut'), x, out, 1), h);
+): Residual {
+  const size = sizeOf(s, x);
+  const norm = { groups, epsilon, silu: true };
+  const first = conv2dBranch(s.in('conv1'), groupNorm(s.in('norm1'), x, norm), out, 3);
+  const timed = temb
+    ? residual(first, timeShift(s.in('time_emb_proj'), temb, { ...size, c: out }), { kept: false })
+    : biased(s, first);
+  const branch = conv2dBranch(s.in('conv2'), groupNorm(s.in('norm2'), timed, norm), out, 3);
+  const whole = settle(s, x);
+  return residual(branch, size.c === out ? whole : conv2d(s.in('conv_shortcut'), whole, out, 1));
+}
+
+/** The time embedding's share in each channel, as an image of one pixel; with channels last one per image, which fused kernels want. */
+function timeShift(s: LayerScope, temb: Value, { n, c }: ImageSize): Value {
+  const shift = op.Reshape(s, linear(s, temb, c), imageShape(s, { n: 1, c, h: 1, w: 1 }));
+  return s.target.images === 'NCHW' ? shift : op.Expand(s, shift, [n, 1, 1, c]);
 }
 
 /** Nearest-neighbour doubling (to `size`, which is odd where the way down was) and a 3×3 convolution. */
-export function upsample(s: Scope, x: Value, size: { height: Dim; width: Dim }): Value {
-  return conv2d(s.in('upsamplers', 0, 'conv'), op.Resize(s, x, size), x.shape[1] as number, 3);
+export function upsample(s: LayerScope, x: Value, size: { height: Dim; width: Dim }): Value {
+  const axes = s.target.images === 'NCHW' ? ([2, 3] as const) : ([1, 2] as const);
+  return conv2d(s.in('upsamplers', 0, 'conv'), op.Resize(s, x, { ...size, axes }), sizeOf(s, x).c, 3);
 }

@@ -58,17 +58,15 @@ export async function* bake(
   await using session = await openBake(plan);
   await using writer = openWeightWriter();
   await using hashing = digestInBackground(plan.files.map((file) => file.path));
-  for (const { component, folder, graph, layout, config } of components) {
+  for (const { component, folder, graphs, layout, config } of components) {
     const external = new Map(layout.entries.map((entry) => [entry.name, entry]));
-    await put(
-      `${folder}/model.onnx`,
-      serializeModel(graph, {
-        location: WEIGHTS_NAME,
-        external,
-        metadata: graphMetadata(plan, component),
-        producerVersion: VERSION,
-      }),
-    );
+    const model = {
+      location: WEIGHTS_NAME,
+      external,
+      metadata: graphMetadata(plan, component),
+      producerVersion: VERSION,
+    };
+    for (const { file, graph } of graphs) await put(`${folder}/${file}`, serializeModel(graph, model));
     const byName = new Map(plan.tensors[component].map((tensor) => [tensor.name, tensor]));
     const requests = layout.entries.map(
       (entry): TensorRequest => ({

@@ -11,28 +11,47 @@ import {
   type Dim,
   floatConstant,
   type Graph,
-  parameter,
   rootScope,
-  type Scope,
   times,
   type Value,
 } from '../onnx/graph.ts';
 import * as op from '../onnx/ops.ts';
 import {
   attention,
+  type Branch,
+  branchToImage,
+  channelAxis,
   conv2d,
+  conv2dBranch,
+  feedForward,
   groupNorm,
+  type ImageSize,
+  imageShape,
   layerNorm,
   linear,
+  linearBranch,
+  residual,
   resnet,
   silu,
+  sizeOf,
   toImage,
   toTokens,
   upsample,
 } from './layers.ts';
+import {
+  type FloatType,
+  type LayerScope,
+  layerScope,
+  type Stream,
+  settle,
+  type Target,
+  weight,
+} from './targets/target.ts';
 
 export interface UNetGraphOptions {
-  readonly type: 'float16' | 'float32';
+  readonly target: Target;
+  /** Of the weights. */
+  readonly type: FloatType;
   readonly batch: Dim;
   readonly frames: Dim;
   /** Of the latents: pixels / 8. */
@@ -59,16 +78,16 @@ interface Context {
 }
 
 /**
- * Inputs `sample` float32 [B,4,F,h,w], `timestep` int64 [], `encoder_hidden_states` float32 [B,tokens,D];
- * output `out_sample` float32 [B,4,F,h,w].
+ * Inputs `sample` float32 [B,4,F,h,w], `timestep` int64 [] (float32 [] where the target has no such integers),
+ * `encoder_hidden_states` float32 [B,tokens,D]; output `out_sample` float32 [B,4,F,h,w].
  */
 export function unetMotionGraph(structure: UNetStructure, options: UNetGraphOptions): Graph {
   const { config } = structure;
-  const { batch, frames, height, width, tokens } = options;
+  const { batch, frames, height, width, tokens, target } = options;
   const graph = createGraph('UNetMotionModel');
-  const s = rootScope(graph, options.type);
+  const s = layerScope(graph, target, options.type);
   const sample = addInput(graph, 'sample', 'float32', [batch, config.in_channels, frames, height, width]);
-  const timestep = addInput(graph, 'timestep', 'int64', []);
+  const timestep = addInput(graph, 'timestep', target.timestep, []);
   const states = addInput(graph, 'encoder_hidden_states', 'float32', [batch, tokens, config.cross_attention_dim]);
 
   const context: Context = {
@@ -77,56 +96,69 @@ export function unetMotionGraph(structure: UNetStructure, options: UNetGraphOpti
     temb: silu(s.in('time_embedding'), timeEmbedding(s, structure, timestep)),
     text: op.Cast(s, states, { to: s.type }),
   };
-  // [B, 4, F, h, w] → [N, 4, h, w]
-  const framesFirst = op.Transpose(s, op.Cast(s, sample, { to: s.type }), [0, 2, 1, 3, 4]);
-  let x = op.Reshape(s, framesFirst, [times(batch, frames), config.in_channels, height, width]);
+  const image = { n: times(batch, frames), h: height, w: width };
+  // [B, 4, F, h, w] → an image per frame
+  const framesFirst = op.Transpose(s, op.Cast(s, sample, { to: s.type }), toFrames(s));
+  const noisy = op.Reshape(s, framesFirst, imageShape(s, { ...image, c: config.in_channels }));
 
-  x = conv2d(s.in('conv_in'), x, config.block_out_channels[0] as number, 3);
-  const skips = [x];
+  let x: Stream = conv2d(s.in('conv_in'), noisy, config.block_out_channels[0] as number, 3);
+  const skips: Stream[] = [x];
   for (const [i, block] of structure.down.entries()) {
     const b = s.in('down_blocks', i);
     for (const [j, shape] of block.resnets.entries()) {
-      x = layer(b, context, block, j, residual(b.in('resnets', j), context, x, shape.out));
+      x = layer(b, context, block, j, timedResnet(b.in('resnets', j), context, x, shape.out));
       skips.push(x);
     }
     if (block.resample) {
-      x = conv2d(b.in('downsamplers', 0, 'conv'), x, block.channels, 3, { stride: 2 });
+      x = conv2d(b.in('downsamplers', 0, 'conv'), settle(b, x), block.channels, 3, { stride: 2 });
       skips.push(x);
     }
   }
 
   const mid = s.in('mid_block');
-  x = residual(mid.in('resnets', 0), context, x, structure.mid.channels);
+  x = timedResnet(mid.in('resnets', 0), context, x, structure.mid.channels);
   x = layer(mid, context, structure.mid, 0, x);
-  x = residual(mid.in('resnets', 1), context, x, structure.mid.channels);
+  x = timedResnet(mid.in('resnets', 1), context, x, structure.mid.channels);
 
   for (const [i, block] of structure.up.entries()) {
     const b = s.in('up_blocks', i);
     for (const [j, shape] of block.resnets.entries()) {
-      const joined = op.Concat(b, [x, skips.pop() as Value], { axis: 1 });
-      x = layer(b, context, block, j, residual(b.in('resnets', j), context, joined, shape.out));
+      const pair = [settle(b, x), settle(b, skips.pop() as Stream)];
+      const joined = op.Concat(b, pair, { axis: channelAxis(s) });
+      x = layer(b, context, block, j, timedResnet(b.in('resnets', j), context, joined, shape.out));
     }
     if (block.resample) {
-      const [, , skipHeight, skipWidth] = (skips.at(-1) as Value).shape as [Dim, Dim, Dim, Dim];
-      x = upsample(b, x, { height: skipHeight, width: skipWidth });
+      const { h, w } = sizeOf(s, skips.at(-1) as Stream);
+      x = upsample(b, settle(b, x), { height: h, width: w });
     }
   }
 
-  x = groupNorm(s.in('conv_norm_out'), x, config.norm_num_groups, config.norm_eps, silu);
-  x = conv2d(s.in('conv_out'), x, config.out_channels, 3);
-  const unfolded = op.Reshape(s, x, [batch, frames, config.out_channels, height, width]);
-  addOutput(s, op.Cast(s, op.Transpose(s, unfolded, [0, 2, 1, 3, 4]), { to: 'float32' }), 'out_sample');
+  const { norm_num_groups: groups, norm_eps: epsilon } = config;
+  const normed = groupNorm(s.in('conv_norm_out'), x, { groups, epsilon, silu: true });
+  const noise = conv2d(s.in('conv_out'), normed, config.out_channels, 3);
+  const unfolded = op.Reshape(s, noise, [batch, frames, ...imageShape(s, sizeOf(s, noise)).slice(1)]);
+  addOutput(s, op.Cast(s, op.Transpose(s, unfolded, fromFrames(s)), { to: 'float32' }), 'out_sample');
   return graph;
 }
 
+/** [B, C, F, h, w] → [B, F, image]. */
+function toFrames(s: LayerScope): readonly number[] {
+  return s.target.images === 'NCHW' ? [0, 2, 1, 3, 4] : [0, 2, 3, 4, 1];
+}
+
+/** [B, F, image] → [B, C, F, h, w]. */
+function fromFrames(s: LayerScope): readonly number[] {
+  return s.target.images === 'NCHW' ? [0, 2, 1, 3, 4] : [0, 4, 1, 2, 3];
+}
+
 /** Sinusoid of the timestep, in float32 (its angles reach 999 rad), then two Linear layers. → `[1, D_time]` */
-function timeEmbedding(s: Scope, { config, time_embed_dim }: UNetStructure, timestep: Value): Value {
+function timeEmbedding(s: LayerScope, { config, time_embed_dim }: UNetStructure, timestep: Value): Value {
   const width = config.block_out_channels[0] as number;
   const half = width / 2;
   const frequencies = Float32Array.from({ length: half }, (_, i) =>
     Math.exp((-Math.log(10000) * i) / (half - config.freq_shift)),
   );
-  const f32 = { ...rootScope(s.graph, 'float32', 'time_proj') };
+  const f32 = rootScope(s.graph, 'float32', 'time_proj');
   const table = floatConstant(s.graph, 'float32', frequencies, [1, half], 'timestep_frequencies');
   const angles = op.Mul(f32, op.Cast(f32, timestep, { to: 'float32' }), table);
   const [cos, sin] = [op.Cos(f32, angles), op.Sin(f32, angles)];
@@ -136,12 +168,12 @@ function timeEmbedding(s: Scope, { config, time_embed_dim }: UNetStructure, time
   return linear(t.in('linear_2'), silu(t, hidden), time_embed_dim);
 }
 
-function residual(s: Scope, { structure: { config }, temb }: Context, x: Value, out: number): Value {
+function timedResnet(s: LayerScope, { structure: { config }, temb }: Context, x: Stream, out: number): Stream {
   return resnet(s, x, out, { groups: config.norm_num_groups, epsilon: config.norm_eps, temb });
 }
 
 /** The spatial and the temporal transformer that follow a resnet, where the block has them. */
-function layer(s: Scope, context: Context, block: UNetBlock, index: number, x: Value): Value {
+function layer(s: LayerScope, context: Context, block: UNetBlock, index: number, x: Stream): Stream {
   let h = x;
   if (block.attention) h = spatialTransformer(s.in('attentions', index), context, h, block.heads);
   if (block.motion) h = motionModule(s.in('motion_modules', index), context, h, block.heads);
@@ -149,76 +181,86 @@ function layer(s: Scope, context: Context, block: UNetBlock, index: number, x: V
 }
 
 /** diffusers' Transformer2DModel with one BasicTransformerBlock. */
-function spatialTransformer(s: Scope, context: Context, x: Value, heads: number): Value {
+function spatialTransformer(s: LayerScope, context: Context, x: Stream, heads: number): Stream {
   const { config } = context.structure;
-  const channels = x.shape[1] as number;
-  const normed = groupNorm(s.in('norm'), x, config.norm_num_groups, TRANSFORMER_NORM_EPS);
+  const size = sizeOf(s, x);
+  const norm = { groups: config.norm_num_groups, epsilon: TRANSFORMER_NORM_EPS };
+  const normed = groupNorm(s.in('norm'), x, norm);
   // A 1×1 convolution on the image or a Linear on its tokens: the same product, but other files.
-  const tokens = config.use_linear_projection
-    ? linear(s.in('proj_in'), toTokens(s, normed), channels)
-    : toTokens(s, conv2d(s.in('proj_in'), normed, channels, 1));
+  let h: Stream = config.use_linear_projection
+    ? linear(s.in('proj_in'), toTokens(s, normed), size.c)
+    : toTokens(s, conv2d(s.in('proj_in'), normed, size.c, 1));
   const b = s.in('transformer_blocks', 0);
-  let h = tokens;
   const own = layerNorm(b.in('norm1'), h);
-  h = op.Add(b, h, attention(b.in('attn1'), own, own, heads));
-  h = op.Add(b, h, crossAttention(b.in('attn2'), context, layerNorm(b.in('norm2'), h), heads));
-  h = op.Add(b, h, feedForward(b.in('ff'), layerNorm(b.in('norm3'), h)));
+  h = residual(attention(b.in('attn1'), own, own, { heads, pixels: true }), h);
+  const asked = layerNorm(b.in('norm2'), h);
+  h = residual(crossAttention(b.in('attn2'), context, asked, heads), settle(b, h));
+  const fed = layerNorm(b.in('norm3'), h);
+  const tokens = settle(b, residual(feedForward(b.in('ff'), fed), settle(b, h)));
   const out = config.use_linear_projection
-    ? toImage(s, linear(s.in('proj_out'), h, channels), x.shape)
-    : conv2d(s.in('proj_out'), toImage(s, h, x.shape), channels, 1);
-  return op.Add(s, out, x);
+    ? branchToImage(s, linearBranch(s.in('proj_out'), tokens, size.c), (product) => toImage(s, product, size))
+    : conv2dBranch(s.in('proj_out'), toImage(s, tokens, size), size.c, 1);
+  return residual(out, settle(s, x));
 }
 
 /**
  * All frames of a batch item look at the same text, so their tokens are one long query: `[N, S, C]` is read as
  * `[B, F·S, C]`, and keys and values are computed once per prompt instead of once per frame.
  */
-function crossAttention(s: Scope, { text, options }: Context, x: Value, heads: number): Value {
+function crossAttention(s: LayerScope, { text, options }: Context, x: Value, heads: number): Branch {
   const [, tokens, channels] = x.shape as [Dim, Dim, number];
   const query = op.Reshape(s, x, [options.batch, times(options.frames, tokens), channels]);
-  return op.Reshape(s, attention(s, query, text, heads), x.shape);
-}
-
-/** GEGLU: value · gelu(gate), gate being the second half of the projection. */
-function feedForward(s: Scope, x: Value): Value {
-  const channels = x.shape.at(-1) as number;
-  const projected = linear(s.in('net', 0, 'proj'), x, channels * 8);
-  const [value, gate] = op.Split(s, projected, { axis: -1, parts: 2 }) as [Value, Value];
-  return linear(s.in('net', 2), op.Mul(s, value, op.Gelu(s, gate)), channels);
+  const { product, bias } = attention(s, query, text, { heads });
+  return { product: op.Reshape(s, product, x.shape), bias };
 }
 
 /**
  * AnimateDiffTransformer3D: every pixel position is a sequence of F frames. Two self-attentions see the positional
  * encoding added to their normalised input; the residual of the whole goes through proj_out, which carries γ.
  */
-function motionModule(s: Scope, context: Context, x: Value, heads: number): Value {
-  const { structure, options } = context;
-  const [, channels, height, width] = x.shape as [Dim, number, Dim, Dim];
+function motionModule(s: LayerScope, context: Context, x: Stream, heads: number): Stream {
+  const { options } = context;
   const { batch, frames } = options;
-  const area = times(height, width);
-  const groups = structure.config.norm_num_groups;
-  const flat = op.Reshape(s, x, [times(batch, frames), channels, area]);
-  const video = [batch, frames, channels, area];
-  let perPixel: Value; // [B, H·W, F, C]
-  if (options.motionNorm === 'per-frame') {
-    const normed = groupNorm(s.in('norm'), flat, groups, TRANSFORMER_NORM_EPS);
-    perPixel = op.Transpose(s, op.Reshape(s, normed, video), [0, 3, 1, 2]);
-  } else {
-    const channelsFirst = op.Transpose(s, op.Reshape(s, flat, video), [0, 2, 1, 3]);
-    const normed = groupNorm(s.in('norm'), channelsFirst, groups, TRANSFORMER_NORM_EPS);
-    perPixel = op.Transpose(s, normed, [0, 3, 2, 1]);
-  }
-  let h = op.Reshape(s, perPixel, [times(batch, area), frames, channels]);
-  h = linear(s.in('proj_in'), h, channels);
+  const size = sizeOf(s, x);
+  const { c: channels } = size;
+  const area = times(size.h, size.w);
+  const perPixel = normedPerPixel(s.in('norm'), context, x);
+  let h: Stream = linear(s.in('proj_in'), op.Reshape(s, perPixel, [times(batch, area), frames, channels]), channels);
   const b = s.in('transformer_blocks', 0);
-  const table = parameter(b.in('pos_embed'), 'pe', [1, options.positions, channels]);
+  const table = weight(b.in('pos_embed'), 'pe', [1, options.positions, channels]);
   const positions = frames === options.positions ? table : op.Slice(b, table, { axis: 1, length: frames });
   for (const n of [1, 2]) {
     const placed = op.Add(b, layerNorm(b.in(`norm${n}`), h), positions);
-    h = op.Add(b, h, attention(b.in(`attn${n}`), placed, placed, heads));
+    h = residual(attention(b.in(`attn${n}`), placed, placed, { heads }), settle(b, h));
   }
-  h = op.Add(b, h, feedForward(b.in('ff'), layerNorm(b.in('norm3'), h)));
-  h = linear(s.in('proj_out'), h, channels);
-  const back = op.Transpose(s, op.Reshape(s, h, [batch, area, frames, channels]), [0, 2, 3, 1]);
-  return op.Add(s, op.Reshape(s, back, x.shape), x);
+  const fed = layerNorm(b.in('norm3'), h);
+  const tokens = settle(b, residual(feedForward(b.in('ff'), fed), settle(b, h)));
+  const out = branchToImage(s, linearBranch(s.in('proj_out'), tokens, channels), (product) => {
+    const pixels = op.Reshape(s, product, [batch, area, frames, channels]);
+    const toImages = s.target.images === 'NCHW' ? [0, 2, 3, 1] : [0, 2, 1, 3];
+    return op.Reshape(s, op.Transpose(s, pixels, toImages), imageShape(s, size));
+  });
+  return residual(out, settle(s, x));
+}
+
+/** The image normalised and read pixel by pixel: `[B, H·W, F, C]`. */
+function normedPerPixel(s: LayerScope, { structure, options }: Context, x: Stream): Value {
+  const { batch, frames, motionNorm } = options;
+  const { c, h, w } = sizeOf(s, x);
+  const area = times(h, w);
+  const norm = { groups: structure.config.norm_num_groups, epsilon: TRANSFORMER_NORM_EPS };
+  const channelsLast = s.target.images === 'NHWC';
+  const asVideo = (image: Value) =>
+    op.Reshape(s, image, channelsLast ? [batch, frames, area, c] : [batch, frames, c, area]);
+  if (motionNorm === 'per-frame') {
+    return op.Transpose(s, asVideo(groupNorm(s, x, norm)), channelsLast ? [0, 2, 1, 3] : [0, 3, 1, 2]);
+  }
+  // statistics over all frames: the clip is one tall image
+  const clip: ImageSize = { n: batch, c, h: times(frames, h), w };
+  if (channelsLast) {
+    const tall = groupNorm(s, op.Reshape(s, settle(s, x), imageShape(s, clip)), norm);
+    return op.Transpose(s, op.Reshape(s, tall, [batch, frames, area, c]), [0, 2, 1, 3]);
+  }
+  const channelsFirst = op.Transpose(s, asVideo(settle(s, x)), [0, 2, 1, 3]); // [B, C, F, H·W]
+  return op.Transpose(s, groupNorm(s, channelsFirst, norm), [0, 3, 2, 1]);
 }

@@ -128,33 +128,32 @@ export function emit(
   return emitMany(scope, opType, inputs, attributes, type, [shape], outputName, domain)[0] as Value;
 }
 
-/** Records a node with one output per shape. */
+/** Records a node with one output per shape; an optional output that is not wanted has none. */
 export function emitMany(
   scope: Scope,
   opType: string,
   inputs: readonly (Value | undefined)[],
   attributes: Readonly<Record<string, Attribute>>,
   type: ElementType,
-  shapes: readonly (readonly Dim[])[],
+  shapes: readonly (readonly Dim[] | undefined)[],
   outputName?: string,
   domain?: string,
-): readonly Value[] {
+): readonly (Value | undefined)[] {
   const { graph } = scope;
   const name = `${scope.path === '' ? '' : `${scope.path}/`}${opType}_${graph.nodes.length}`;
-  const outputs = shapes.map((shape, i) => ({
-    name: outputName ?? (shapes.length === 1 ? name : `${name}:${i}`),
-    type,
-    shape,
-  }));
+  const outputs = shapes.map(
+    (shape, i): Value | undefined =>
+      shape && { name: outputName ?? (shapes.length === 1 ? name : `${name}:${i}`), type, shape },
+  );
   graph.nodes.push({
     name,
     opType,
     ...(domain && { domain }),
     inputs: inputs.map((input) => input?.name ?? ''),
-    outputs: outputs.map((output) => output.name),
+    outputs: outputs.map((output) => output?.name ?? ''),
     attributes,
   });
-  for (const output of outputs) noteSymbols(graph, output);
+  for (const output of outputs) if (output) noteSymbols(graph, output);
   return outputs;
 }
 

@@ -7,6 +7,7 @@ import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
 import { InputMissingError, IoError, RecipeError } from '../errors.ts';
 import { isReference, parseReference } from '../hub/reference.ts';
+import { takeFirstShape } from './clip-shapes.ts';
 import { describeMissing, findInputProblems, kindOf, namedInputs } from './input-files.ts';
 import { type LocatedYaml, type Position, parseLocatedYaml, type YamlProblem } from './located-yaml.ts';
 import { refusePlanned } from './planned.ts';
@@ -49,12 +50,12 @@ function parse(text: string, file: string): { recipe: Recipe; locate: LocatedYam
   if (value === null && yamlProblems.length === 0) {
     throw problemAtStart(file, 'The recipe is empty. It needs at least the keys name, base and motion.');
   }
-  const planned = refusePlanned(value);
+  const early = [...refusePlanned(value), ...takeFirstShape(value)];
   const parsed = recipeSchema.safeParse(value, { reportInput: true });
   const schemaProblems = parsed.success ? [] : describeIssues(parsed.error.issues, recipeSchema);
   const problems = [
     ...yamlProblems,
-    ...[...planned, ...schemaProblems].map(({ path, part, sentence }) => ({ ...locate(path, part), sentence })),
+    ...[...early, ...schemaProblems].map(({ path, part, sentence }) => ({ ...locate(path, part), sentence })),
   ];
   if (!parsed.success || problems.length > 0) throw recipeError(file, problems);
   const recipe = resolveRecipe(parsed.data, file, text);

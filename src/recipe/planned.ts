@@ -55,14 +55,6 @@ const PLANNED: readonly Planned[] = [
     instead: 'lcm',
   },
   {
-    at: ['output', 'targets', '*'],
-    part: 'value',
-    asksForIt: oneOf('cuda', 'webgpu'),
-    sentence: (value) =>
-      `This version does not write the ${quote(String(value))} target yet. Use "portable", which runs on every device.`,
-    instead: 'portable',
-  },
-  {
     at: ['publish', 'to'],
     part: 'value',
     asksForIt: isAddress,

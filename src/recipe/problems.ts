@@ -49,7 +49,13 @@ function describe(issue: Issue, schema: z.core.$ZodType): readonly SchemaProblem
   if (issue.input === undefined) return [{ path, part: 'key', sentence: `The key ${subject} is missing.` }];
   if (issue.code === 'invalid_union') {
     // The branch that the value was meant for is the one whose type it has.
-    const meant = issue.errors.find((errors) => !errors.some((error) => isWrongType(error) && error.path.length === 0));
+    const isWhole = typeof issue.input === 'object';
+    const meant = issue.errors.find(
+      (errors) =>
+        !errors.some(
+          (error) => error.path.length === 0 && (isWrongType(error) || (isWhole && error.code === 'invalid_value')),
+        ),
+    );
     if (meant) return meant.flatMap((error) => describe({ ...error, path: [...issue.path, ...error.path] }, schema));
   }
   const suggestion =

@@ -5,7 +5,7 @@
 
 import { dirname, resolve } from 'node:path';
 import { isReference } from '../hub/reference.ts';
-import type { Recipe, RecipeDocument } from './schema.ts';
+import { type Recipe, type RecipeDocument, TARGET_NAMES } from './schema.ts';
 
 /** `file` is the recipe's path, relative to the working directory or absolute. Looks at no file. */
 export function resolveRecipe(document: RecipeDocument, file: string, text: string): Recipe {
@@ -37,7 +37,7 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
       loras: motion.loras.map((source) => ({ ...source, lora: absolute(source.lora) })),
     },
     sampler,
-    output: { ...output, targets: [...new Set(output.targets)] },
+    output: { ...output, targets: TARGET_NAMES.filter((name) => name === 'portable' || output.targets.includes(name)) },
     verify,
     ...(document.publish && { publish: { to: absolute(document.publish.to) } }),
   };

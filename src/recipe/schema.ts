@@ -14,6 +14,8 @@ const MAX_FRAMES = 1024;
 export const MAX_SIDE = 16384;
 /** Of a whole clip: 16 frames of the largest side. Its latents alone are 1 GiB, and every step needs many times that. */
 export const MAX_CLIP_PIXELS = 16 * MAX_SIDE ** 2;
+/** Of graphs that one package holds; each is a file of some MB. */
+const MAX_SHAPES = 16;
 const MAX_STEPS = 50;
 /** 7.5 is usual; beyond this the sum is nothing but the difference of two noise predictions. */
 export const MAX_GUIDANCE = 1000;
@@ -24,6 +26,10 @@ const MAX_NAME_LENGTH = 128;
 /** How a LoRA file's own alpha counts: α/r (kohya, diffusers), not at all (AnimateDiff's scripts), α/√r (rank-stabilised). */
 const SCALE_CONVENTIONS = ['alpha/rank', 'raw', 'rslora'] as const;
 export type ScaleConvention = (typeof SCALE_CONVENTIONS)[number];
+
+/** The graphs that a package can hold over the same weights; `portable` is always among them. */
+export const TARGET_NAMES = ['portable', 'cpu', 'cuda', 'webgpu'] as const;
+export type TargetName = (typeof TARGET_NAMES)[number];
 
 const path = () =>
   z
@@ -221,13 +227,19 @@ const sampler = z
   .describe('How the model is sampled.');
 
 const side = (what: string) =>
-  z.int().min(8).max(MAX_SIDE).multipleOf(8).default(512).describe(`${what} in pixels, a multiple of 8.`);
+  z.int().min(8).max(MAX_SIDE).multipleOf(8).describe(`${what} in pixels, a multiple of 8.`);
+
+const lengths = {
+  frames: z.int().min(1).max(MAX_FRAMES).describe('Frames of a clip.'),
+  width: side('Width'),
+  height: side('Height'),
+};
 
 const output = z
   .strictObject({
-    frames: z.int().min(1).max(MAX_FRAMES).default(16).describe('Frames of a clip.'),
-    width: side('Width'),
-    height: side('Height'),
+    frames: lengths.frames.default(16),
+    width: lengths.width.default(512),
+    height: lengths.height.default(512),
     dtype: z.enum(['fp16', 'fp32']).default('fp16').describe('The number format of the weights and the arithmetic.'),
     weights: z
       .boolean()
@@ -236,22 +248,31 @@ const output = z
         'Write the merged UNet and text encoder as safetensors in diffusers layout, too (weights/), for users of PyTorch.',
       ),
     targets: z
-      .array(z.enum(['portable']))
+      .array(z.enum(TARGET_NAMES))
       .min(1)
-      .default(['portable'])
-      .describe('The graphs to write; portable runs anywhere.'),
+      .default(['portable', 'cpu'])
+      .describe(
+        'The graphs to write, all over the same weights: portable runs anywhere and is always written; cpu, cuda and webgpu are faster on their device.',
+      ),
     shapes: z
-      .enum(['static', 'dynamic'])
+      .union([z.enum(['static', 'dynamic']), z.array(z.strictObject(lengths)).min(1).max(MAX_SHAPES)])
       .default('static')
       .describe(
-        'static: frames, width and height are fixed in the graph. dynamic: they are symbolic, and these are only the defaults.',
+        'static: frames, width and height are fixed in the graph. dynamic: they are symbolic, and these are only the defaults. ' +
+          'A list of { frames, width, height }: one small graph for each over the same weights; the first is the default.',
       ),
   })
   .check(({ value, issues }) => {
-    const pixels = value.frames * value.width * value.height;
-    if (pixels <= MAX_CLIP_PIXELS) return;
-    const message = `makes, with width and height, a clip of ${pixels} pixels; ${MAX_CLIP_PIXELS} at most can be sampled`;
-    issues.push({ code: 'custom', path: ['frames'], message, input: value.frames });
+    const clips: [ClipShape, (string | number)[]][] = [[value, ['frames']]];
+    if (typeof value.shapes !== 'string') {
+      for (const [i, shape] of value.shapes.entries()) if (i > 0) clips.push([shape, ['shapes', i, 'frames']]);
+    }
+    for (const [{ frames, width, height }, path] of clips) {
+      const pixels = frames * width * height;
+      if (pixels <= MAX_CLIP_PIXELS) continue;
+      const message = `makes, with width and height, a clip of ${pixels} pixels; ${MAX_CLIP_PIXELS} at most can be sampled`;
+      issues.push({ code: 'custom', path, message, input: frames });
+    }
   })
   .prefault({})
   .describe('What is written.');
@@ -372,6 +393,13 @@ export interface FetchedFile {
   readonly bytes: number;
 }
 
+/** Frames, and pixels of width and height. */
+export interface ClipShape {
+  readonly frames: number;
+  readonly width: number;
+  readonly height: number;
+}
+
 /** A recipe with every default filled in and every path absolute. */
 export interface Recipe {
   /** Absolute path of the recipe file. */
@@ -395,15 +423,13 @@ export interface Recipe {
     readonly beta_schedule: 'linear' | 'scaled_linear';
     readonly original_steps: number;
   };
-  readonly output: {
-    readonly frames: number;
-    /** Pixels. */
-    readonly width: number;
-    readonly height: number;
+  readonly output: ClipShape & {
     readonly dtype: 'fp16' | 'fp32';
     readonly weights: boolean;
-    readonly targets: readonly 'portable'[];
-    readonly shapes: 'static' | 'dynamic';
+    /** `portable` first, each once. */
+    readonly targets: readonly TargetName[];
+    /** A list has the clip above first. */
+    readonly shapes: 'static' | 'dynamic' | readonly ClipShape[];
   };
   readonly verify: {
     readonly prompt: string;

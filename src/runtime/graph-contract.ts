@@ -6,14 +6,12 @@ import { stat } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { FormatError, InputMissingError } from '../errors.ts';
 import { type InitializerInfo, type ModelInfo, readModelInfo, type TensorInfo } from '../onnx/model-info.ts';
-import type { VideoPackage } from './package-folder.ts';
-
-type GraphName = keyof VideoPackage['models'];
+import type { GraphFile, ModelName, VideoPackage } from './package-folder.ts';
 
 /** name → element type and rank. */
 type Side = Readonly<Record<string, readonly [type: string, rank: number]>>;
 
-const BOUNDARY: Readonly<Record<GraphName, { readonly inputs: Side; readonly outputs: Side }>> = {
+const BOUNDARY: Readonly<Record<ModelName, { readonly inputs: Side; readonly outputs: Side }>> = {
   unet: {
     inputs: { sample: ['FLOAT', 5], timestep: ['INT64', 0], encoder_hidden_states: ['FLOAT', 3] },
     outputs: { out_sample: ['FLOAT', 5] },
@@ -22,29 +20,43 @@ const BOUNDARY: Readonly<Record<GraphName, { readonly inputs: Side; readonly out
   vae_decoder: { inputs: { latent_sample: ['FLOAT', 4] }, outputs: { sample: ['FLOAT', 4] } },
 };
 
+/** What a device without 64-bit integers takes as a number. */
+const NUMBERS: Readonly<Partial<Record<GraphFile['target'], Side>>> = { webgpu: { timestep: ['FLOAT', 0] } };
+
 /** Faults named in one message; one file that is cut short has hundreds. */
 const LISTED = 3;
 
 /** Bytes per element of the types that weights have. */
 const ELEMENT_BYTES: Readonly<Record<string, number>> = { FLOAT: 4, FLOAT16: 2 };
 
+/** A graph that a run has chosen, and what it says of itself. */
+export interface ChosenGraph extends GraphFile {
+  readonly info: ModelInfo;
+}
+
 /**
- * Holds what a run is about to load to the contract.
+ * Reads the graphs that a run is about to load and holds them to the contract.
  * @throws InputMissingError when a file of weights is not there; FormatError naming the graph, or the tokenizer when it is of
  * another text encoder.
  */
-export async function assertRunnable({ models, info, tokenizer, folder }: VideoPackage): Promise<void> {
-  const textEncoder = await readModelInfo(models.text_encoder);
-  const graphs = { unet: info, text_encoder: textEncoder, vae_decoder: await readModelInfo(models.vae_decoder) };
-  for (const [name, graph] of Object.entries(graphs) as [GraphName, ModelInfo][]) {
-    const path = models[name];
-    for (const location of new Set(graph.initializers.flatMap(({ external }) => external?.location ?? []))) {
+export async function readRunnable(
+  { tokenizer, folder }: VideoPackage,
+  files: Readonly<Record<ModelName, GraphFile>>,
+): Promise<Readonly<Record<ModelName, ChosenGraph>>> {
+  const read = async (file: GraphFile) => ({ ...file, info: await readModelInfo(file.path) });
+  const graphs = {
+    unet: await read(files.unet),
+    text_encoder: await read(files.text_encoder),
+    vae_decoder: await read(files.vae_decoder),
+  };
+  for (const [name, { path, target, info }] of Object.entries(graphs) as [ModelName, ChosenGraph][]) {
+    for (const location of new Set(info.initializers.flatMap(({ external }) => external?.location ?? []))) {
       const file = join(dirname(path), location);
       if (isBeside(location) && (await sizeOf(file)) === undefined) {
         throw new InputMissingError(`${file} is missing; ${path} keeps its weights there.`, { file });
       }
     }
-    const faults = [...boundaryFaults(name, graph), ...(await externalFaults(path, graph))];
+    const faults = [...boundaryFaults(name, info, target), ...(await externalFaults(path, info))];
     if (faults.length > 0) {
       const rest = faults.length > LISTED ? `; and ${faults.length - LISTED} more` : '';
       throw new FormatError(
@@ -53,6 +65,7 @@ export async function assertRunnable({ models, info, tokenizer, folder }: VideoP
       );
     }
   }
+  const { info: textEncoder } = graphs.text_encoder;
   const tokens = textEncoder.inputs.find((input) => input.name === 'input_ids')?.shape[1];
   const rows = textEncoder.initializers.find(({ name }) => name.endsWith('token_embedding.weight'))?.shape[0];
   const mismatch =
@@ -65,12 +78,15 @@ export async function assertRunnable({ models, info, tokenizer, folder }: VideoP
     const file = join(folder, 'tokenizer');
     throw new FormatError(`${file}: ${mismatch}: they do not belong together.`, { file });
   }
+  return graphs;
 }
 
 /** What is unexpected, missing or of another kind among inputs and outputs, as ends of sentences. */
-export function boundaryFaults(graph: GraphName, info: ModelInfo): string[] {
-  const { inputs, outputs } = BOUNDARY[graph];
-  return [...compare(info.inputs, inputs, 'input'), ...compare(info.outputs, outputs, 'output')];
+export function boundaryFaults(model: ModelName, info: ModelInfo, target: GraphFile['target']): string[] {
+  const { inputs, outputs } = BOUNDARY[model];
+  const own = Object.entries(NUMBERS[target] ?? {}).filter(([name]) => name in inputs);
+  const wanted = { ...inputs, ...Object.fromEntries(own) };
+  return [...compare(info.inputs, wanted, 'input'), ...compare(info.outputs, outputs, 'output')];
 }
 
 function compare(found: readonly TensorInfo[], wanted: Side, what: string): string[] {

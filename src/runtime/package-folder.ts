@@ -2,24 +2,36 @@
  * A package as the runtime sees it: any folder of the layout, also one that this tool did not bake. What the graph fixes is
  * read off the graph; scheduler, tokenizer and VAE scale come from the configs beside it.
  */
-import { access, stat } from 'node:fs/promises';
+import { access, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
 import { type LcmConfig, readSchedulerConfig } from '../architecture/lcm-config.ts';
 import { readVaeConfig } from '../architecture/vae-config.ts';
 import { FormatError, InputMissingError } from '../errors.ts';
+import { type GraphFileName, parseGraphFileName } from '../export/graph-file-name.ts';
 import type { Lock } from '../export/lock.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
+import type { Device } from './device.ts';
 import { readLock } from './lock-file.ts';
 import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
 
 /** A length that the graph fixes, or undefined where it leaves it open. */
 type Length = number | undefined;
 
+/** The parts of a package that a clip is made with. */
+export type ModelName = 'unet' | 'text_encoder' | 'vae_decoder';
+
+export interface GraphFile extends GraphFileName {
+  readonly path: string;
+}
+
 export interface VideoPackage {
   readonly folder: string;
-  readonly models: Readonly<Record<'unet' | 'text_encoder' | 'vae_decoder', string>>;
+  /** The portable graphs of the default shape. */
+  readonly models: Readonly<Record<ModelName, string>>;
+  /** All graphs, those included. */
+  readonly graphs: Readonly<Record<ModelName, readonly GraphFile[]>>;
   readonly graph: { readonly batch: Length; readonly frames: Length; readonly height: Length; readonly width: Length };
   readonly info: ModelInfo;
   readonly scheduler: LcmConfig;
@@ -52,6 +64,11 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
     if (!(await exists(path)))
       throw new InputMissingError(`${path} is missing: ${folder} is not a whole package.`, { file: path });
   }
+  const graphs = {
+    unet: await graphFiles(join(folder, 'unet')),
+    text_encoder: await graphFiles(join(folder, 'text_encoder')),
+    vae_decoder: await graphFiles(join(folder, 'vae_decoder')),
+  };
   const info = await readModelInfo(models.unet);
   const sample = info.inputs.find((input) => input.name === 'sample');
   if (sample?.shape.length !== 5 || sample.shape[1] !== 4) {
@@ -66,6 +83,7 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
   return {
     folder,
     models,
+    graphs,
     graph: { batch, frames, height, width },
     info,
     scheduler: readSchedulerConfig(await readConfig(schedulerFile, z.unknown(), (raw) => raw), schedulerFile),
@@ -74,6 +92,26 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
     max_frames: await readConfig(join(folder, 'unet', 'config.json'), unetSchema, (raw) => raw.motion_max_seq_length),
     lock: await readLock(folder),
   };
+}
+
+/**
+ * The graph to run on `device`: the one made for it, else the portable one; of the size that is asked for (empty: the default's).
+ * Undefined where there is none of that size.
+ */
+export function graphFor(
+  files: readonly GraphFile[],
+  device: Device,
+  size: readonly number[] = [],
+): GraphFile | undefined {
+  const fitting = files.filter((file) => file.size.join() === size.join());
+  return fitting.find(({ target }) => target === device) ?? fitting.find(({ target }) => target === 'portable');
+}
+
+async function graphFiles(folder: string): Promise<GraphFile[]> {
+  return (await readdir(folder)).sort().flatMap((name) => {
+    const parsed = parseGraphFileName(name);
+    return parsed ? [{ ...parsed, path: join(folder, name) }] : [];
+  });
 }
 
 async function exists(path: string): Promise<boolean> {

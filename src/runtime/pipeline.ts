@@ -8,10 +8,10 @@ import { VAE_SCALE } from '../export/graphs.ts';
 import { MAX_CLIP_PIXELS } from '../recipe/schema.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
-import { assertRunnable } from './graph-contract.ts';
+import { type ChosenGraph, readRunnable } from './graph-contract.ts';
 import { type HostedSession, type HostTensor, startHost } from './host.ts';
 import { createGenerator } from './noise.ts';
-import type { VideoPackage } from './package-folder.ts';
+import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
 import { probeDevice } from './probe.ts';
 import { createLcmScheduler } from './schedulers/lcm.ts';
 
@@ -44,13 +44,15 @@ export interface Timing {
 export interface Video {
   /** float32 `[1, 4, F, h, w]`. */
   readonly latents: Float32Array;
-  readonly shape: readonly [1, 4, number, number, number];
+  readonly shape: LatentShape;
   /** After each step; the last is `latents`. */
   readonly trajectory: readonly Float32Array[];
   readonly frames: Frames;
   /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
   readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
   readonly device: Device;
+  /** The files that ran. */
+  readonly graphs: Readonly<Record<ModelName, string>>;
   readonly timing: Timing;
 }
 
@@ -76,13 +78,14 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const generator = createGenerator(options.seed ?? 0);
   yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
 
-  await assertRunnable(pkg);
+  const graphs = await readRunnable(pkg, chooseGraphs(pkg, device, shape));
   await using host = startHost(options.signal);
-  const textEncoder = await host.load(pkg.models.text_encoder, device).catch(async (error: unknown) => {
+  const load = async (graph: ChosenGraph) => loaded(graph, await host.load(graph.path, device));
+  const textEncoder = await load(graphs.text_encoder).catch(async (error: unknown) => {
     await probeDevice(device, options.signal); // is it the graph, or the device?
     throw error;
   });
-  const unet = await host.load(pkg.models.unet, device);
+  const unet = await load(graphs.unet);
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
   let load_ms = performance.now() - started;
@@ -95,13 +98,13 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const denoiseStarted = performance.now();
   for (const [i, timestep] of scheduler.timesteps.entries()) {
     options.signal?.throwIfAborted();
-    const answer = await predictNoise(pkg, unet, { latents, shape, timestep, states });
+    const answer = await predictNoise(unet, { latents, shape, timestep, states });
     step_ms.push(answer.milliseconds);
     latents = scheduler.step(guide(answer.noise, guidance), i, latents, () => generator.randn(count)).prevSample;
     const broken = latents.find((x) => !Number.isFinite(x));
     if (broken !== undefined) {
       throw new RuntimeFailure(
-        `After step ${i + 1} of ${steps} the latents hold ${broken}: ${pkg.models.unet} overflowed or holds broken weights. ` +
+        `After step ${i + 1} of ${steps} the latents hold ${broken}: ${graphs.unet.path} overflowed or holds broken weights. ` +
           `lcm-merge verify ${pkg.folder} looks at all of them.`,
       );
     }
@@ -112,7 +115,7 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const denoise_ms = performance.now() - denoiseStarted;
 
   const loadStarted = performance.now();
-  const decoder = await host.load(pkg.models.vae_decoder, device);
+  const decoder = await host.load(graphs.vae_decoder.path, device);
   load_ms += performance.now() - loadStarted;
   const decodeStarted = performance.now();
   const decoded = await decode(pkg, decoder, latents, shape);
@@ -134,41 +137,43 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
     frames,
     decoded: rangeOf(decoded),
     device,
+    graphs: { unet: graphs.unet.path, text_encoder: graphs.text_encoder.path, vae_decoder: graphs.vae_decoder.path },
     timing: { load_ms, denoise_ms, step_ms, decode_ms, peak_bytes },
   };
 }
 
-/** `[1, 4, F, h, w]`: what the graph fixes, else what is asked for, else what the recipe had. */
-function latentShape(pkg: VideoPackage, options: SampleOptions): readonly [1, 4, number, number, number] {
-  const { graph, lock, folder, max_frames } = pkg;
-  const output = lock?.recipe.output;
-  const choose = (
-    what: string,
-    fixed: number | undefined,
-    asked: number | undefined,
-    fallback: number,
-    unit: number,
-  ) => {
-    if (asked !== undefined && !(Number.isInteger(asked) && asked > 0 && asked % unit === 0)) {
-      throw new UsageError(
-        `The ${what} ${asked} is no positive ${unit === 1 ? 'whole number' : `multiple of ${unit}`}.`,
-      );
-    }
-    if (fixed !== undefined && asked !== undefined && asked !== fixed * unit) {
-      throw new UsageError(
-        `${folder} is made for a ${what} of ${fixed * unit}; ${asked} was asked for. Bake with output.shapes: dynamic to choose at run time.`,
-      );
-    }
-    return fixed ?? (asked ?? fallback) / unit;
-  };
-  const frames = choose('frame count', graph.frames, options.frames, output?.frames ?? DEFAULTS.frames, 1);
+/** `[1, 4, F, h, w]`: what a graph fixes, else what is asked for, else what the recipe had. */
+function latentShape(pkg: VideoPackage, options: SampleOptions): LatentShape {
+  const { lock, folder, max_frames } = pkg;
+  const asked = [
+    checked('frame count', options.frames, 1),
+    checked('height', options.height, VAE_SCALE),
+    checked('width', options.width, VAE_SCALE),
+  ] as const;
+  const made = fixedShapes(pkg);
+  const fixed = made.find((lengths) => lengths.every((n, i) => (n ?? asked[i]) === (asked[i] ?? n)));
+  if (!fixed) {
+    const known = made.map(describeLengths).join(', or ');
+    throw new UsageError(
+      `${folder} is made for ${known}, not for ${describeLengths(asked)}. ` +
+        'Bake with output.shapes: dynamic to choose at run time, or with a list of shapes.',
+    );
+  }
+  const {
+    frames: f = DEFAULTS.frames,
+    height: h = DEFAULTS.side,
+    width: w = DEFAULTS.side,
+  } = lock?.recipe.output ?? {};
+  const [frames, height, width] = [f, h / VAE_SCALE, w / VAE_SCALE].map((n, i) => fixed[i] ?? asked[i] ?? n) as [
+    number,
+    number,
+    number,
+  ];
   if (max_frames !== undefined && frames > max_frames) {
     throw new UsageError(
       `${frames} frames were asked for; the motion module of ${folder} has positional encodings for ${max_frames}.`,
     );
   }
-  const height = choose('height', graph.height, options.height, output?.height ?? DEFAULTS.side, VAE_SCALE);
-  const width = choose('width', graph.width, options.width, output?.width ?? DEFAULTS.side, VAE_SCALE);
   const pixels = frames * height * width * VAE_SCALE ** 2;
   if (pixels > MAX_CLIP_PIXELS) {
     throw new UsageError(
@@ -178,11 +183,62 @@ function latentShape(pkg: VideoPackage, options: SampleOptions): readonly [1, 4,
   return [1, 4, frames, height, width];
 }
 
+type LatentShape = readonly [1, 4, frames: number, height: number, width: number];
+
+/** Frames, and height and width of the latents; undefined is open. */
+type Lengths = readonly [frames: number | undefined, height: number | undefined, width: number | undefined];
+
+/** What the package has graphs for, the default first. */
+function fixedShapes({ graph, graphs }: VideoPackage): readonly Lengths[] {
+  const listed = graphs.unet.flatMap(({ size }): Lengths[] => {
+    const [frames, width, height] = size as [number, number, number];
+    return size.length === 3 ? [[frames, height / VAE_SCALE, width / VAE_SCALE]] : [];
+  });
+  return [[graph.frames, graph.height, graph.width], ...listed];
+}
+
+/** In latents. @throws UsageError for what is no positive multiple of `unit` */
+function checked(what: string, asked: number | undefined, unit: number): number | undefined {
+  if (asked !== undefined && !(Number.isInteger(asked) && asked > 0 && asked % unit === 0)) {
+    throw new UsageError(`The ${what} ${asked} is no positive ${unit === 1 ? 'whole number' : `multiple of ${unit}`}.`);
+  }
+  return asked === undefined ? undefined : asked / unit;
+}
+
+function describeLengths([frames, height, width]: Lengths): string {
+  const parts = [
+    frames === undefined ? undefined : `${frames} frames`,
+    width === undefined ? undefined : `a width of ${width * VAE_SCALE}`,
+    height === undefined ? undefined : `a height of ${height * VAE_SCALE}`,
+  ];
+  return parts.filter((part) => part !== undefined).join(' and ');
+}
+
+/** The graphs for a device and a clip: of a listed shape, or else the default's. */
+function chooseGraphs(
+  { graph, graphs }: VideoPackage,
+  device: Device,
+  [, , frames, h, w]: LatentShape,
+): Readonly<Record<ModelName, GraphFile>> {
+  const isDefault = [graph.frames ?? frames, graph.height ?? h, graph.width ?? w].join() === [frames, h, w].join();
+  const [width, height] = [w * VAE_SCALE, h * VAE_SCALE];
+  const choose = (name: ModelName, size: readonly number[]): GraphFile =>
+    (graphFor(graphs[name], device, isDefault ? [] : size) ?? graphFor(graphs[name], device)) as GraphFile;
+  return {
+    unet: choose('unet', [frames, width, height]),
+    text_encoder: choose('text_encoder', []),
+    vae_decoder: choose('vae_decoder', [width, height]),
+  };
+}
+
 /** Text states `[tokens, D]` of each prompt. */
-async function encodePrompts(pkg: VideoPackage, session: HostedSession, prompts: readonly string[]): Promise<Tensor[]> {
-  const { tokenizer } = pkg;
+async function encodePrompts(
+  { tokenizer }: VideoPackage,
+  textEncoder: LoadedGraph,
+  prompts: readonly string[],
+): Promise<Tensor[]> {
   const rows = prompts.map((prompt) => ({ input_ids: tokenizer.encodePadded(prompt) }));
-  const { outputs } = await runRows(session, pkg.graph.batch, rows, (batch) => ({
+  const { outputs } = await runRows(textEncoder, rows, (batch) => ({
     input_ids: {
       type: 'int64',
       dims: [batch.length, tokenizer.maxLength],
@@ -193,6 +249,19 @@ async function encodePrompts(pkg: VideoPackage, session: HostedSession, prompts:
     },
   }));
   return outputs('last_hidden_state');
+}
+
+/** A graph in the inference process, and what its inputs want. */
+interface LoadedGraph {
+  readonly session: HostedSession;
+  /** Fixed by the graph, or undefined. */
+  readonly batch: number | undefined;
+  readonly inputs: ChosenGraph['info']['inputs'];
+}
+
+function loaded({ info }: ChosenGraph, session: HostedSession): LoadedGraph {
+  const batch = info.inputs[0]?.shape[0];
+  return { session, batch: typeof batch === 'number' ? batch : undefined, inputs: info.inputs };
 }
 
 interface Tensor {
@@ -207,9 +276,16 @@ interface Denoising {
   readonly states: readonly Tensor[];
 }
 
+/** A device without 64-bit integers takes the timestep as a number. */
+function timestepTensor({ inputs }: LoadedGraph, timestep: number): HostTensor {
+  return inputs.find(({ name }) => name === 'timestep')?.type === 'FLOAT'
+    ? { type: 'float32', dims: [], data: Float32Array.of(timestep) }
+    : { type: 'int64', dims: [], data: BigInt64Array.of(BigInt(timestep)) };
+}
+
 /** The noise prediction under each of the text states. */
-async function predictNoise(pkg: VideoPackage, unet: HostedSession, { latents, shape, timestep, states }: Denoising) {
-  const answer = await runRows(unet, pkg.graph.batch, states, (batch) => ({
+async function predictNoise(unet: LoadedGraph, { latents, shape, timestep, states }: Denoising) {
+  const answer = await runRows(unet, states, (batch) => ({
     sample: {
       type: 'float32',
       dims: [batch.length, ...shape.slice(1)],
@@ -218,7 +294,7 @@ async function predictNoise(pkg: VideoPackage, unet: HostedSession, { latents, s
         batch.map(() => latents),
       ),
     },
-    timestep: { type: 'int64', dims: [], data: BigInt64Array.of(BigInt(timestep)) },
+    timestep: timestepTensor(unet, timestep),
     encoder_hidden_states: {
       type: 'float32',
       dims: [batch.length, ...(batch[0] as Tensor).dims],
@@ -236,8 +312,7 @@ async function predictNoise(pkg: VideoPackage, unet: HostedSession, { latents, s
  * one filled up with a repetition that is thrown away.
  */
 async function runRows<Row>(
-  session: HostedSession,
-  size: number | undefined,
+  { session, batch: size }: LoadedGraph,
   rows: readonly Row[],
   feeds: (batch: readonly Row[]) => Record<string, HostTensor>,
 ): Promise<{ outputs: (name: string) => Tensor[]; milliseconds: number }> {

@@ -85,6 +85,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
       height: made?.frames.height ?? 0,
     },
     checks,
+    graphs: made ? Object.values(made.graphs).map((path) => relative(folder, path).split(sep).join('/')) : [],
     timing: made?.timing ?? null,
     ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
     package: Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256])),

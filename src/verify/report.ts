@@ -45,6 +45,8 @@ export interface Report {
     readonly height: number;
   };
   readonly checks: readonly CheckReport[];
+  /** The files that ran, by their path in the package. */
+  readonly graphs: readonly string[];
   /** Null when the run did not end. */
   readonly timing: Timing | null;
   /** From the lock: how much each source changes. */

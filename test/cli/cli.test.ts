@@ -219,7 +219,7 @@ describe('with a package', () => {
   });
 
   it.each([
-    [['run', '--frames', '8'], 2, 'is made for a frame count of 16'],
+    [['run', '--frames', '8'], 2, 'is made for 16 frames'],
     [['run', '--steps', '51'], 2, '51 sampling steps'],
     [['run', '-o', '.'], 2, 'precious.txt'],
     [['run', '--save-latents', 'x', '-o', 'x'], 2, 'one is a file, the other a folder'],

@@ -13,7 +13,8 @@ import { unetStructure } from '../../src/architecture/unet-structure.ts';
 import { readVaeConfig } from '../../src/architecture/vae-config.ts';
 import { clipTextGraph } from '../../src/export/clip-text.ts';
 import { unetConfigJson } from '../../src/export/configs.ts';
-import { COMPONENT_EXPORTS } from '../../src/export/graphs.ts';
+import { COMPONENT_EXPORTS, graphsOf } from '../../src/export/graphs.ts';
+import { TARGETS } from '../../src/export/targets/index.ts';
 import { unetMotionGraph } from '../../src/export/unet-motion.ts';
 import { vaeDecoderGraph } from '../../src/export/vae.ts';
 import { layOutWeights } from '../../src/export/weight-file.ts';
@@ -56,7 +57,7 @@ function expectParameters(graph: Graph, table: readonly ModelParameter[], type: 
   expect([...graph.parameters.values()].sort(byName)).toEqual(expected.sort(byName));
 }
 
-/** Every value is made once, before it is used; only operators of the default domain's opset 20 that every device has. */
+/** Every value is made once, before it is used, and every parameter is used. */
 function expectSound(graph: Graph): void {
   const made = new Set([
     ...graph.inputs.map(({ name }) => name),
@@ -67,7 +68,7 @@ function expectSound(graph: Graph): void {
   const early = graph.nodes.flatMap(({ inputs, outputs }) => {
     const missing = inputs.filter((name) => name !== '' && !made.has(name));
     const twice = outputs.filter((name) => made.has(name));
-    for (const name of outputs) made.add(name);
+    for (const name of outputs) if (name !== '') made.add(name);
     return [...missing, ...twice];
   });
   expect(early).toEqual([]);
@@ -81,21 +82,25 @@ const SIZES = {
   dynamic: { batch: 'batch', frames: 'frames', height: 'height', width: 'width' },
 } as const;
 
-describe.each(['float16', 'float32'] as const)('graphs in %s', (type) => {
+const EVERY = Object.values(TARGETS).flatMap((target) =>
+  (['float16', 'float32'] as const).map((type) => ({ name: target.name, target, type })),
+);
+
+describe.each(EVERY)('graphs for $name in $type', ({ target, type }) => {
   describe.each(['static', 'dynamic'] as const)('with %s shapes', (shapes) => {
     it.each(golden.unet)('UNetMotionModel has the parameters of its table: $name', async (entry) => {
       const structure = await structureOf(entry);
       const positions = entry.motion.motion_max_seq_length;
       const sizes = SIZES[shapes];
       for (const motionNorm of ['per-frame', 'pooled'] as const) {
-        const graph = unetMotionGraph(structure, { ...sizes, type, tokens: 77, motionNorm, positions });
+        const graph = unetMotionGraph(structure, { ...sizes, target, type, tokens: 77, motionNorm, positions });
         expectParameters(graph, unetParameters(structure, positions), type);
         expectSound(graph);
         const latents = [sizes.batch, 4, sizes.frames, sizes.height, sizes.width];
         const { cross_attention_dim: width } = structure.config;
         expect(graph.inputs).toEqual([
           { name: 'sample', type: 'float32', shape: latents },
-          { name: 'timestep', type: 'int64', shape: [] },
+          { name: 'timestep', type: target.timestep, shape: [] },
           { name: 'encoder_hidden_states', type: 'float32', shape: [sizes.batch, 77, width] },
         ]);
         expect(graph.outputs).toEqual([{ name: 'out_sample', type: 'float32', shape: latents }]);
@@ -107,7 +112,7 @@ describe.each(['float16', 'float32'] as const)('graphs in %s', (type) => {
       async ({ config }) => {
         const vae = await readVaeConfig(await configFile(config));
         const { height, width } = SIZES[shapes];
-        const graph = vaeDecoderGraph(vae, { type, images: 'images', height, width });
+        const graph = vaeDecoderGraph(vae, { target, type, images: 'images', height, width });
         expectParameters(graph, vaeDecoderParameters(vae), type);
         expectSound(graph);
         expect(graph.inputs).toEqual([{ name: 'latent_sample', type: 'float32', shape: ['images', 4, height, width] }]);
@@ -119,7 +124,7 @@ describe.each(['float16', 'float32'] as const)('graphs in %s', (type) => {
     it.each(golden.text_encoder)('CLIPTextModel has the parameters of its table: $name', async ({ config }) => {
       const clip = await readClipTextConfig(await configFile(config));
       const { batch } = SIZES[shapes];
-      const graph = clipTextGraph(clip, { type, batch });
+      const graph = clipTextGraph(clip, { target, type, batch });
       expectParameters(graph, clipTextParameters(clip), type);
       expectSound(graph);
       expect(graph.inputs).toEqual([{ name: 'input_ids', type: 'int64', shape: [batch, 77] }]);
@@ -135,6 +140,7 @@ describe('the graph of SD1.5', async () => {
   const structure = await structureOf(entry);
   const graph = unetMotionGraph(structure, {
     ...SIZES.static,
+    target: TARGETS.portable,
     type: 'float16',
     tokens: 77,
     motionNorm: 'per-frame',
@@ -179,7 +185,7 @@ describe('the dimensions of a package', () => {
   const inputsOf = async (changes: Parameters<typeof tinyRecipe>[0]) => {
     const planned = await plan(tinyRecipe(changes));
     return Object.fromEntries(
-      COMPONENT_EXPORTS.map(({ component, graph }) => [component, graph(planned).inputs[0]?.shape]),
+      COMPONENT_EXPORTS.map((row) => [row.component, graphsOf(planned, row)[0].graph.inputs[0]?.shape]),
     );
   };
 

@@ -39,7 +39,7 @@ describe('the package of models/tiny', () => {
     );
     const names = files.map((entry) => join(entry.parentPath, entry.name).slice(tiny.folder.length + 1));
     const model = (folder: string) =>
-      ['config.json', 'model.onnx', 'model.onnx_data'].map((file) => `${folder}/${file}`);
+      ['config.json', 'model.onnx', 'model.cpu.onnx', 'model.onnx_data'].map((file) => `${folder}/${file}`);
     expect(names.sort()).toEqual(
       [
         'README.md',

@@ -41,6 +41,7 @@ const CALLS: Record<
   Reshape: (s, x, a: { to: Dim[] }) => op.Reshape(s, x[0] as Value, a.to),
   Transpose: (s, x, a: { perm: number[] }) => op.Transpose(s, x[0] as Value, a.perm),
   Concat: (s, x, a) => op.Concat(s, x, a),
+  Expand: (s, x, a: { to: Dim[] }) => op.Expand(s, x[0] as Value, a.to),
   Split: (s, x, a) => op.Split(s, x[0] as Value, a),
   Slice: (s, x, a) => op.Slice(s, x[0] as Value, a),
   Gather: (s, x) => op.Gather(s, x[0] as Value, x[1] as Value),

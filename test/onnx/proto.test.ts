@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { describe, expect, it } from 'vitest';
 import { linear } from '../../src/export/layers.ts';
-import { addInput, addOutput, createGraph, rootScope } from '../../src/onnx/graph.ts';
+import { TARGETS } from '../../src/export/targets/index.ts';
+import { layerScope } from '../../src/export/targets/target.ts';
+import { addInput, addOutput, createGraph } from '../../src/onnx/graph.ts';
 import { readModelInfo } from '../../src/onnx/model-info.ts';
 import { serializeModel } from '../../src/onnx/proto.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -11,7 +13,7 @@ import { temporaryFolder } from '../helpers/temporary.ts';
 /** y = x·Wᵀ + b for x `[rows, 2]`, W `[3, 2]`, weights in `model.onnx_data`: 64 bytes of nothing, W transposed, b. */
 function linearModel() {
   const graph = createGraph('linear');
-  const s = rootScope(graph, 'float32', 'layer');
+  const s = layerScope(graph, TARGETS.portable, 'float32', 'layer');
   const x = addInput(graph, 'x', 'float32', ['rows', 2]);
   addOutput(s, linear(s, x, 3), 'y');
   const external = new Map([

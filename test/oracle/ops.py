@@ -43,11 +43,15 @@ def movement():
     case("Split", [x], x.chunk(3, dim=1), axis=1, parts=3)
     case("Slice", [x], x[:, :2], axis=1, length=2)
     case("Slice", [x], x[:, :, :8], axis=2, length=8)
+    column = random(2, 1, 3)
+    case("Expand", [column], column.expand(2, 4, 3), to=[2, 4, 3])
     table, ids = random(6, 3), torch.tensor([[5, 0, 2], [2, 2, 1]])
     case("Gather", [table, ids], F.embedding(ids, table))
     x = random(1, 2, 3, 4)
     for height, width in ((6, 8), (5, 7), (3, 8), (2, 2), (7, 9)):
         case("Resize", [x], F.interpolate(x, size=(height, width), mode="nearest"), height=height, width=width)
+        last = F.interpolate(x, size=(height, width), mode="nearest").permute(0, 2, 3, 1)
+        case("Resize", [x.permute(0, 2, 3, 1)], last, height=height, width=width, axes=[1, 2])
 
 
 def arithmetic():

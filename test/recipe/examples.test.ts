@@ -79,6 +79,7 @@ describe('the JSON schema', () => {
       'recipe.motion.expect',
       'recipe.sampler',
       'recipe.output',
+      'recipe.output.shapes.|1.[]',
       'recipe.verify',
       'recipe.verify.budgets',
       'recipe.publish',

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { RecipeError } from '../../src/errors.ts';
+import { clipShapes, describeShapes } from '../../src/recipe/clip-shapes.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
 
 const FILE = '/studio/recipes/x.yaml';
@@ -42,7 +43,7 @@ describe('a valid recipe', () => {
         height: 512,
         dtype: 'fp16',
         weights: false,
-        targets: ['portable'],
+        targets: ['portable', 'cpu'],
         shapes: 'static',
       },
       verify: { prompt: 'a photo', negative: '', seed: 0, device: 'auto', budgets: {} },
@@ -430,7 +431,7 @@ describe('values', () => {
 base: b
 motion: { gamma: x, module: m, gamma: 2 }
 sampler: { stpes: 3, guidance: -1 }
-output: { targets: [cuda], width: 7 }
+output: { targets: [coda], width: 7 }
 `),
     ).toEqual([
       '1:1: The key name is missing.',
@@ -439,7 +440,7 @@ output: { targets: [cuda], width: 7 }
       '3:32: The key motion.gamma is given twice. Keep one.',
       '4:12: Unknown key sampler.stpes. Did you mean "steps"?',
       '4:32: sampler.guidance must be at least 0, but -1 was found.',
-      '5:21: This version does not write the "cuda" target yet. Use "portable", which runs on every device.',
+      '5:21: output.targets[0] must be "portable", "cpu", "cuda" or "webgpu", but the text "coda" was found. Did you mean "cuda"?',
       '5:35: output.width must be at least 8, but 7 was found.',
     ]);
   });
@@ -618,6 +619,36 @@ describe('a personalized source', () => {
   });
 });
 
+describe('output.shapes as a list', () => {
+  const parse = (output: string) => parseRecipe(`${SHORTEST}output: ${output}\n`, 'r.yaml').output;
+
+  it('has the default clip first', () => {
+    const shapes = [
+      { frames: 8, width: 256, height: 128 },
+      { frames: 16, width: 512, height: 512 },
+    ];
+    const output = parse(JSON.stringify({ shapes }));
+    expect(output).toMatchObject({ frames: 8, width: 256, height: 128, shapes });
+    expect(clipShapes(output)).toEqual(shapes);
+    expect(describeShapes(output)).toBe('8 frames of 256×128 or 16 frames of 512×512, a graph for each');
+  });
+
+  it.each([
+    [
+      '{ frames: 16, shapes: [{ frames: 8, width: 256, height: 128 }] }',
+      '4:19: output.frames (16) differs from that of output.shapes[0] (8), which is the default. Leave it out.',
+    ],
+    ['{ shapes: [{ frames: 8, width: 256 }] }', '4:20: The key output.shapes[0].height is missing.'],
+    ['{ shapes: [] }', '4:19: output.shapes must not be empty.'],
+    [
+      '{ shapes: [{ frames: 8, width: 8, height: 8 }, { frames: 1024, width: 16384, height: 16384 }] }',
+      '4:66: output.shapes[1].frames makes, with width and height, a clip of 274877906944 pixels; 4294967296 at most can be sampled.',
+    ],
+  ])('%s', (output, expected) => {
+    expect(problems(`${SHORTEST}output: ${output}\n`)).toEqual([expected]);
+  });
+});
+
 describe('what this version does not do yet', () => {
   it.each([
     [
@@ -627,10 +658,6 @@ describe('what this version does not do yet', () => {
     ...['ddim', 'dpmpp_2m', 'dpmpp_2m_karras', 'euler'].map((kind) => [
       `sampler: { kind: ${kind} }`,
       `4:18: This version does not sample with "${kind}" yet. Use "lcm".`,
-    ]),
-    ...['cuda', 'webgpu'].map((target) => [
-      `output: { targets: [portable, ${target}] }`,
-      `4:31: This version does not write the "${target}" target yet. Use "portable", which runs on every device.`,
     ]),
     [
       'lcm: { lora: https://host/lcm.safetensors }',

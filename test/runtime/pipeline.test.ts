@@ -274,8 +274,8 @@ describe('sample', () => {
   });
 
   it.each([
-    [{ frames: 8 }, /is made for a frame count of 16; 8 was asked for/],
-    [{ width: 128 }, /is made for a width of 64; 128 was asked for/],
+    [{ frames: 8 }, /is made for 16 frames and a width of 64 and a height of 64, not for 8 frames/],
+    [{ width: 128 }, /is made for 16 frames and a width of 64 and a height of 64, not for a width of 128/],
     [{ height: 60 }, /height 60 is no positive multiple of 8/],
     [{ width: 0 }, /width 0 is no positive multiple of 8/],
     [{ frames: -1 }, /frame count -1 is no positive whole number/],

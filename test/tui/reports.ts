@@ -24,6 +24,7 @@ export function madePackage(
         figures: {},
         seconds: 0.25,
       })),
+      graphs: [],
       timing: null,
       package: {},
     },

@@ -29,6 +29,7 @@ function movingVideo(changes: Partial<Video> = {}): Video {
     frames: { width: side, height: side, count, data },
     decoded: { min: -1, max: 1, finite: true },
     device: 'cpu',
+    graphs: { unet: '', text_encoder: '', vae_decoder: '' },
     timing: { load_ms: 1, denoise_ms: 100, step_ms: [50, 50], decode_ms: 1, peak_bytes: 1 },
     ...changes,
   };

@@ -8,6 +8,7 @@ import { measureEffects } from '../../merge/bake.ts';
 import { type Effects, effectWarnings } from '../../merge/effects.ts';
 import type { Plan, PlannedFile } from '../../merge/plan.ts';
 import { type BlockStrengths, blockStrengths, type Range } from '../../merge/strengths.ts';
+import { describeShapes } from '../../recipe/clip-shapes.ts';
 import type { Recipe } from '../../recipe/schema.ts';
 import type { Command, Outcome } from '../context.ts';
 import { formatBytes, formatNumber, table } from '../format.ts';
@@ -87,11 +88,10 @@ function strengthOf(recipe: Recipe, role: PlannedFile['role']): Readonly<Record<
 
 function render(plan: Summary, paint: Paint): string {
   const heading = (text: string) => paint('bold', text);
-  const { frames, width, height, dtype, shapes } = plan.output;
   const components = Object.entries(plan.components);
   return [
     heading(sanitise(plan.name)),
-    `${frames} frames of ${width}×${height}, ${dtype}, ${shapes} shapes; ${plan.sampler.kind}, ${plan.sampler.steps} steps, guidance ${plan.sampler.guidance}`,
+    `${describeShapes(plan.output)}, ${plan.output.dtype}, targets ${plan.output.targets.join(', ')}; ${plan.sampler.kind}, ${plan.sampler.steps} steps, guidance ${plan.sampler.guidance}`,
     ...(plan.motion.stretched_from === undefined
       ? []
       : [`${plan.motion.positions} motion positions, stretched from ${plan.motion.stretched_from}`]),

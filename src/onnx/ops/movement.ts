@@ -50,6 +50,11 @@ export function Concat(s: Scope, inputs: readonly Value[], { axis }: { axis: num
   return emit(s, 'Concat', inputs, { axis }, first.type, first.shape.with(axis, length));
 }
 
+/** Repeats axes of length 1 up to the shape `to`. */
+export function Expand(s: Scope, x: Value, to: readonly Dim[]): Value {
+  return emit(s, 'Expand', [x, shapeVector(s, to)], {}, x.type, to);
+}
+
 /** Equal parts along `axis`. */
 export function Split(s: Scope, x: Value, { axis, parts }: { axis: number; parts: number }): readonly Value[] {
   const length = x.shape.at(axis);
@@ -57,7 +62,7 @@ export function Split(s: Scope, x: Value, { axis, parts }: { axis: number; parts
     throw new RangeError(`Split in ${s.path}: axis ${axis} of [${x.shape}] does not part in ${parts}.`);
   }
   const shape = x.shape.with(axis, length / parts);
-  return emitMany(s, 'Split', [x], { axis, num_outputs: parts }, x.type, Array(parts).fill(shape));
+  return emitMany(s, 'Split', [x], { axis, num_outputs: parts }, x.type, Array(parts).fill(shape)) as readonly Value[];
 }
 
 /** The first `length` entries of `axis`; `length` may be symbolic. */
@@ -72,15 +77,20 @@ export function Gather(s: Scope, data: Value, indices: Value): Value {
 }
 
 /**
- * Nearest-neighbour resize of `[N, C, H, W]` to `height` × `width`, source index = floor(i · in / out) as in PyTorch.
- * An exact doubling is said with scales, which more kernels have a fast path for than sizes.
+ * Nearest-neighbour resize of an image to `height` × `width`, which lie on `axes`; source index = floor(i · in / out) as in
+ * PyTorch. An exact doubling is said with scales, which more kernels have a fast path for than sizes.
  */
-export function Resize(s: Scope, x: Value, { height, width }: { height: Dim; width: Dim }): Value {
-  const [n, c, h, w] = x.shape as [Dim, Dim, Dim, Dim];
-  const shape = [n, c, height, width];
+export function Resize(
+  s: Scope,
+  x: Value,
+  { height, width, axes = [2, 3] }: { height: Dim; width: Dim; axes?: readonly [number, number] },
+): Value {
+  const [h, w] = axes.map((axis) => x.shape[axis] as Dim) as [Dim, Dim];
+  const shape = x.shape.with(axes[0], height).with(axes[1], width);
   const doubled = height === times(h, 2) && width === times(w, 2);
+  const scales = x.shape.map((_, axis) => (axes.includes(axis) ? 2 : 1));
   const target = doubled
-    ? [undefined, floatConstant(s.graph, 'float32', [1, 1, 2, 2], [4])]
+    ? [undefined, floatConstant(s.graph, 'float32', scales, [4])]
     : [undefined, undefined, shapeVector(s, shape)];
   const attributes = { mode: 'nearest', coordinate_transformation_mode: 'asymmetric', nearest_mode: 'floor' };
   return emit(s, 'Resize', [x, ...target], attributes, x.type, shape);

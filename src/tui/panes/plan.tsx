@@ -2,6 +2,7 @@
 import { basename } from 'node:path';
 import { formatBytes, formatNumber, table } from '../../cli/format.ts';
 import type { Plan, PlannedFile } from '../../merge/plan.ts';
+import { describeShapes } from '../../recipe/clip-shapes.ts';
 import type { Recipe } from '../../recipe/schema.ts';
 import type { PlanView } from '../state.ts';
 import { Marked, Words } from '../theme.tsx';
@@ -33,12 +34,11 @@ export function PlanPane({ view, ...pane }: PlanPaneProps) {
 
 function Planned({ plan, out }: { readonly plan: Plan; readonly out: string }) {
   const { recipe, files, warnings } = plan;
-  const { frames, width, height, dtype, shapes } = recipe.output;
   const { kind, steps, guidance } = recipe.sampler;
   return (
     <>
       <Words>{equation(recipe)}</Words>
-      <Words>{`${frames} frames of ${width}×${height}, ${dtype}, ${shapes} shapes; ${kind}, ${steps} steps, guidance ${formatNumber(guidance)}`}</Words>
+      <Words>{`${describeShapes(recipe.output)}, ${recipe.output.dtype}; ${kind}, ${steps} steps, guidance ${formatNumber(guidance)}`}</Words>
       <Words>{`“${recipe.verify.prompt}”, seed ${recipe.verify.seed} → ${out}`}</Words>
       <Words> </Words>
       {table([HEADINGS, ...files.map((file) => sourceRow(recipe, file))], { right: [2, 3] })

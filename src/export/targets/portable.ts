@@ -1,0 +1,147 @@
+/**
+ * The target that runs everywhere: ONNX's own operators of opset 20, images NCHW, float32 islands where fp16 lacks the range
+ * or the digits. The other targets are this one with kernels replaced. Reference: onnx.md §2 and §6.
+ */
+import { type Dim, elementCount, floatConstant, type Scope, type Value } from '../../onnx/graph.ts';
+import * as op from '../../onnx/ops.ts';
+import { type AttentionOptions, type GroupNormOptions, type Stream, settle, type Target } from './target.ts';
+
+export const portable: Target = {
+  name: 'portable',
+  images: 'NCHW',
+  compute: (stored) => stored,
+  timestep: 'int64',
+  conv2d: (s, x, weight, bias, { stride }) =>
+    op.Conv(s, x, weight, bias as Value, { stride, pad: weight.shape[2] === 3 ? 1 : 0 }),
+  groupNorm: (s, x, gamma, beta, options) => instanceGroupNorm(s, settle(s, x), gamma, beta, options),
+  layerNorm: (s, x: Stream, gamma, beta, options) => op.LayerNormalization(s, settle(s, x), gamma, beta, options),
+  attention: scaledDotProduct,
+  geglu: (s, product, bias) => {
+    const [value, gate] = op.Split(s, op.Add(s, product, bias), { axis: -1, parts: 2 }) as [Value, Value];
+    return op.Mul(s, value, op.Gelu(s, gate));
+  },
+};
+
+// ---------------------------------------------------------------------------------------------------- group normalisation
+
+/**
+ * Group normalisation of `[N, C, …]` as InstanceNormalization over groups: GroupNormalization has a kernel on no device
+ * and unfolds to some 25 nodes, this is five, with float32 statistics where the device has them.
+ */
+function instanceGroupNorm(
+  s: Scope,
+  x: Value,
+  gamma: Value,
+  beta: Value,
+  { groups, epsilon, silu }: GroupNormOptions,
+): Value {
+  const channels = x.shape[1] as number;
+  const grouped = op.Reshape(s, op.Cast(s, x, { to: 'float32' }), [x.shape[0] as Dim, groups, restOf(x.shape, groups)]);
+  const unit = (value: number, name: string) =>
+    floatConstant(s.graph, 'float32', Array<number>(groups).fill(value), [groups], name);
+  const normalised = op.InstanceNormalization(s, grouped, unit(1, 'ones'), unit(0, 'zeros'), { epsilon });
+  const perChannel = (vector: Value) =>
+    op.Cast(s, op.Reshape(s, vector, [channels, ...x.shape.slice(2).map(() => 1)]), { to: 'float32' });
+  const affine = op.Add(s, op.Mul(s, op.Reshape(s, normalised, x.shape), perChannel(gamma)), perChannel(beta));
+  return op.Cast(s, silu ? op.Mul(s, affine, op.Sigmoid(s, affine)) : affine, { to: s.type });
+}
+
+/** Elements per group after axis 0, symbolic if one of them is. */
+function restOf(shape: readonly Dim[], groups: number): Dim {
+  const [channels, ...rest] = shape.slice(1) as [number, ...Dim[]];
+  return rest.reduce<Dim>(
+    (count, dim) => (typeof count === 'number' && typeof dim === 'number' ? count * dim : `${count}*${dim}`),
+    channels / groups,
+  );
+}
+
+// ---------------------------------------------------------------------------------------------------- attention
+
+/**
+ * Scores that stand in memory at a time: 256 MiB in float32, and as much again for their softmax. At 512² one self-attention
+ * has 32 times as many.
+ */
+const MAX_SCORES = 2 ** 26;
+
+/** Added to scores that are hidden; the smallest float16, so that no −∞ can turn into NaN. */
+const MASKED = -65504;
+
+/**
+ * Attention from MatMul and Softmax. The query is scaled before the product: fp16 scores of a trained model can pass 65504
+ * otherwise. Where all scores together would not fit into memory, it is computed in parts.
+ */
+function scaledDotProduct(s: Scope, q: Value, k: Value, v: Value, options: AttentionOptions): Value {
+  const width = (q.shape[2] as number) / options.heads;
+  const split = (x: Value) => op.Reshape(s, x, [x.shape[0] as Dim, x.shape[1] as Dim, options.heads, width]);
+  const scaled = op.Mul(s, q, floatConstant(s.graph, s.type, [1 / Math.sqrt(width)]));
+  const queries = op.Transpose(s, split(scaled), [0, 2, 1, 3]); // [N, heads, S, d]
+  const keys = op.Transpose(s, split(k), [0, 2, 3, 1]); // [N, heads, d, T]
+  const values = op.Transpose(s, split(v), [0, 2, 1, 3]);
+  const mask = options.causal ? causalMask(s, q.shape[1] as number) : undefined;
+  const mixed = inParts(s, partsOf(q, k, options), [queries, keys, values], (parts) => attend(s, parts, mask));
+  return op.Reshape(s, op.Transpose(s, mixed, [0, 2, 1, 3]), q.shape);
+}
+
+function attend(s: Scope, [queries, keys, values]: Operands, mask?: Value): Value {
+  const scores = op.MatMul(s, queries, keys);
+  return op.MatMul(s, softmax(s, mask ? op.Add(s, scores, mask) : scores), values);
+}
+
+/** In float32: exp of fp16 scores loses what attention is about, and the CPU has no fp16 kernel but unfolds the operator. */
+function softmax(s: Scope, scores: Value): Value {
+  return op.Cast(s, op.Softmax(s, op.Cast(s, scores, { to: 'float32' })), { to: scores.type });
+}
+
+function causalMask(s: Scope, length: number): Value {
+  const mask = Float32Array.from({ length: length * length }, (_, i) =>
+    i % length > Math.floor(i / length) ? MASKED : 0,
+  );
+  return floatConstant(s.graph, s.type, mask, [length, length], 'causal_mask');
+}
+
+type Operands = readonly [queries: Value, keys: Value, values: Value];
+
+/** Along which axes of `[N, heads, S, …]`, and in how many parts: queries, keys and values together, or queries alone. */
+interface Parts {
+  readonly axis: 0 | 1 | 2;
+  readonly count: number;
+}
+
+/** First images, then rows of queries. Where lengths are symbolic, one head at a time is all that can be promised. */
+function partsOf(q: Value, k: Value, { heads, pixels }: AttentionOptions): Parts[] {
+  const [images, rows] = q.shape as [Dim, Dim, number];
+  const scores = elementCount([heads, rows, k.shape[1] as Dim]);
+  if (scores === undefined) return pixels && heads > 1 ? [{ axis: 1, count: heads }] : [];
+  const imageParts = typeof images === 'number' ? divisorFor(images, images * scores) : 1;
+  const rowParts =
+    typeof rows === 'number' ? divisorFor(rows, (scores * (typeof images === 'number' ? images : 1)) / imageParts) : 1;
+  return [
+    { axis: 0 as const, count: imageParts },
+    { axis: 2 as const, count: rowParts },
+  ].filter(({ count }) => count > 1);
+}
+
+/** The smallest divisor of `length` that cuts `scores` to what may stand in memory, or `length`. */
+function divisorFor(length: number, scores: number): number {
+  for (let parts = 1; parts < length; parts += 1) {
+    if (length % parts === 0 && scores / parts <= MAX_SCORES) return parts;
+  }
+  return length;
+}
+
+function inParts(
+  s: Scope,
+  [first, ...rest]: readonly Parts[],
+  operands: Operands,
+  compute: (operands: Operands) => Value,
+): Value {
+  if (!first) return compute(operands);
+  const { axis, count } = first;
+  const cut = (x: Value) => op.Split(s, x, { axis, parts: count });
+  const [queries, keys, values] = operands;
+  const wholes = axis === 2 ? [] : [cut(keys), cut(values)]; // a row of queries looks at all keys
+  const results = cut(queries).map((query, i) =>
+    inParts(s, rest, [query, wholes[0]?.[i] ?? keys, wholes[1]?.[i] ?? values], compute),
+  );
+  return op.Concat(s, results, { axis });
+}
