@@ -18,6 +18,7 @@ import { startHost } from '../src/runtime/host.ts';
 import { createGenerator } from '../src/runtime/noise.ts';
 import { openPackage } from '../src/runtime/package-folder.ts';
 import { createLcmScheduler } from '../src/runtime/schedulers/lcm.ts';
+import { relativeRms } from '../src/verify/relative-rms.ts';
 import {
   type Contender,
   describeLoad,
@@ -124,17 +125,6 @@ async function openDiffusers(python: string): Promise<DiffusersSampler> {
       child.kill();
     },
   };
-}
-
-/** ‖a − b‖ / ‖b‖ */
-function relativeRms(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let [difference, norm] = [0, 0];
-  for (let i = 0; i < b.length; i += 1) {
-    const [x, y] = [a[i] as number, b[i] as number];
-    difference += (x - y) ** 2;
-    norm += y ** 2;
-  }
-  return Math.sqrt(difference / norm);
 }
 
 await using stack = new AsyncDisposableStack();

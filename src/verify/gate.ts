@@ -18,13 +18,24 @@ import { frames } from './checks/frames.ts';
 import { graph } from './checks/graph.ts';
 import { integrity } from './checks/integrity.ts';
 import { recompute } from './checks/recompute.ts';
+import { targets } from './checks/targets.ts';
 import { timing } from './checks/timing.ts';
 import { trajectory } from './checks/trajectory.ts';
 import { weights } from './checks/weights.ts';
 import { type CheckReport, overall, type Report, VERIFICATION_FOLDER, writeReport } from './report.ts';
 
 /** In the order in which they are reported: bytes, account, graph, numbers, then what running showed. */
-export const CHECKS: readonly Check[] = [integrity, accounting, graph, weights, recompute, trajectory, frames, timing];
+export const CHECKS: readonly Check[] = [
+  integrity,
+  accounting,
+  graph,
+  weights,
+  recompute,
+  trajectory,
+  targets,
+  frames,
+  timing,
+];
 
 export interface VerifyOptions {
   /** With it, source tensors are read again and recomputed. */

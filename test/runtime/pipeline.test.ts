@@ -69,6 +69,17 @@ const PACKAGES = {
   'fp32 dynamic': { output: { shapes: 'dynamic', dtype: 'fp32' } },
   'fp32 pooled': { output: { shapes: 'dynamic', dtype: 'fp32' }, motion: { norm: 'pooled' } },
   'fp16 for two prompts': { sampler: { guidance: 2 } },
+  'fp16 of two shapes': {
+    output: {
+      shapes: [
+        { frames: 2, width: 64, height: 64 },
+        { frames: 3, width: 48, height: 64 },
+      ],
+      frames: 2,
+      width: 64,
+      height: 64,
+    },
+  },
 } as const satisfies Record<string, Readonly<Record<string, Section>>>;
 
 const packages = {} as Record<keyof typeof PACKAGES, VideoPackage>;
@@ -104,16 +115,20 @@ function randn({ seed, shape }: Seeded): HostTensor {
 async function evaluate(
   pkg: VideoPackage,
   component: keyof VideoPackage['models'],
+  target: 'portable' | 'cpu',
   inputs: readonly Readonly<Record<string, HostTensor>>[],
 ): Promise<Float32Array[]> {
   await using host = startHost();
-  await using session = await host.load(pkg.models[component], 'cpu');
+  await using session = await host.load(
+    target === 'cpu' ? pkg.models[component].replace('.onnx', '.cpu.onnx') : pkg.models[component],
+    'cpu',
+  );
   const outputs: Float32Array[] = [];
   for (const feeds of inputs) outputs.push(Object.values((await session.run(feeds)).outputs)[0]?.data as Float32Array);
   return outputs;
 }
 
-describe('the graphs give what PyTorch gives', () => {
+describe.each(['portable', 'cpu'] as const)('the %s graphs give what PyTorch gives', (target) => {
   it.each([
     ['fp32 dynamic', 'per-frame', 'fp32'],
     ['fp32 pooled', 'pooled', 'fp32'],
@@ -124,6 +139,7 @@ describe('the graphs give what PyTorch gives', () => {
     const outputs = await evaluate(
       packages[name],
       'unet',
+      target,
       cases.map(([, c]) => ({
         sample: randn(c.sample),
         timestep: { type: 'int64', dims: [], data: BigInt64Array.of(BigInt(c.timestep)) },
@@ -150,7 +166,7 @@ describe('the graphs give what PyTorch gives', () => {
       timestep: { type: 'int64', dims: [], data: BigInt64Array.of(BigInt(c.timestep)) },
       encoder_hidden_states: randn(c.encoder_hidden_states),
     } as const;
-    const [output] = await evaluate(packages['fp16 static'], 'unet', [feeds]);
+    const [output] = await evaluate(packages['fp16 static'], 'unet', target, [feeds]);
     expect(relativeRms(output as Float32Array, await golden.tensor(tensor))).toBeLessThan(LIMIT.fp16);
   });
 
@@ -165,6 +181,7 @@ describe('the graphs give what PyTorch gives', () => {
     const outputs = await evaluate(
       pkg,
       'text_encoder',
+      target,
       ids.map((data) => ({ input_ids: { type: 'int64', dims: [1, 77], data } })),
     );
     for (const [i, [tensor, { token_stride }]] of cases.entries()) {
@@ -179,7 +196,9 @@ describe('the graphs give what PyTorch gives', () => {
     ['fp16 static', 'fp16'],
   ] as const)('AutoencoderKL’s decoder, %s', async (name, dtype) => {
     for (const [tensor, c] of casesOf('vae_decoder')) {
-      const [output] = await evaluate(packages[name], 'vae_decoder', [{ latent_sample: randn(c.latent_sample) }]);
+      const [output] = await evaluate(packages[name], 'vae_decoder', target, [
+        { latent_sample: randn(c.latent_sample) },
+      ]);
       expect(output).toHaveLength(c.shape.reduce((n, dim) => n * dim, 1));
       const kept = (output as Float32Array).filter((_, at) => at % c.flat_stride === 0);
       expect(relativeRms(kept, await golden.tensor(tensor))).toBeLessThan(LIMIT[dtype]);
@@ -271,6 +290,26 @@ describe('sample', () => {
     );
     expect(events.map((event) => event.type)).toEqual(['stage-started', 'latents', 'progress', 'stage-finished']);
     expect(whole.timing.peak_bytes).toBeGreaterThan(1e7);
+  });
+
+  it('takes the graph of the clip that is asked for', async () => {
+    const pkg = packages['fp16 of two shapes'];
+    const first = await run(pkg, { steps: 1 });
+    expect(first.shape).toEqual([1, 4, 2, 8, 8]);
+    const second = await run(pkg, { steps: 1, width: 48 });
+    expect(second.shape).toEqual([1, 4, 3, 8, 6]);
+    expect([second.frames.count, second.frames.height, second.frames.width]).toEqual([3, 64, 48]);
+    expect(Object.values(second.graphs).map((path) => path.slice(pkg.folder.length + 1))).toEqual([
+      'unet/model.cpu.3x48x64.onnx',
+      'text_encoder/model.cpu.onnx',
+      'vae_decoder/model.cpu.48x64.onnx',
+    ]);
+    // the same clip through a graph with open lengths
+    const { latents } = await run(packages['fp16 dynamic'], { steps: 1, frames: 3, width: 48, height: 64 });
+    expect(relativeRms(second.latents, latents)).toBeLessThan(1e-5);
+    await expect(run(pkg, { frames: 3, width: 64 })).rejects.toThrow(
+      /is made for 2 frames and a width of 64 and a height of 64, or 3 frames and a width of 48 and a height of 64, not for 3 frames and a width of 64/,
+    );
   });
 
   it.each([

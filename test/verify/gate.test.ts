@@ -232,6 +232,45 @@ describe('the gate on the tiny package', () => {
     });
   });
 
+  describe('targets', () => {
+    const withGraph = (file: string, alter: (model: Model) => void) =>
+      altered(async (at) => {
+        const model = onnx.ModelProto.decode(await readFile(join(at, 'unet/model.onnx')));
+        alter(model);
+        await writeFile(join(at, 'unet', file), onnx.ModelProto.encode(model).finish());
+      });
+
+    it('passes as it was baked, and says how near the graphs are', async () => {
+      const result = await judge('targets', sound);
+      expect(result).toMatchObject({ verdict: 'passed', figures: { compared: 3, not_run: '' } });
+      expect(result.figures['largest_difference']).toBeGreaterThan(1e-5); // fp16 against float32 arithmetic
+      expect(result.figures['largest_difference']).toBeLessThan(5e-3);
+    });
+
+    it('fails when a target’s graph takes one weight for another of its shape', async () => {
+      const folder = await withGraph('model.cpu.onnx', (model) => {
+        const [q, k] = ['to_q', 'to_k'].map((leaf) =>
+          external(model).find(
+            ({ name }) => name === `mid_block.attentions.0.transformer_blocks.0.attn1.${leaf}.weight`,
+          ),
+        ) as [Tensor, Tensor];
+        [q.name, k.name] = [k.name as string, q.name as string];
+      });
+      const result = await judge('targets', folder);
+      expect(result.verdict).toBe('failed');
+      expect(result.reason).toMatch(
+        /^unet\/model\.cpu\.onnx differs by \S+ \(limit 0\.02\) from the portable graph\.$/,
+      );
+    });
+
+    it('cannot tell where a graph’s device is not there', async () => {
+      const folder = await withGraph('model.cuda.onnx', () => undefined);
+      const result = await judge('targets', folder);
+      expect(result.verdict).toBe('unknown');
+      expect(result.reason).toMatch(/^unet\/model\.cuda\.onnx could not be run here\. Verify on a machine/);
+    });
+  });
+
   it('weights fails on one NaN in one component, and names it', async () => {
     const folder = await altered((at) =>
       overwrite(at, 'vae_decoder', 'decoder.conv_out.bias', (values) => values.fill(Number.NaN, 1, 2)),
