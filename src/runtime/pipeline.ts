@@ -190,9 +190,9 @@ type Lengths = readonly [frames: number | undefined, height: number | undefined,
 
 /** What the package has graphs for, the default first. */
 function fixedShapes({ graph, graphs }: VideoPackage): readonly Lengths[] {
-  const listed = graphs.unet.flatMap(({ size }): Lengths[] => {
+  const listed = graphs.unet.flatMap(({ target, size }): Lengths[] => {
     const [frames, width, height] = size as [number, number, number];
-    return size.length === 3 ? [[frames, height / VAE_SCALE, width / VAE_SCALE]] : [];
+    return target === 'portable' && size.length === 3 ? [[frames, height / VAE_SCALE, width / VAE_SCALE]] : [];
   });
   return [[graph.frames, graph.height, graph.width], ...listed];
 }

@@ -249,9 +249,9 @@ describe('the gate on the tiny package', () => {
 
     it('fails when a target’s graph takes one weight for another of its shape', async () => {
       const folder = await withGraph('model.cpu.onnx', (model) => {
-        const [q, k] = ['to_q', 'to_k'].map((leaf) =>
+        const [q, k] = ['to_q', 'to_v'].map((leaf) =>
           external(model).find(
-            ({ name }) => name === `mid_block.attentions.0.transformer_blocks.0.attn1.${leaf}.weight`,
+            ({ name }) => name === `down_blocks.0.attentions.0.transformer_blocks.0.attn1.${leaf}.weight`,
           ),
         ) as [Tensor, Tensor];
         [q.name, k.name] = [k.name as string, q.name as string];
