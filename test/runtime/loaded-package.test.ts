@@ -1,7 +1,8 @@
-import { execFileSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FormatError, InputMissingError, RuntimeFailure, UsageError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import { bake } from '../../src/export/package.ts';
@@ -20,14 +21,14 @@ beforeAll(async () => {
 
 const PROMPT = 'a red circle';
 
-/** Processes that this one has started and that live. */
-function inferenceProcesses(): number[] {
-  const list = execFileSync('ps', ['-o', 'pid=,args=', '--ppid', String(process.pid)], { encoding: 'utf8' });
-  return list
-    .split('\n')
-    .filter((line) => line.includes('host-main'))
-    .map((line) => Number.parseInt(line, 10));
-}
+const started: ChildProcess[] = [];
+const remember = (message: unknown) => started.push((message as { process: ChildProcess }).process);
+subscribe('child_process', remember);
+afterAll(() => unsubscribe('child_process', remember));
+
+/** Inference processes that live. */
+const inferenceProcesses = () =>
+  started.filter(({ exitCode, signalCode }) => exitCode === null && signalCode === null).map(({ pid }) => pid);
 
 describe('loadPackage', () => {
   it('gives what `sample` gives, in one process for all clips', async () => {
@@ -36,16 +37,15 @@ describe('loadPackage', () => {
     const loaded = inferenceProcesses();
     expect(loaded).toHaveLength(1);
     for (const options of [
-      { prompt: PROMPT, seed: 0 },
-      { prompt: 'a blue square', seed: 3, steps: 2 },
-      { prompt: 'a blue square', negative: 'ink', guidance: 2, steps: 1 },
+      { prompt: PROMPT, seed: 0, steps: 2 },
+      { prompt: 'a blue square', negative: 'ink', guidance: 2, seed: 3, steps: 1 },
     ]) {
       const events: Event[] = [];
       const clip = await video.sample(options, (event) => events.push(event));
       const alone = await drain(sample(pkg, { ...options, device: 'cpu' }));
       expect(clip.latents).toEqual(alone.latents);
       expect(clip.frames.data).toEqual(alone.frames.data);
-      const steps = Array.from({ length: options.steps ?? 4 }, () => ['latents', 'progress']).flat();
+      const steps = Array.from({ length: options.steps }, () => ['latents', 'progress']).flat();
       expect(events.map(({ type }) => type)).toEqual(['stage-started', ...steps, 'stage-finished']);
       expect(inferenceProcesses()).toEqual(loaded);
     }
@@ -70,34 +70,35 @@ describe('loadPackage', () => {
 
   it('lives on after a sample that is refused, abandoned, aborted or loses its process', async () => {
     await using video = await loadPackage(folder, { device: 'cpu' });
-    const expected = await video.sample({ prompt: PROMPT });
+    const clip = { prompt: PROMPT, steps: 2 };
+    const expected = await video.sample(clip);
     const [first] = inferenceProcesses();
 
     await expect(video.sample({ prompt: PROMPT, steps: 51 })).rejects.toThrow(UsageError);
-    for await (const event of video.stream({ prompt: PROMPT })) if (event.type === 'progress') break;
-    expect((await video.sample({ prompt: PROMPT })).latents).toEqual(expected.latents);
+    for await (const event of video.stream(clip)) if (event.type === 'progress') break;
+    expect((await video.sample(clip)).latents).toEqual(expected.latents);
     expect(inferenceProcesses()).toEqual([first]);
 
     const soon = new AbortController();
-    const aborted = video.sample({ prompt: PROMPT, signal: soon.signal }, ({ type }) => {
+    const aborted = video.sample({ ...clip, signal: soon.signal }, ({ type }) => {
       if (type === 'progress') soon.abort(new Error('enough'));
     });
     await expect(aborted).rejects.toThrow('enough');
-    expect((await video.sample({ prompt: PROMPT })).latents).toEqual(expected.latents);
+    expect((await video.sample(clip)).latents).toEqual(expected.latents);
     const [second] = inferenceProcesses();
     expect(second).not.toBe(first);
     // a signal that aborts when its sample is done has no say any more
     const late = new AbortController();
-    await video.sample({ prompt: PROMPT, steps: 1, signal: late.signal });
+    await video.sample({ ...clip, signal: late.signal });
     late.abort();
-    expect((await video.sample({ prompt: PROMPT })).latents).toEqual(expected.latents);
+    expect((await video.sample(clip)).latents).toEqual(expected.latents);
     expect(inferenceProcesses()).toEqual([second]);
 
-    const orphaned = video.sample({ prompt: PROMPT }, ({ type }) => {
+    const orphaned = video.sample(clip, ({ type }) => {
       if (type === 'progress') process.kill(second as number, 'SIGKILL');
     });
     await expect(orphaned).rejects.toThrow(RuntimeFailure);
-    expect((await video.sample({ prompt: PROMPT })).latents).toEqual(expected.latents);
+    expect((await video.sample(clip)).latents).toEqual(expected.latents);
   });
 
   it('ends its process when it is disposed, and samples no more', async () => {
