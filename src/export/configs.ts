@@ -29,6 +29,7 @@ export function unetConfigJson(plan: Plan) {
     motion_num_attention_heads: oneOrAll(config.num_attention_heads),
     motion_max_seq_length: plan.motion.positions,
     use_motion_mid_block: plan.motion.mid,
+    time_cond_proj_dim: null, // optimum asks for it by name
   };
 }
 

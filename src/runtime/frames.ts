@@ -21,6 +21,8 @@ export interface WebpOptions {
 }
 
 const CHANNELS = 3;
+/** AnimateDiff was trained on clips of 8 frames a second. */
+const DEFAULT_FPS = 8;
 const f32 = Math.fround;
 
 /**
@@ -87,6 +89,12 @@ export async function encodeAnimatedWebp(frames: Frames, options: WebpOptions): 
   const delay = frameDelays(count, options.fps);
   const raw = { width, height: height * count, channels: CHANNELS, pageHeight: height } as const;
   return sharp(data, { raw }).webp({ lossless: options.lossless, loop: 0, delay }).toBuffer();
+}
+
+/** The same into a file. Throws IoError where writing fails. */
+export async function writeWebp(path: string, frames: Frames, options: Partial<WebpOptions> = {}): Promise<void> {
+  const animation = await encodeAnimatedWebp(frames, { fps: DEFAULT_FPS, lossless: false, ...options });
+  await writingTo(path, writeFile(path, animation));
 }
 
 /** Milliseconds per frame: whole numbers, differing by one where they must, so that the clip as a whole keeps its time. */

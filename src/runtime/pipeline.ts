@@ -8,11 +8,11 @@ import { VAE_SCALE } from '../export/graphs.ts';
 import { MAX_CLIP_PIXELS } from '../recipe/schema.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
-import { type ChosenGraph, readRunnable } from './graph-contract.ts';
-import { type HostedSession, type HostTensor, startHost } from './host.ts';
+import type { ChosenGraph } from './graph-contract.ts';
+import { type GraphSessions, openGraphs } from './graph-sessions.ts';
+import type { HostedSession, HostTensor } from './host.ts';
 import { createGenerator } from './noise.ts';
 import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
-import { probeDevice } from './probe.ts';
 import { createLcmScheduler } from './schedulers/lcm.ts';
 
 export interface SampleOptions {
@@ -30,8 +30,11 @@ export interface SampleOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** What a clip is, wherever it is made. */
+export type ClipOptions = Omit<SampleOptions, 'device'>;
+
 export interface Timing {
-  /** Starting the process and loading the three graphs. */
+  /** Starting the process and loading the graphs, where a loaded package does not have them already, and encoding the prompt. */
   readonly load_ms: number;
   /** All steps, sampler included, VAE excluded. */
   readonly denoise_ms: number;
@@ -63,13 +66,35 @@ const DECODE_PIXELS = 2 * 512 * 512;
 const DEFAULTS = { steps: 4, frames: 16, side: 512 };
 
 /**
- * Samples one clip.
+ * Samples one clip in a process that is ended afterwards; loadPackage (loaded-package.ts) keeps one for many clips.
  * @throws UsageError when the graph cannot do what is asked, FormatError when it is not what a package promises, UnavailableError when the device does not work, RuntimeFailure
  * when it fails on the way.
  */
 export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<Video> {
+  await using sessions = openGraphs(pkg, resolveDevice(options.device ?? 'auto'));
+  return yield* sampleOn(sessions, options);
+}
+
+/** Samples one clip with graphs that may be loaded already; after a failure their process is replaced. */
+export async function* sampleOn(sessions: GraphSessions, options: ClipOptions): Stage<Video> {
+  try {
+    return yield* sampleClip(sessions, options);
+  } catch (error) {
+    if (!(error instanceof UsageError)) await sessions.restart();
+    throw error;
+  }
+}
+
+/** Loads what a clip of these lengths needs, before it is asked for. */
+export async function loadGraphs(sessions: GraphSessions, lengths: ClipLengths): Promise<void> {
+  const graphs = await readGraphs(sessions, latentShape(sessions.pkg, lengths));
+  for (const model of ['text_encoder', 'unet', 'vae_decoder'] as const)
+    await sessions.session(model, graphs[model].path);
+}
+
+async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage<Video> {
   const started = performance.now();
-  const device = resolveDevice(options.device ?? 'auto');
+  const { pkg, device } = sessions;
   const shape = latentShape(pkg, options);
   const steps = options.steps ?? pkg.lock?.recipe.sampler.steps ?? DEFAULTS.steps;
   const guidance = options.guidance ?? pkg.lock?.recipe.sampler.guidance ?? 1;
@@ -78,14 +103,11 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const generator = createGenerator(options.seed ?? 0);
   yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
 
-  const graphs = await readRunnable(pkg, chooseGraphs(pkg, device, shape));
-  await using host = startHost(options.signal);
-  const load = async (graph: ChosenGraph) => loaded(graph, await host.load(graph.path, device));
-  const textEncoder = await load(graphs.text_encoder).catch(async (error: unknown) => {
-    await probeDevice(device, options.signal); // is it the graph, or the device?
-    throw error;
-  });
-  const unet = await load(graphs.unet);
+  using _ending = sessions.endOn(options.signal);
+  const graphs = await readGraphs(sessions, shape);
+  const load = async (model: ModelName) => loaded(graphs[model], await sessions.session(model, graphs[model].path));
+  const textEncoder = await load('text_encoder');
+  const unet = await load('unet');
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
   let load_ms = performance.now() - started;
@@ -115,12 +137,12 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const denoise_ms = performance.now() - denoiseStarted;
 
   const loadStarted = performance.now();
-  const decoder = await host.load(graphs.vae_decoder.path, device);
+  const { session: decoder } = await load('vae_decoder');
   load_ms += performance.now() - loadStarted;
   const decodeStarted = performance.now();
   const decoded = await decode(pkg, decoder, latents, shape);
   const decode_ms = performance.now() - decodeStarted;
-  const peak_bytes = await host.peakBytes();
+  const peak_bytes = await sessions.peakBytes();
   const milliseconds = performance.now() - started;
   const [, , frameCount, h, w] = shape;
   const frames = framesFromDecoder(decoded, [frameCount, 3, h * VAE_SCALE, w * VAE_SCALE]);
@@ -143,7 +165,7 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
 }
 
 /** `[1, 4, F, h, w]`: what a graph fixes, else what is asked for, else what the recipe had. */
-function latentShape(pkg: VideoPackage, options: SampleOptions): LatentShape {
+function latentShape(pkg: VideoPackage, options: ClipLengths): LatentShape {
   const { lock, folder, max_frames } = pkg;
   const asked = [
     checked('frame count', options.frames, 1),
@@ -183,6 +205,9 @@ function latentShape(pkg: VideoPackage, options: SampleOptions): LatentShape {
   return [1, 4, frames, height, width];
 }
 
+/** The lengths that a clip is asked for with. */
+export type ClipLengths = Pick<SampleOptions, 'frames' | 'width' | 'height'>;
+
 type LatentShape = readonly [1, 4, frames: number, height: number, width: number];
 
 /** Frames, and height and width of the latents; undefined is open. */
@@ -212,6 +237,10 @@ function describeLengths([frames, height, width]: Lengths): string {
     height === undefined ? undefined : `a height of ${height * VAE_SCALE}`,
   ];
   return parts.filter((part) => part !== undefined).join(' and ');
+}
+
+function readGraphs(sessions: GraphSessions, shape: LatentShape) {
+  return sessions.read(chooseGraphs(sessions.pkg, sessions.device, shape));
 }
 
 /** The graphs for a device and a clip: of a listed shape, or else the default's. */

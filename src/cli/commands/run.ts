@@ -1,13 +1,11 @@
 /** `run`: a prompt to PNG frames, an animation and, if asked for, the latents. */
-import { writeFile } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UsageError } from '../../errors.ts';
 import { makeFolders } from '../../export/staging.ts';
-import { writingTo } from '../../formats/byte-source.ts';
 import { fromFloat32 } from '../../formats/dtype.ts';
 import { writeSafetensors } from '../../formats/safetensors.ts';
 import { kindOf } from '../../recipe/input-files.ts';
-import { encodeAnimatedWebp, writePng } from '../../runtime/frames.ts';
+import { writePng, writeWebp } from '../../runtime/frames.ts';
 import { openPackage } from '../../runtime/package-folder.ts';
 import { sample, type Video } from '../../runtime/pipeline.ts';
 import type { Command } from '../context.ts';
@@ -37,9 +35,7 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);
   const video = await follow(sample(pkg, { ...asked, signal }));
   for (let i = 0; i < video.frames.count; i += 1) await writePng(join(folder.path, frameName(i)), video.frames, i);
-  const animation = await encodeAnimatedWebp(video.frames, { fps: args.fps, lossless: false });
-  const file = join(folder.path, ANIMATION);
-  await writingTo(file, writeFile(file, animation));
+  await writeWebp(join(folder.path, ANIMATION), video.frames, { fps: args.fps });
   signal.throwIfAborted();
   if (latents !== undefined) await writeLatents(inside === undefined ? latents : join(folder.path, inside), video);
   const made = await folder.commit();
