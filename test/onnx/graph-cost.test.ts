@@ -8,6 +8,8 @@ import { readUNetConfig } from '../../src/architecture/unet-config.ts';
 import { unetStructure } from '../../src/architecture/unet-structure.ts';
 import { readVaeConfig } from '../../src/architecture/vae-config.ts';
 import { clipTextGraph } from '../../src/export/clip-text.ts';
+import { TARGETS } from '../../src/export/targets/index.ts';
+import type { Target } from '../../src/export/targets/target.ts';
 import { unetMotionGraph } from '../../src/export/unet-motion.ts';
 import { vaeDecoderGraph } from '../../src/export/vae.ts';
 import { addInput, addOutput, createGraph, emit, parameter, rootScope } from '../../src/onnx/graph.ts';
@@ -47,40 +49,50 @@ async function unetConfig(family: keyof typeof golden.unet) {
 }
 
 describe('operations are those that PyTorch counts', () => {
+  const targets = Object.values(TARGETS);
   const unets = Object.entries(golden.unet).flatMap(([family, cases]) =>
     cases.flatMap((each) =>
-      [true, false].map((dynamic) => ({ family: family as keyof typeof golden.unet, dynamic, ...each })),
+      targets.map((target) => ({ family: family as keyof typeof golden.unet, target, name: target.name, ...each })),
     ),
   );
 
-  it.each(unets)('UNet $family, $batch × $frames × $height × $width, dynamic $dynamic', async (each) => {
+  it.each(unets)('UNet $family, $batch × $frames × $height × $width, $name', async (each) => {
     const structure = unetStructure(await unetConfig(each.family), { mid: each.motion_mid });
-    const { batch, frames, height, width } = each;
-    const shape = each.dynamic
-      ? ({ batch: 'batch', frames: 'frames', height: 'height', width: 'width' } as const)
-      : { batch, frames, height, width };
-    const graph = costedGraph(
-      unetMotionGraph(structure, { type: 'float16', tokens: 77, motionNorm: 'per-frame', positions: 32, ...shape }),
-    );
-    expect(openLengths(graph)).toEqual(each.dynamic ? ['batch', 'frames', 'height', 'width'] : []);
-    const cost = graphCost(graph, { batch, frames, height, width });
-    expect(cost).toMatchObject({ unknown_operators: {}, unsized_nodes: 0 });
+    const { batch, frames, height, width, target } = each;
     // text keys and values once per prompt, not once per frame of it; time once per step, not once per prompt and frame
     const once = (flops: number, times: number) => flops - flops / times;
     const shared =
       once(each.cross_attention_keys_values, frames) +
       once(each.time_projections, batch * frames) +
       once(each.time_embedding, batch);
-    expect(cost.total.matrix_flops).toBe(each.flops - shared);
-    const motion = sumUp(cost.nodes.filter(({ name }) => name.includes('motion_modules.')));
-    expect(motion.matrix_flops).toBe(each.motion);
+    const open = { batch: 'batch', frames: 'frames', height: 'height', width: 'width' } as const;
+    for (const lengths of [{ batch, frames, height, width }, open]) {
+      const graph = costedGraph(
+        unetMotionGraph(structure, {
+          ...{ target, type: 'float16', tokens: 77, motionNorm: 'per-frame', positions: 32, ...lengths },
+        }),
+      );
+      expect(openLengths(graph)).toEqual(lengths === open ? Object.keys(open) : []);
+      const cost = graphCost(graph, { batch, frames, height, width });
+      expect(cost).toMatchObject({ unknown_operators: {}, unsized_nodes: 0 });
+      expect(cost.total.matrix_flops).toBe(each.flops - shared);
+      const motion = sumUp(cost.nodes.filter(({ name }) => name.includes('motion_modules.')));
+      expect(motion.matrix_flops).toBe(each.motion);
+    }
   });
 
   it.each(Object.entries(golden.text_encoder))('text encoder %s', async (family, cases) => {
     const config = await readClipTextConfig(join(FOLDER[family as 'sd15' | 'tiny'], 'text_encoder/config.json'));
     for (const { batch, flops } of cases) {
-      const cost = graphCost(costedGraph(clipTextGraph(config, { type: 'float16', batch: 'batch' })), { batch });
-      expect(cost).toMatchObject({ unknown_operators: {}, unsized_nodes: 0, total: { matrix_flops: flops } });
+      const costOf = (target: Target) =>
+        graphCost(costedGraph(clipTextGraph(config, { target, type: 'float16', batch: 'batch' })), { batch });
+      for (const target of targets) {
+        expect(costOf(target)).toMatchObject({
+          unknown_operators: {},
+          unsized_nodes: 0,
+          total: { matrix_flops: flops },
+        });
+      }
     }
   });
 
@@ -88,8 +100,10 @@ describe('operations are those that PyTorch counts', () => {
     const config = await readVaeConfig(join(FOLDER[family as 'sd15' | 'tiny'], 'vae/config.json'));
     for (const { flops, ...lengths } of cases) {
       const open = { images: 'images', height: 'height', width: 'width' } as const;
-      const cost = graphCost(costedGraph(vaeDecoderGraph(config, { type: 'float32', ...open })), lengths);
-      expect(cost).toMatchObject({ unknown_operators: {}, unsized_nodes: 0, total: { matrix_flops: flops } });
+      for (const target of targets) {
+        const cost = graphCost(costedGraph(vaeDecoderGraph(config, { target, type: 'float32', ...open })), lengths);
+        expect(cost).toMatchObject({ unknown_operators: {}, unsized_nodes: 0, total: { matrix_flops: flops } });
+      }
     }
   });
 });
