@@ -1,13 +1,7 @@
 /** Figures and tables as people read them. */
+import { threeFigures } from '../text/quantity.ts';
 
-const BYTE_UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
-
-/** Decimal units, three figures: 19251893 → "19.3 MB". */
-export function formatBytes(bytes: number): string {
-  const power = bytes < 1000 ? 0 : Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(bytes) / 3));
-  const value = bytes / 1000 ** power;
-  return `${power === 0 ? bytes : threeFigures(value)} ${BYTE_UNITS[power]}`;
-}
+export { formatBytes, formatCount } from '../text/quantity.ts';
 
 /** 480 → "480 ms", 12300 → "12.3 s", 150000 → "2 min 30 s". */
 export function formatDuration(milliseconds: number): string {
@@ -42,8 +36,4 @@ export function table(
         .trimEnd(),
     )
     .join('\n');
-}
-
-function threeFigures(value: number): string {
-  return value >= 99.95 ? String(Math.round(value)) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
 }

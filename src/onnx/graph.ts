@@ -51,6 +51,8 @@ export interface Graph {
   readonly nodes: Node[];
   readonly parameters: Map<string, Parameter>;
   readonly constants: Map<string, Constant>;
+  /** Everything that the nodes make, by name; the model's value_info. */
+  readonly values: Map<string, Value>;
   /** Symbolic dimension → the first value that has it, and on which axis: where its length can be read at run time. */
   readonly symbols: Map<string, { readonly value: Value; readonly axis: number }>;
   /** One-element int64 tensors already made for symbolic dimensions, and shape vectors made of them. */
@@ -74,6 +76,7 @@ export function createGraph(name: string): Graph {
     nodes: [],
     parameters: new Map(),
     constants: new Map(),
+    values: new Map(),
     symbols: new Map(),
     shapeValues: new Map(),
   };
@@ -153,7 +156,11 @@ export function emitMany(
     outputs: outputs.map((output) => output?.name ?? ''),
     attributes,
   });
-  for (const output of outputs) if (output) noteSymbols(graph, output);
+  for (const output of outputs) {
+    if (!output) continue;
+    graph.values.set(output.name, output);
+    noteSymbols(graph, output);
+  }
   return outputs;
 }
 

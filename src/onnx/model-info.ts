@@ -21,6 +21,17 @@ export interface InitializerInfo extends TensorInfo {
   readonly external?: { readonly location: string; readonly offset: number; readonly length: number };
 }
 
+/** A node as the file has it; attributes of other kinds than numbers, texts and lists of whole numbers are left out. */
+export interface NodeInfo {
+  readonly name: string;
+  readonly opType: string;
+  /** '' for ONNX's own. */
+  readonly domain: string;
+  readonly inputs: readonly string[];
+  readonly outputs: readonly string[];
+  readonly attributes: Readonly<Record<string, number | string | readonly number[]>>;
+}
+
 export interface ModelInfo {
   readonly irVersion: number;
   readonly producer: string;
@@ -29,6 +40,10 @@ export interface ModelInfo {
   readonly outputs: readonly TensorInfo[];
   /** How many nodes of each operator, by `domain:OpType` (default domain without prefix). */
   readonly operators: Readonly<Record<string, number>>;
+  /** In the order in which they may run. */
+  readonly nodes: readonly NodeInfo[];
+  /** Type and shape of what nodes make, as far as the file tells. */
+  readonly values: readonly TensorInfo[];
   readonly initializers: readonly InitializerInfo[];
   readonly metadata: Readonly<Record<string, string>>;
 }
@@ -47,11 +62,9 @@ export async function readModelInfo(path: string): Promise<ModelInfo> {
 function describe(model: InstanceType<typeof onnx.ModelProto>): ModelInfo {
   const graph = model.graph;
   if (!graph) throw new FormatError('it carries no graph');
+  const nodes = (graph.node ?? []).map(nodeInfo);
   const operators: Record<string, number> = {};
-  for (const node of graph.node ?? []) {
-    const key = node.domain ? `${node.domain}:${node.opType}` : String(node.opType);
-    operators[key] = (operators[key] ?? 0) + 1;
-  }
+  for (const node of nodes) operators[operatorName(node)] = (operators[operatorName(node)] ?? 0) + 1;
   const isWeight = new Set((graph.initializer ?? []).map((tensor) => tensor.name));
   return {
     irVersion: Number(model.irVersion),
@@ -60,6 +73,8 @@ function describe(model: InstanceType<typeof onnx.ModelProto>): ModelInfo {
     inputs: (graph.input ?? []).filter((value) => !isWeight.has(value.name)).map(tensorInfo),
     outputs: (graph.output ?? []).map(tensorInfo),
     operators,
+    nodes,
+    values: (graph.valueInfo ?? []).filter((value) => value.type?.tensorType?.shape).map(tensorInfo),
     initializers: (graph.initializer ?? []).map((tensor) => {
       const entries = new Map((tensor.externalData ?? []).map((entry) => [entry.key, entry.value ?? '']));
       const location = entries.get('location');
@@ -82,6 +97,63 @@ function describe(model: InstanceType<typeof onnx.ModelProto>): ModelInfo {
   };
 }
 
+/** `domain:OpType`, without the prefix for ONNX's own. */
+export function operatorName({ domain, opType }: { readonly domain?: string; readonly opType: string }): string {
+  return domain ? `${domain}:${opType}` : opType;
+}
+
+interface AttributeLike {
+  readonly name?: string | null;
+  readonly type?: number | null;
+  readonly i?: unknown;
+  readonly f?: number | null;
+  readonly s?: Uint8Array | null;
+  readonly ints?: readonly unknown[] | null;
+}
+
+interface NodeLike {
+  readonly name?: string | null;
+  readonly opType?: string | null;
+  readonly domain?: string | null;
+  readonly input?: readonly string[] | null;
+  readonly output?: readonly string[] | null;
+  readonly attribute?: readonly AttributeLike[] | null;
+}
+
+function nodeInfo({ name, opType, domain, input, output, attribute }: NodeLike): NodeInfo {
+  return {
+    name: name ?? '',
+    opType: opType ?? '',
+    domain: domain === 'ai.onnx' ? '' : (domain ?? ''),
+    inputs: input ?? [],
+    outputs: output ?? [],
+    attributes: Object.fromEntries(
+      (attribute ?? []).flatMap((one) => {
+        const value = attributeValue(one);
+        return value === undefined ? [] : [[one.name ?? '', value]];
+      }),
+    ),
+  };
+}
+
+const { AttributeType } = onnx.AttributeProto;
+const utf8 = new TextDecoder();
+
+function attributeValue({ type, i, f, s, ints }: AttributeLike): NodeInfo['attributes'][string] | undefined {
+  switch (type) {
+    case AttributeType.INT:
+      return Number(i ?? 0);
+    case AttributeType.FLOAT:
+      return f ?? 0;
+    case AttributeType.STRING:
+      return utf8.decode(s ?? new Uint8Array());
+    case AttributeType.INTS:
+      return (ints ?? []).map(Number);
+    default:
+      return undefined;
+  }
+}
+
 interface ValueInfoLike {
   readonly name?: string | null;
   readonly type?: {
@@ -94,11 +166,16 @@ interface ValueInfoLike {
   } | null;
 }
 
+/** A dimension of which the file tells neither length nor name. */
+const UNSAID = '?';
+
 function tensorInfo(value: ValueInfoLike): TensorInfo {
   const tensor = value.type?.tensorType;
   return {
     name: value.name ?? '',
     type: onnx.TensorProto.DataType[tensor?.elemType ?? 0] ?? 'UNDEFINED',
-    shape: (tensor?.shape?.dim ?? []).map((dim) => dim.dimParam || Number(dim.dimValue ?? 0)),
+    shape: (tensor?.shape?.dim ?? []).map(
+      (dim) => dim.dimParam || (Object.hasOwn(dim, 'dimValue') ? Number(dim.dimValue) : UNSAID),
+    ),
   };
 }

@@ -25,7 +25,8 @@ const DATA_TYPE: Record<ElementType, number> = {
 
 /**
  * Serializes `graph`. `external` says where in the file `location` (a name beside the model) each parameter's bytes lie;
- * every parameter must be in it. `metadata` becomes metadata_props.
+ * every parameter must be in it. `metadata` becomes metadata_props. Type and shape of every intermediate value go along
+ * as value_info: viewers show them, planners of memory use them, and the cost of a run can be worked out without running.
  */
 export function serializeModel(
   graph: Graph,
@@ -36,6 +37,7 @@ export function serializeModel(
     readonly producerVersion: string;
   },
 ): Uint8Array {
+  const isOutput = new Set(graph.outputs.map(({ name }) => name));
   const model = onnx.ModelProto.create({
     irVersion: IR_VERSION,
     producerName: 'lcm-merge',
@@ -49,6 +51,7 @@ export function serializeModel(
       name: graph.name,
       input: graph.inputs.map(valueInfo),
       output: graph.outputs.map(valueInfo),
+      valueInfo: [...graph.values.values()].filter(({ name }) => !isOutput.has(name)).map(valueInfo),
       node: graph.nodes.map((node) => ({
         name: node.name,
         opType: node.opType,

@@ -4,6 +4,7 @@ import type { FileDigest, Lock } from '../export/lock.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
+import type { RunLimit } from './limit.ts';
 
 export interface CheckContext {
   readonly folder: string;
@@ -15,6 +16,8 @@ export interface CheckContext {
   readonly plan: Plan | undefined;
   /** What the run gave, or why it gave nothing. */
   readonly video: Video | Error;
+  /** How close the run came to what the device can do; undefined where that could not be told. */
+  readonly limit?: RunLimit | undefined;
   readonly budgets: { readonly denoise_ms?: number };
   readonly signal: AbortSignal | undefined;
 }

@@ -22,6 +22,7 @@ import { targets } from './checks/targets.ts';
 import { timing } from './checks/timing.ts';
 import { trajectory } from './checks/trajectory.ts';
 import { weights } from './checks/weights.ts';
+import { measureLimit, type RunLimit } from './limit.ts';
 import { type CheckReport, overall, type Report, VERIFICATION_FOLDER, writeReport } from './report.ts';
 
 /** In the order in which they are reported: bytes, account, graph, numbers, then what running showed. */
@@ -61,6 +62,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const running = performance.now();
   const video = yield* attempt(pkg, { ...wanted, device, signal: options.signal });
   prepared.video = performance.now() - running;
+  const limit = yield* attemptLimit(pkg, video, { guidance: wanted.guidance, signal: options.signal });
   const context: CheckContext = {
     folder,
     pkg,
@@ -68,6 +70,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     files,
     plan: options.plan,
     video,
+    limit,
     budgets: pkg.lock?.recipe.verify.budgets ?? {},
     signal: options.signal,
   };
@@ -98,6 +101,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     checks,
     graphs: made ? Object.values(made.graphs).map((path) => relative(folder, path).split(sep).join('/')) : [],
     timing: made?.timing ?? null,
+    ...(limit && { limit }),
     ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
     package: Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256])),
   };
@@ -132,6 +136,27 @@ async function* attempt(pkg: VideoPackage, options: Parameters<typeof sample>[1]
   } catch (error) {
     options.signal?.throwIfAborted();
     return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/** How close the run came to the device's limit says nothing about the package: where it cannot be told, that is a warning. */
+async function* attemptLimit(
+  pkg: VideoPackage,
+  video: Video | Error,
+  options: Parameters<typeof measureLimit>[2],
+): Stage<RunLimit | undefined> {
+  if (video instanceof Error) return undefined;
+  try {
+    return await measureLimit(pkg, video, options);
+  } catch (error) {
+    options.signal?.throwIfAborted();
+    const reason = error instanceof Error ? error.message : String(error);
+    yield {
+      type: 'warning',
+      stage: 'verify',
+      message: `How close the run came to the limit of ${video.device} is not in the report: ${reason}`,
+    };
+    return undefined;
   }
 }
 

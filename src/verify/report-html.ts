@@ -2,6 +2,8 @@
 import type { CheckVerdict } from '../events.ts';
 import type { Effects } from '../merge/effects.ts';
 import type { Report } from './report.ts';
+import { limitHtml } from './report-limit.ts';
+import { escapeHtml, milliseconds, percent } from './report-text.ts';
 
 const GLYPH: Record<CheckVerdict, string> = { passed: '✓', failed: '✗', unknown: '?' };
 const WORD: Record<CheckVerdict, string> = { passed: 'passed', failed: 'failed', unknown: 'could not tell' };
@@ -49,6 +51,7 @@ ${report.checks
 </tbody>
 </table>
 ${timing ? steps(timing.step_ms) : ''}
+${report.limit ? limitHtml(report.limit) : ''}
 ${report.effects ? effectsHtml(report.effects) : ''}
 <h2>What this report is about</h2>
 <table class="files">
@@ -93,10 +96,6 @@ function steps(step_ms: readonly number[]): string {
   return `<h2>UNet evaluations</h2>\n<ol class="steps">\n${bars}\n</ol>`;
 }
 
-function milliseconds(ms: number): string {
-  return ms < 10_000 ? `${ms.toFixed(ms < 100 ? 1 : 0)} ms` : `${(ms / 1000).toFixed(1)} s`;
-}
-
 /** A row per block, a column per source; the colour is the change's share of the weights, on a logarithmic scale. */
 function effectsHtml({ sampled, unchanged, sources, blocks, pairs }: Effects): string {
   const roles = Object.keys(sources) as (keyof typeof sources)[];
@@ -130,17 +129,9 @@ function heat(value: number): string {
   return Math.min(1, Math.max(0, 1 + Math.log10(Math.max(value, 1e-4)) / 4)).toFixed(2);
 }
 
-function percent(value: number): string {
-  return `${Number((value * 100).toPrecision(2))} %`;
-}
-
 /** Small clips are shown enlarged, in whole multiples, so that their pixels stay square. */
 function previewWidth({ width }: Report['run']): number {
   return width * Math.max(1, Math.floor(320 / Math.max(1, width)));
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
 const STYLE = `
@@ -171,4 +162,6 @@ code{font:12px/1.4 ui-monospace,monospace;overflow-wrap:anywhere}
 .steps{list-style:none;padding:0;margin:0}.steps li{display:flex;gap:.75rem;align-items:center}
 .steps span{min-width:4.5rem;font-variant-numeric:tabular-nums}.steps i{height:.8rem;background:#5b8def;border-radius:.2rem}
 .none{opacity:.7}
+.limit{max-width:46rem;font-variant-numeric:tabular-nums}.limit th{font-weight:400;white-space:nowrap}.limit td:nth-child(2){width:100%}.limit .n{white-space:nowrap}
+.limit i{display:block;min-width:2px;height:.8rem;margin-top:.35rem;border-radius:.2rem;background:#8888}.limit .took i{background:#5b8def}.limit .took th,.limit .took .n{font-weight:600}
 `.trim();

@@ -12,6 +12,7 @@ import { writingTo } from '../formats/byte-source.ts';
 import type { Effects } from '../merge/effects.ts';
 import { encodeAnimatedWebp } from '../runtime/frames.ts';
 import type { Timing, Video } from '../runtime/pipeline.ts';
+import type { RunLimit } from './limit.ts';
 import { reportHtml } from './report-html.ts';
 
 export const VERIFICATION_FOLDER = 'verification';
@@ -49,6 +50,8 @@ export interface Report {
   readonly graphs: readonly string[];
   /** Null when the run did not end. */
   readonly timing: Timing | null;
+  /** How close a step came to what the device can do; left out where that could not be told. */
+  readonly limit?: RunLimit;
   /** From the lock: how much each source changes. */
   readonly effects?: Effects;
   /** File → SHA-256 of everything in the package but this folder. */

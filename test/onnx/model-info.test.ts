@@ -26,11 +26,29 @@ const FOREIGN = onnx.ModelProto.encode({
     node: [
       { opType: 'Add', input: ['x', 'w'], output: ['h'] },
       { opType: 'Add', input: ['h', 'w'], output: ['i'] },
-      { opType: 'FusedGelu', domain: 'com.microsoft', input: ['i'], output: ['y'] },
+      {
+        name: 'last',
+        opType: 'FusedGelu',
+        domain: 'com.microsoft',
+        input: ['i'],
+        output: ['y'],
+        attribute: [
+          { name: 'count', type: 2, i: 3 },
+          { name: 'zero', type: 2 },
+          { name: 'epsilon', type: 1, f: 0.5 },
+          { name: 'mode', type: 3, s: new TextEncoder().encode('nearest') },
+          { name: 'pads', type: 7, ints: [0, 1] },
+          { name: 'value', type: 4, t: { dataType: 1, dims: [1], rawData: new Uint8Array(4) } },
+        ],
+      },
     ],
     input: [
       { name: 'x', type: { tensorType: { elemType: 10, shape: { dim: [{ dimParam: 'n' }, { dimValue: 3 }] } } } },
       { name: 'w' },
+    ],
+    valueInfo: [
+      { name: 'h', type: { tensorType: { elemType: 10, shape: { dim: [{ dimParam: 'n' }, {}] } } } },
+      { name: 'i', type: { tensorType: { elemType: 10 } } },
     ],
     output: [{ name: 'y' }],
     initializer: [{ name: 'w', dataType: 1, dims: [3], rawData: new Uint8Array(12) }],
@@ -46,6 +64,20 @@ describe('readModelInfo', () => {
       inputs: [{ name: 'x', type: 'FLOAT16', shape: ['n', 3] }],
       outputs: [{ name: 'y', type: 'UNDEFINED', shape: [] }],
       operators: { Add: 2, 'com.microsoft:FusedGelu': 1 },
+      nodes: [
+        { name: '', opType: 'Add', domain: '', inputs: ['x', 'w'], outputs: ['h'], attributes: {} },
+        { name: '', opType: 'Add', domain: '', inputs: ['h', 'w'], outputs: ['i'], attributes: {} },
+        {
+          name: 'last',
+          opType: 'FusedGelu',
+          domain: 'com.microsoft',
+          inputs: ['i'],
+          outputs: ['y'],
+          attributes: { count: 3, zero: 0, epsilon: 0.5, mode: 'nearest', pads: [0, 1] },
+        },
+      ],
+      // a length that is neither said nor named; a value of which the shape is not known
+      values: [{ name: 'h', type: 'FLOAT16', shape: ['n', '?'] }],
       initializers: [{ name: 'w', type: 'FLOAT', shape: [3] }],
       metadata: {},
     });

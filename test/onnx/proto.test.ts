@@ -39,6 +39,8 @@ describe('serializeModel', () => {
       inputs: [{ name: 'x', type: 'FLOAT', shape: ['rows', 2] }],
       outputs: [{ name: 'y', type: 'FLOAT', shape: ['rows', 3] }],
       operators: { MatMul: 1, Add: 1, Identity: 1 },
+      nodes: graph.nodes.map((node) => ({ ...node, domain: '' })),
+      values: ['layer/MatMul_0', 'layer/Add_1'].map((name) => ({ name, type: 'FLOAT', shape: ['rows', 3] })),
       initializers: [
         {
           name: 'layer.weight',

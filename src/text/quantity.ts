@@ -1,0 +1,25 @@
+/** Quantities as people read them: three figures and a decimal prefix. */
+
+const BYTE_UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
+const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P'] as const;
+
+/** 19251893 → "19.3 MB". */
+export function formatBytes(bytes: number): string {
+  const power = powerOf(bytes, BYTE_UNITS.length);
+  return `${power === 0 ? bytes : threeFigures(bytes / 1000 ** power)} ${BYTE_UNITS[power]}`;
+}
+
+/** 17.7e12, "FLOP" → "17.7 TFLOP"; without a unit "17.7 T", and small whole numbers as they are. */
+export function formatCount(count: number, unit = ''): string {
+  const power = powerOf(count, PREFIXES.length);
+  const figures = power === 0 && Number.isInteger(count) ? String(count) : threeFigures(count / 1000 ** power);
+  return `${figures} ${PREFIXES[power]}${unit}`.trimEnd();
+}
+
+function powerOf(value: number, units: number): number {
+  return value < 1000 ? 0 : Math.min(units - 1, Math.floor(Math.log10(value) / 3));
+}
+
+export function threeFigures(value: number): string {
+  return value >= 99.95 ? String(Math.round(value)) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+}
