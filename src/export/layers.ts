@@ -120,9 +120,28 @@ export function branchToImage(s: LayerScope, branch: Branch, toPixels: (tokens: 
     : { product: toPixels(biased(s, branch)), bias: undefined };
 }
 
-/** A branch and what it goes around. `kept: false` says that nothing but the next normalisation needs the sum. */
-export function residual({ product, bias }: Branch, skip: Value, { kept = true } = {}): Residual {
+/** A branch over the pixels of an image as one over its tokens. */
+export function branchToTokens(s: LayerScope, { product, bias }: Branch): Branch {
+  return { product: toTokens(s, product), bias };
+}
+
+/** A branch and what it goes around, if anything. `kept: false` says that nothing but the next normalisation needs the sum. */
+export function residual({ product, bias }: Branch, skip?: Value, { kept = true } = {}): Residual {
   return { branch: product, bias, skip, kept, sum: undefined };
+}
+
+/** A product that a LayerNorm comes after: channels last, its bias waits for that. */
+export function beforeNorm(s: LayerScope, branch: Branch): Stream {
+  return s.target.images === 'NHWC' && branch.bias ? residual(branch) : biased(s, branch);
+}
+
+/**
+ * Two biases as one, where both are there. They are parameters, so devices add them once, when they load; in float32, because
+ * the CPU, which does that for all of them, has no fp16 sum.
+ */
+function bothBiases(s: Scope, a: Value | undefined, b: Value | undefined): Value | undefined {
+  if (!a || !b) return a ?? b;
+  return op.Cast(s, op.Add(s, op.Cast(s, a, { to: 'float32' }), op.Cast(s, b, { to: 'float32' })), { to: s.type });
 }
 
 // ---------------------------------------------------------------------------------------------------- pointwise
@@ -173,8 +192,13 @@ export function feedForward(s: LayerScope, x: Value): Branch {
   return linearBranch(s.in('net', 2), s.target.geglu(s, product, bias as Value), channels);
 }
 
+/** SiLU(time embedding) `[1, D]` in the form that resnets take it in: with channels last one row per image, which fused kernels want. */
+export function perImage(s: LayerScope, temb: Value, images: Dim): Value {
+  return s.target.images === 'NCHW' ? temb : op.Expand(s, temb, [images, temb.shape[1] as Dim]);
+}
+
 /**
- * diffusers' ResnetBlock2D. `temb` is SiLU(time embedding) `[1, D]`, the same for every frame; the VAE has none.
+ * diffusers' ResnetBlock2D. `temb` is SiLU(time embedding) `perImage`; the VAE has none.
  */
 export function resnet(
   s: LayerScope,
@@ -185,18 +209,23 @@ export function resnet(
   const size = sizeOf(s, x);
   const norm = { groups, epsilon, silu: true };
   const first = conv2dBranch(s.in('conv1'), groupNorm(s.in('norm1'), x, norm), out, 3);
-  const timed = temb
-    ? residual(first, timeShift(s.in('time_emb_proj'), temb, { ...size, c: out }), { kept: false })
-    : biased(s, first);
+  const timed = temb ? shifted(s, first, temb, out) : biased(s, first);
   const branch = conv2dBranch(s.in('conv2'), groupNorm(s.in('norm2'), timed, norm), out, 3);
   const whole = settle(s, x);
-  return residual(branch, size.c === out ? whole : conv2d(s.in('conv_shortcut'), whole, out, 1));
+  if (size.c === out) return residual(branch, whole);
+  const shortcut = conv2dBranch(s.in('conv_shortcut'), whole, out, 1);
+  return residual({ product: branch.product, bias: bothBiases(s, branch.bias, shortcut.bias) }, shortcut.product);
 }
 
-/** The time embedding's share in each channel, as an image of one pixel; with channels last one per image, which fused kernels want. */
-function timeShift(s: LayerScope, temb: Value, { n, c }: ImageSize): Value {
-  const shift = op.Reshape(s, linear(s, temb, c), imageShape(s, { n: 1, c, h: 1, w: 1 }));
-  return s.target.images === 'NCHW' ? shift : op.Expand(s, shift, [n, 1, 1, c]);
+/** A branch and the time embedding's share in each of its channels, as images of one pixel. */
+function shifted(s: LayerScope, { product, bias }: Branch, temb: Value, channels: number): Residual {
+  const t = s.in('time_emb_proj');
+  const shift = linearBranch(t, temb, channels);
+  const pixel = imageShape(s, { n: temb.shape[0] as Dim, c: channels, h: 1, w: 1 });
+  // channels first, a convolution's bias can't wait for this one
+  return bias
+    ? residual({ product, bias: bothBiases(s, bias, shift.bias) }, op.Reshape(t, shift.product, pixel), { kept: false })
+    : residual({ product, bias }, op.Reshape(t, biased(t, shift), pixel), { kept: false });
 }
 
 /** Nearest-neighbour doubling (to `size`, which is odd where the way down was) and a 3×3 convolution. */

@@ -19,7 +19,9 @@ import * as op from '../onnx/ops.ts';
 import {
   attention,
   type Branch,
+  beforeNorm,
   branchToImage,
+  branchToTokens,
   channelAxis,
   conv2d,
   conv2dBranch,
@@ -30,6 +32,7 @@ import {
   layerNorm,
   linear,
   linearBranch,
+  perImage,
   residual,
   resnet,
   silu,
@@ -71,7 +74,7 @@ const TRANSFORMER_NORM_EPS = 1e-6;
 interface Context {
   readonly structure: UNetStructure;
   readonly options: UNetGraphOptions;
-  /** SiLU of the time embedding, `[1, D_time]`. */
+  /** SiLU of the time embedding, `perImage`. */
   readonly temb: Value;
   /** `[B, tokens, D]`. */
   readonly text: Value;
@@ -90,16 +93,13 @@ export function unetMotionGraph(structure: UNetStructure, options: UNetGraphOpti
   const timestep = addInput(graph, 'timestep', target.timestep, []);
   const states = addInput(graph, 'encoder_hidden_states', 'float32', [batch, tokens, config.cross_attention_dim]);
 
-  const context: Context = {
-    structure,
-    options,
-    temb: silu(s.in('time_embedding'), timeEmbedding(s, structure, timestep)),
-    text: op.Cast(s, states, { to: s.type }),
-  };
+  const temb = silu(s.in('time_embedding'), timeEmbedding(s, structure, timestep));
+  const text = op.Cast(s, states, { to: s.type });
   const image = { n: times(batch, frames), h: height, w: width };
   // [B, 4, F, h, w] → an image per frame
   const framesFirst = op.Transpose(s, op.Cast(s, sample, { to: s.type }), toFrames(s));
   const noisy = op.Reshape(s, framesFirst, imageShape(s, { ...image, c: config.in_channels }));
+  const context: Context = { structure, options, temb: perImage(s, temb, image.n), text };
 
   let x: Stream = conv2d(s.in('conv_in'), noisy, config.block_out_channels[0] as number, 3);
   const skips: Stream[] = [x];
@@ -187,12 +187,13 @@ function spatialTransformer(s: LayerScope, context: Context, x: Stream, heads: n
   const norm = { groups: config.norm_num_groups, epsilon: TRANSFORMER_NORM_EPS };
   const normed = groupNorm(s.in('norm'), x, norm);
   // A 1×1 convolution on the image or a Linear on its tokens: the same product, but other files.
-  let h: Stream = config.use_linear_projection
-    ? linear(s.in('proj_in'), toTokens(s, normed), size.c)
-    : toTokens(s, conv2d(s.in('proj_in'), normed, size.c, 1));
+  const projected = config.use_linear_projection
+    ? linearBranch(s.in('proj_in'), toTokens(s, normed), size.c)
+    : branchToTokens(s, conv2dBranch(s.in('proj_in'), normed, size.c, 1));
+  let h = beforeNorm(s.in('proj_in'), projected);
   const b = s.in('transformer_blocks', 0);
   const own = layerNorm(b.in('norm1'), h);
-  h = residual(attention(b.in('attn1'), own, own, { heads, pixels: true }), h);
+  h = residual(attention(b.in('attn1'), own, own, { heads, pixels: true }), settle(b, h));
   const asked = layerNorm(b.in('norm2'), h);
   h = residual(crossAttention(b.in('attn2'), context, asked, heads), settle(b, h));
   const fed = layerNorm(b.in('norm3'), h);
@@ -225,7 +226,8 @@ function motionModule(s: LayerScope, context: Context, x: Stream, heads: number)
   const { c: channels } = size;
   const area = times(size.h, size.w);
   const perPixel = normedPerPixel(s.in('norm'), context, x);
-  let h: Stream = linear(s.in('proj_in'), op.Reshape(s, perPixel, [times(batch, area), frames, channels]), channels);
+  const sequences = op.Reshape(s, perPixel, [times(batch, area), frames, channels]);
+  let h = beforeNorm(s.in('proj_in'), linearBranch(s.in('proj_in'), sequences, channels));
   const b = s.in('transformer_blocks', 0);
   const table = weight(b.in('pos_embed'), 'pe', [1, options.positions, channels]);
   const positions = frames === options.positions ? table : op.Slice(b, table, { axis: 1, length: frames });

@@ -4,7 +4,7 @@
  */
 import { type Dim, elementCount, floatConstant, type Scope, type Value } from '../../onnx/graph.ts';
 import * as op from '../../onnx/ops.ts';
-import { type AttentionOptions, type GroupNormOptions, type Stream, settle, type Target } from './target.ts';
+import { type AttentionOptions, addUp, type GroupNormOptions, type Stream, settle, type Target } from './target.ts';
 
 export const portable: Target = {
   name: 'portable',
@@ -20,6 +20,7 @@ export const portable: Target = {
     const [value, gate] = op.Split(s, op.Add(s, product, bias), { axis: -1, parts: 2 }) as [Value, Value];
     return op.Mul(s, value, op.Gelu(s, gate));
   },
+  sum: addUp,
 };
 
 // ---------------------------------------------------------------------------------------------------- group normalisation

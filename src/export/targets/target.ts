@@ -27,6 +27,8 @@ export interface Target {
   attention(s: LayerScope, q: Value, k: Value, v: Value, options: AttentionOptions): Value;
   /** (product + bias) cut in halves on the last axis: value · gelu(gate). */
   geglu(s: LayerScope, product: Value, bias: Value): Value;
+  /** What a residual stands for. */
+  sum(s: LayerScope, residual: Residual): Value;
 }
 
 export interface ConvOptions {
@@ -80,8 +82,8 @@ export function weight(s: LayerScope, leaf: string, shape: readonly number[], la
 export interface Residual {
   readonly branch: Value;
   readonly bias: Value | undefined;
-  /** Of the branch's shape, or broadcast to it. */
-  readonly skip: Value;
+  /** Of the branch's shape, or broadcast to it; none where a bias alone waits. */
+  readonly skip: Value | undefined;
   /** Does anything but the next normalisation need the sum? */
   readonly kept: boolean;
   sum: Value | undefined;
@@ -98,9 +100,15 @@ export function shapeOf(x: Stream): Value['shape'] {
   return isResidual(x) ? x.branch.shape : x.shape;
 }
 
-/** The sum itself, with Add. */
-export function settle(s: Scope, x: Stream): Value {
+/** The sum itself. */
+export function settle(s: LayerScope, x: Stream): Value {
   if (!isResidual(x)) return x;
-  x.sum ??= op.Add(s, x.skip, x.bias ? op.Add(s, x.branch, x.bias) : x.branch);
+  x.sum ??= s.target.sum(s, x);
   return x.sum;
+}
+
+/** The sum with Add, which every device has. */
+export function addUp(s: Scope, { branch, bias, skip }: Residual): Value {
+  const biased = bias ? op.Add(s, branch, bias) : branch;
+  return skip ? op.Add(s, skip, biased) : biased;
 }
