@@ -18,6 +18,7 @@ import {
   type ModelParameter,
   unetParameters,
   vaeDecoderParameters,
+  vaeEncoderParameters,
 } from '../src/architecture/parameters.ts';
 import { readUNetConfig } from '../src/architecture/unet-config.ts';
 import { unetStructure } from '../src/architecture/unet-structure.ts';
@@ -109,38 +110,6 @@ function lora(
   return modules.flatMap(([prefix, { name, shape }]) => [
     ...loraModule(prefix + name.replace(/\.weight$/, '').replaceAll('.', '_'), shape, rank, alpha),
   ]);
-}
-
-/**
- * The VAE's encoder, which no package holds but every SD1.5 file does: 34 M parameters in diffusers' names.
- * Source: diffusers autoencoders/vae.py (Encoder).
- */
-function vaeEncoder(widths: readonly number[], layers: number): { name: string; shape: number[] }[] {
-  const made: { name: string; shape: number[] }[] = [];
-  const add = (name: string, ...shape: number[]) =>
-    made.push({ name: `${name}.weight`, shape }, { name: `${name}.bias`, shape: shape.slice(0, 1) });
-  const conv = (name: string, out: number, into: number, kernel: number) => add(name, out, into, kernel, kernel);
-  const resnet = (path: string, into: number, out: number) => {
-    add(`${path}.norm1`, into);
-    conv(`${path}.conv1`, out, into, 3);
-    add(`${path}.norm2`, out);
-    conv(`${path}.conv2`, out, out, 3);
-    if (into !== out) conv(`${path}.conv_shortcut`, out, into, 1);
-  };
-  const [first, last] = [widths[0], widths.at(-1)] as [number, number];
-  conv('encoder.conv_in', first, 3, 3);
-  for (const [i, width] of widths.entries()) {
-    for (let j = 0; j < layers; j += 1)
-      resnet(`encoder.down_blocks.${i}.resnets.${j}`, j === 0 ? (widths[Math.max(i - 1, 0)] as number) : width, width);
-    if (i < widths.length - 1) conv(`encoder.down_blocks.${i}.downsamplers.0.conv`, width, width, 3);
-  }
-  for (const i of [0, 1]) resnet(`encoder.mid_block.resnets.${i}`, last, last);
-  add('encoder.mid_block.attentions.0.group_norm', last);
-  for (const leaf of ['to_q', 'to_k', 'to_v', 'to_out.0']) add(`encoder.mid_block.attentions.0.${leaf}`, last, last);
-  add('encoder.conv_norm_out', last);
-  conv('encoder.conv_out', 8, last, 3);
-  conv('quant_conv', 8, 8, 1);
-  return made;
 }
 
 /** Normal deviates that all tensors share, each from a place of its own; a prime number, so that no row repeats another. */
@@ -263,10 +232,7 @@ const spatial = unet.filter(({ motion }) => !motion);
 const temporal = unet.filter(({ motion }) => motion);
 const text = clipTextParameters(await readClipTextConfig(join(base, 'text_encoder/config.json')));
 const vaeConfig = await readVaeConfig(join(base, 'vae/config.json'));
-const vae = [
-  ...vaeEncoder(vaeConfig.block_out_channels, vaeConfig.layers_per_block),
-  ...vaeDecoderParameters(vaeConfig),
-];
+const vae = [...vaeEncoderParameters(vaeConfig), ...vaeDecoderParameters(vaeConfig)];
 
 const weights = (parameters: readonly ModelParameter[]) =>
   parameters.filter(({ kind }) => kind === 'linear' || kind === 'conv');

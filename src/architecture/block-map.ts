@@ -57,7 +57,7 @@ export function isBlockName(key: string): boolean {
  * itself, a pattern of all), then how it says so: pattern, path, block, group. Patterns: by their characters that are no stars.
  */
 function closeness(key: string, component: Component, name: string): readonly number[] | undefined {
-  if (component === 'vae_decoder') return undefined;
+  if (component !== 'unet' && component !== 'text_encoder') return undefined;
   if (isPattern(key)) {
     return matchesPattern(name, key) ? [name.length, 3, key.replaceAll('*', '').length] : undefined;
   }

@@ -17,6 +17,7 @@ export const PIPELINE_LAYOUT: Readonly<Record<Component, { readonly folder: stri
   unet: { folder: 'unet', stems: DIFFUSERS_STEMS },
   text_encoder: { folder: 'text_encoder', stems: TRANSFORMERS_STEMS },
   vae_decoder: { folder: 'vae', stems: DIFFUSERS_STEMS },
+  vae_encoder: { folder: 'vae', stems: DIFFUSERS_STEMS }, // both halves lie in one file
 };
 
 /** Best first. The plain name is full precision and, where a model has both, the averaged (EMA) weights. */

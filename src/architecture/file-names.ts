@@ -19,13 +19,15 @@ const LDM_PREFIXES: Readonly<Record<Component, readonly string[]>> = {
   unet: ['model.diffusion_model.', ''],
   text_encoder: ['cond_stage_model.transformer.'],
   vae_decoder: ['first_stage_model.', 'vae.', ''],
+  vae_encoder: ['first_stage_model.', 'vae.', ''],
 };
 
-/** Names that are a component's own in a single file, whatever follows; those of the VAE's encoder are among the VAE's. */
+/** Names that are a component's own in a single file, whatever follows; the two halves of the VAE share theirs. */
 export const PART_PREFIXES: Readonly<Record<Component, RegExp>> = {
   unet: /^model\.diffusion_model\./,
   text_encoder: /^cond_stage_model\./,
   vae_decoder: /^(first_stage_model|vae)\./,
+  vae_encoder: /^(first_stage_model|vae)\./,
 };
 
 /** The names of a parameter that is no motion module's, in a fixed order: each place stands for one layout. */
@@ -44,6 +46,7 @@ function ldmNames(component: Component, name: string, { unet, vae }: NamedModels
     case 'text_encoder':
       return baseNames(component, name); // transformers' module tree, in old files without `text_model.`
     case 'vae_decoder':
+    case 'vae_encoder':
       return [ldmVaeName(name, vae)];
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The names of CompVis' latent-diffusion code, which single-file checkpoints carry: where a diffusers parameter stands in
- * `UNetModel` and in the autoencoder's decoder. There the UNet is three flat lists of blocks, and the decoder counts its
- * blocks from the output inwards.
+ * `UNetModel` and in the autoencoder. There the UNet is three flat lists of blocks, and the decoder counts its blocks from the
+ * output inwards.
  * Sources: latent-diffusion ldm/modules/diffusionmodules/{openaimodel,model}.py; reference: formats.md §1a.
  */
 import type { UNetStructure } from './unet-structure.ts';
@@ -70,11 +70,11 @@ const VAE_RESNET: Pieces = { conv_shortcut: 'nin_shortcut' };
 
 const VAE_ATTENTION: Pieces = { group_norm: 'norm', to_q: 'q', to_k: 'k', to_v: 'v', 'to_out.0': 'proj_out' };
 
-/** The LDM name of a parameter of the VAE's decoder: `decoder.up.3.block.0.conv1.weight`. */
+/** The LDM name of a parameter of the VAE: `decoder.up.3.block.0.conv1.weight`, `encoder.down.0.downsample.conv.weight`. */
 export function ldmVaeName(name: string, { block_out_channels }: Pick<VaeConfig, 'block_out_channels'>): string {
   const last = block_out_channels.length - 1;
   return name
-    .replace(/^decoder\.conv_norm_out\./, 'decoder.norm_out.')
+    .replace(/^(encoder|decoder)\.conv_norm_out\./, '$1.norm_out.')
     .replace(/\.mid_block\.attentions\.0\.(.+)$/, (_, rest: string) => `.mid.attn_1.${renamed(rest, VAE_ATTENTION)}`)
     .replace(
       /\.mid_block\.resnets\.(\d+)\.(.+)$/,
@@ -84,7 +84,12 @@ export function ldmVaeName(name: string, { block_out_channels }: Pick<VaeConfig,
       /\.up_blocks\.(\d+)\.resnets\.(\d+)\.(.+)$/,
       (_, i: string, j: string, rest: string) => `.up.${last - Number(i)}.block.${j}.${renamed(rest, VAE_RESNET)}`,
     )
-    .replace(/\.up_blocks\.(\d+)\.upsamplers\.0\./, (_, i: string) => `.up.${last - Number(i)}.upsample.`);
+    .replace(/\.up_blocks\.(\d+)\.upsamplers\.0\./, (_, i: string) => `.up.${last - Number(i)}.upsample.`)
+    .replace(
+      /\.down_blocks\.(\d+)\.resnets\.(\d+)\.(.+)$/,
+      (_, i: string, j: string, rest: string) => `.down.${i}.block.${j}.${renamed(rest, VAE_RESNET)}`,
+    )
+    .replace(/\.down_blocks\.(\d+)\.downsamplers\.0\./, '.down.$1.downsample.');
 }
 
 /** `rest` with the module it begins with renamed, if the table has it. */

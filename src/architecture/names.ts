@@ -1,8 +1,10 @@
 /**
- * What other tools call the parameters of the three models. Every map goes from our (diffusers, transformers) name to the file's.
+ * What other tools call the parameters of the models. Every map goes from our (diffusers, transformers) name to the file's.
  * Sources: formats.md §1a (old VAE and text-encoder names), §1b (motion modules). Adapters: module-names.ts.
  */
-export type Component = 'unet' | 'text_encoder' | 'vae_decoder';
+/** Every graph that a package can hold, in the order in which they are written. */
+export const COMPONENTS = ['unet', 'text_encoder', 'vae_decoder', 'vae_encoder'] as const;
+export type Component = (typeof COMPONENTS)[number];
 
 /** Pairs of a piece of our name and what stands in its place, all replaced in order. */
 type Renaming = readonly (readonly [string, string])[];
@@ -39,6 +41,7 @@ export function baseNames(component: Component, name: string): readonly string[]
       // transformers 5 saves the text model without its old prefix
       return [name, name.replace(/^text_model\./, '')];
     case 'vae_decoder':
+    case 'vae_encoder':
       return name.includes('.attentions.') ? [name, rename(name, OLD_VAE_ATTENTION)] : [name];
   }
 }

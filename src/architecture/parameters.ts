@@ -1,5 +1,5 @@
 /**
- * Tables of parameters: what diffusers and transformers call each tensor of the three models and its PyTorch shape.
+ * Tables of parameters: what diffusers and transformers call each tensor of the models and its PyTorch shape.
  * Everything that merging needs to know of the architecture; the exported graphs must ask for exactly these.
  * Sources: diffusers models/resnet.py, transformers/transformer_2d.py, unets/unet_motion_model.py, autoencoders/vae.py;
  * transformers models/clip.
@@ -142,19 +142,53 @@ export function vaeDecoderParameters(config: VaeConfig): ModelParameter[] {
     ).flat(),
     ...(i < widths.length - 1 ? conv(`decoder.up_blocks.${i}.upsamplers.0.conv`, width, width, 3) : []),
   ]);
-  const mid = 'decoder.mid_block';
   return named([
     ...(config.use_post_quant_conv ? conv('post_quant_conv', config.latent_channels, config.latent_channels, 1) : []),
     ...conv('decoder.conv_in', top, config.latent_channels, 3),
-    ...resnet(`${mid}.resnets.0`, top, top, undefined),
-    ...(config.mid_block_add_attention
-      ? [...norm(`${mid}.attentions.0.group_norm`, top), ...attention(`${mid}.attentions.0`, top, top, true)]
-      : []),
-    ...resnet(`${mid}.resnets.1`, top, top, undefined),
+    ...vaeMidBlock('decoder.mid_block', top, config),
     ...up,
     ...norm('decoder.conv_norm_out', widths.at(-1) as number),
     ...conv('decoder.conv_out', config.out_channels, widths.at(-1) as number, 3),
   ]);
+}
+
+/** Every parameter of AutoencoderKL's encoder, which makes mean and log-variance of each latent. */
+export function vaeEncoderParameters(config: VaeConfig): ModelParameter[] {
+  const widths = config.block_out_channels;
+  const [first, top] = [widths[0] as number, widths.at(-1) as number];
+  const moments = 2 * config.latent_channels;
+  const down = widths.flatMap((width, i) => [
+    ...Array.from({ length: config.layers_per_block }, (_, j) =>
+      resnet(
+        `encoder.down_blocks.${i}.resnets.${j}`,
+        j === 0 ? (widths[Math.max(i - 1, 0)] as number) : width,
+        width,
+        undefined,
+      ),
+    ).flat(),
+    ...(i < widths.length - 1 ? conv(`encoder.down_blocks.${i}.downsamplers.0.conv`, width, width, 3) : []),
+  ]);
+  return named([
+    ...conv('encoder.conv_in', first, config.in_channels, 3),
+    ...down,
+    ...vaeMidBlock('encoder.mid_block', top, config),
+    ...norm('encoder.conv_norm_out', top),
+    ...conv('encoder.conv_out', moments, top, 3),
+    ...(config.use_quant_conv ? conv('quant_conv', moments, moments, 1) : []),
+  ]);
+}
+
+function vaeMidBlock(path: string, channels: number, config: VaeConfig): Leaf[] {
+  return [
+    ...resnet(`${path}.resnets.0`, channels, channels, undefined),
+    ...(config.mid_block_add_attention
+      ? [
+          ...norm(`${path}.attentions.0.group_norm`, channels),
+          ...attention(`${path}.attentions.0`, channels, channels, true),
+        ]
+      : []),
+    ...resnet(`${path}.resnets.1`, channels, channels, undefined),
+  ];
 }
 
 function named(leaves: readonly Leaf[]): ModelParameter[] {

@@ -46,12 +46,16 @@ export function schedulerConfigJson({ scheduler, recipe: { sampler } }: Plan) {
   });
 }
 
-export const MODEL_INDEX = {
-  _class_name: 'AnimateDiffPipeline',
-  _diffusers_version: DIFFUSERS_VERSION,
-  scheduler: ['diffusers', 'LCMScheduler'],
-  text_encoder: ['diffusers', 'OnnxRuntimeModel'],
-  tokenizer: ['transformers', 'CLIPTokenizer'],
-  unet: ['diffusers', 'OnnxRuntimeModel'],
-  vae_decoder: ['diffusers', 'OnnxRuntimeModel'],
-} as const;
+/** Which library loads what; in the order of the names, as diffusers writes it. */
+export function modelIndexJson({ components }: Pick<Plan, 'components'>) {
+  const parts = {
+    scheduler: ['diffusers', 'LCMScheduler'],
+    tokenizer: ['transformers', 'CLIPTokenizer'],
+    ...Object.fromEntries(components.map((component) => [component, ['diffusers', 'OnnxRuntimeModel']])),
+  };
+  return {
+    _class_name: 'AnimateDiffPipeline',
+    _diffusers_version: DIFFUSERS_VERSION,
+    ...Object.fromEntries(Object.entries(parts).sort(([a], [b]) => (a < b ? -1 : 1))),
+  };
+}

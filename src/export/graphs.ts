@@ -1,6 +1,6 @@
 /**
  * The graphs of a package, made from a plan: one row per component says folder, graph and config; each component has a graph
- * for every target and shape that the recipe asks for, all over one set of weights.
+ * for every target and shape that the recipe asks for, all over one set of weights. The plan says which components are wanted.
  */
 import type { Component } from '../architecture/names.ts';
 import type { Plan } from '../merge/plan.ts';
@@ -13,7 +13,7 @@ import { graphFileName } from './graph-file-name.ts';
 import { TARGETS } from './targets/index.ts';
 import type { FloatType, Target } from './targets/target.ts';
 import { unetMotionGraph } from './unet-motion.ts';
-import { vaeDecoderGraph } from './vae.ts';
+import { vaeDecoderGraph, vaeEncoderGraph } from './vae.ts';
 
 export interface ComponentExport {
   readonly component: Component;
@@ -36,7 +36,7 @@ interface Lengths {
 /** Pixels per latent along each side: 2 per doubling of SD1.5's VAE. */
 export const VAE_SCALE = 8;
 
-/** Frames decoded at a time are the caller's choice, whatever the recipe fixes. */
+/** Frames decoded or encoded at a time are the caller's choice, whatever the recipe fixes. */
 const IMAGES = 'images';
 
 export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
@@ -70,7 +70,20 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
     size: ({ width, height }) => [width, height],
     config: (plan) => plan.configs.vae_decoder,
   },
+  {
+    component: 'vae_encoder',
+    folder: 'vae_encoder',
+    graph: (plan, target, lengths) => {
+      const [height, width] = [pixels(lengths.height), pixels(lengths.width)];
+      return vaeEncoderGraph(plan.vae, { target, type: elementType(plan), images: IMAGES, height, width });
+    },
+    size: ({ width, height }) => [width, height],
+    config: (plan) => plan.configs.vae_encoder,
+  },
 ];
+
+/** A symbol belongs to one graph: the encoder's stands for pixels. */
+const pixels = (latents: Dim): Dim => (typeof latents === 'number' ? latents * VAE_SCALE : latents);
 
 function elementType(plan: Plan): FloatType {
   return plan.recipe.output.dtype === 'fp16' ? 'float16' : 'float32';

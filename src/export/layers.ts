@@ -6,6 +6,7 @@ import { type Dim, type Scope, times, type Value } from '../onnx/graph.ts';
 import * as op from '../onnx/ops.ts';
 import {
   type AttentionOptions,
+  type ConvOptions,
   type LayerScope,
   type Residual,
   type Stream,
@@ -83,9 +84,8 @@ export function linear(s: LayerScope, x: Value, out: number, options: { bias?: b
   return biased(s, linearBranch(s, x, out, options));
 }
 
-interface Conv2dOptions {
-  readonly stride?: 1 | 2;
-}
+/** Padding that keeps the size at stride 1, unless another is said. */
+type Conv2dOptions = Partial<ConvOptions>;
 
 export function conv2d(s: LayerScope, x: Value, out: number, kernel: 1 | 3, options: Conv2dOptions = {}): Value {
   return convolve(s, x, out, kernel, weight(s, 'bias', [out]), options);
@@ -103,10 +103,10 @@ function convolve(
   out: number,
   kernel: 1 | 3,
   bias: Value | undefined,
-  { stride = 1 }: Conv2dOptions = {},
+  { stride = 1, pad = kernel === 3 ? [1, 1] : [0, 0] }: Conv2dOptions = {},
 ): Value {
   const kernels = weight(s, 'weight', [out, sizeOf(s, x).c, kernel, kernel]);
-  return s.target.conv2d(s, x, kernels, bias, { stride });
+  return s.target.conv2d(s, x, kernels, bias, { stride, pad });
 }
 
 function biased(s: Scope, { product, bias }: Branch): Value {

@@ -10,7 +10,7 @@ export interface ComponentLayout extends Pick<ComponentExport, 'component' | 'fo
 }
 
 export function layOutComponents(plan: Plan): readonly ComponentLayout[] {
-  return COMPONENT_EXPORTS.map((row) => {
+  return COMPONENT_EXPORTS.filter(({ component }) => plan.components.includes(component)).map((row) => {
     const { component, folder, config } = row;
     const graphs = graphsOf(plan, row);
     return { component, folder, config, graphs, layout: layOutWeights(graphs[0].graph) };

@@ -49,8 +49,8 @@ export interface Lock {
   readonly inputs: readonly LockedInput[];
   /** By the name of the field (`base.model`, `personalized[0].lora`); left out when everything was local. */
   readonly origins?: Readonly<Record<string, LockedOrigin>>;
-  /** How many tensors of each component each rule made. */
-  readonly rules: Readonly<Record<Component, Readonly<Record<string, number>>>>;
+  /** How many tensors of each component of the package each rule made. */
+  readonly rules: Readonly<Partial<Record<Component, Readonly<Record<string, number>>>>>;
   readonly motion: Pick<Plan['motion'], 'mid' | 'positions' | 'stretched_from'>;
   /** How much each source changes; absent in locks of tools before 0.2. */
   readonly effects?: Effects;
@@ -88,11 +88,7 @@ export function makeLock(
       ...(alphas && { alphas }),
     })),
     ...(recipe.origins && { origins: lockOrigins(recipe.origins) }),
-    rules: {
-      unet: countRules(plan, 'unet'),
-      text_encoder: countRules(plan, 'text_encoder'),
-      vae_decoder: countRules(plan, 'vae_decoder'),
-    },
+    rules: Object.fromEntries(plan.components.map((component) => [component, countRules(plan, component)])),
     motion: withoutFiles(plan.motion),
     ...(made.effects && { effects: made.effects }),
     outputs: Object.fromEntries(Object.entries(made.outputs).sort(([a], [b]) => (a < b ? -1 : 1))),

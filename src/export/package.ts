@@ -13,7 +13,7 @@ import { effectWarnings } from '../merge/effects.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
-import { MODEL_INDEX, schedulerConfigJson } from './configs.ts';
+import { modelIndexJson, schedulerConfigJson } from './configs.ts';
 import { diffusersWeightsBytes, writeDiffusersWeights } from './diffusers-weights.ts';
 import { digestBytes, digestInBackground } from './digest.ts';
 import { layOutComponents } from './layouts.ts';
@@ -89,7 +89,7 @@ export async function* bake(
   for (const [name, data] of await readTokenizerFiles(plan.configs.tokenizer, plan.text_encoder))
     await put(`tokenizer/${name}`, data);
   await put('scheduler/scheduler_config.json', schedulerConfigJson(plan));
-  await put('model_index.json', MODEL_INDEX);
+  await put('model_index.json', modelIndexJson(plan));
   await put('README.md', modelCard(plan));
 
   const effects = session.effects();

@@ -25,15 +25,17 @@ export interface BaseFiles {
  * brings its own config.json.
  * @throws InputMissingError saying what was looked for.
  */
-export async function findBase({ base }: Recipe): Promise<BaseFiles> {
+export async function findBase({ base, output }: Recipe): Promise<BaseFiles> {
   const isFolder = (await kindOf(base.model)) === 'folder';
   const configs = base.config ?? (isFolder ? base.model : STOCK_FOLDER);
   const own = (path: string | undefined, component: Component): Promise<FoundWeights> =>
     path === undefined ? requireWeights(base.model, component) : requireWeights(path, component, { alone: true });
+  const vae = await own(base.vae, 'vae_decoder'); // holds both halves
   const weights = {
     unet: await own(undefined, 'unet'),
     text_encoder: await own(base.text_encoder, 'text_encoder'),
-    vae_decoder: await own(base.vae, 'vae_decoder'),
+    vae_decoder: vae,
+    ...(output.vae_encoder && { vae_encoder: vae }),
   };
   const configOf = async (folder: string, override: string | undefined, found: FoundWeights) => {
     const beside = found.folder !== undefined && join(found.folder, 'config.json');
@@ -41,22 +43,27 @@ export async function findBase({ base }: Recipe): Promise<BaseFiles> {
       ? beside
       : join(configs, folder, 'config.json');
   };
+  const vaeConfig = await configOf('vae', base.vae, vae);
   return {
     weights,
     configs: {
       unet: join(configs, 'unet', 'config.json'),
       text_encoder: await configOf('text_encoder', base.text_encoder, weights.text_encoder),
-      vae_decoder: await configOf('vae', base.vae, weights.vae_decoder),
+      vae_decoder: vaeConfig,
+      vae_encoder: vaeConfig,
       scheduler: join(configs, 'scheduler', 'scheduler_config.json'),
       tokenizer: join(configs, 'tokenizer'),
     },
   };
 }
 
-/** A single file that several components are taken from is the base; others are named for what they give. */
+/** A single file that several components are taken from is the base; others are named for what they give, both halves of a VAE as one. */
 export function baseRole(components: readonly Component[]): Role {
   const [only] = components;
-  return components.length === 1 && only ? `base.${only}` : 'base';
+  if (components.length === 1 && only) return `base.${only}`;
+  return components.every((component) => component === 'vae_decoder' || component === 'vae_encoder')
+    ? 'base.vae'
+    : 'base';
 }
 
 /** Where lcm-merge leaves its lock: beside the weights of a file, or in the folder that holds those of a component. */

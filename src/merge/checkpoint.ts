@@ -198,13 +198,19 @@ function refuseUnfit(file: TensorFile): void {
   );
 }
 
-const TITLES: Readonly<Record<Component, string>> = { unet: 'UNet', text_encoder: 'text encoder', vae_decoder: 'VAE' };
+const TITLES: Readonly<Record<Component, string>> = {
+  unet: 'UNet',
+  text_encoder: 'text encoder',
+  vae_decoder: 'VAE',
+  vae_encoder: 'VAE encoder',
+};
 
 /** What to do about a part that is not there. */
 const REMEDIES: Readonly<Record<Component, string>> = {
   unet: 'Give a model of SD1.5.',
   text_encoder: 'Name a file or folder that has one as base.text_encoder.',
   vae_decoder: 'Name a file or folder that has one as base.vae.',
+  vae_encoder: 'Name a file or folder that has one as base.vae, or leave output.vae_encoder out.',
 };
 
 /** Files that hold nothing of a component they are named for are something else, and often it is known what. */
@@ -244,7 +250,8 @@ const IGNORED: readonly (readonly [RegExp, IgnoreRule])[] = [
 
 function ruleOf(tensor: string, components: readonly Component[]): IgnoreRule | undefined {
   const known = IGNORED.find(([pattern]) => pattern.test(tensor))?.[1];
-  if (known && !(known === 'vae-encoder' && !components.includes('vae_decoder'))) return known;
+  const isHalf = components.includes('vae_decoder') && !components.includes('vae_encoder');
+  if (known && (known !== 'vae-encoder' || isHalf)) return known;
   const parts = Object.entries(PART_PREFIXES) as [Component, RegExp][];
   const owner = parts.find(([, prefix]) => prefix.test(tensor))?.[0];
   return owner && !components.includes(owner) ? 'other-component' : undefined;

@@ -3,10 +3,11 @@ import type { Component } from '../architecture/names.ts';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.ts';
 import type { Accounting } from './account.ts';
 
-/** Where in the recipe a file is named. A single file that holds all of a base is `base`. */
+/** Where in the recipe a file is named. A single file that holds all of a base is `base`; `base.vae` gives both halves of the VAE. */
 export type Role =
   | 'base'
   | `base.${Component}`
+  | 'base.vae'
   | `personalized[${number}]`
   | 'lcm'
   | 'motion'

@@ -4,13 +4,14 @@
  */
 import { type ClipTextConfig, readClipTextConfig } from '../architecture/clip-config.ts';
 import { moduleNames } from '../architecture/module-names.ts';
-import type { Component } from '../architecture/names.ts';
+import { COMPONENTS, type Component } from '../architecture/names.ts';
 import {
   clipTextParameters,
   type ModelParameter,
   type ParameterKind,
   unetParameters,
   vaeDecoderParameters,
+  vaeEncoderParameters,
 } from '../architecture/parameters.ts';
 import { type BaseSchedulerConfig, readBaseSchedulerConfig } from '../architecture/scheduler-config.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
@@ -56,6 +57,9 @@ export interface PlannedTensor {
 export interface Plan {
   readonly recipe: Recipe;
   readonly files: readonly PlannedFile[];
+  /** The graphs that the recipe asks for. */
+  readonly components: readonly Component[];
+  /** Empty lists for components that it does not ask for. */
   readonly tensors: Readonly<Record<Component, readonly PlannedTensor[]>>;
   readonly unet: UNetStructure;
   readonly text_encoder: ClipTextConfig;
@@ -88,7 +92,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   const unet = unetStructure(await readUNetConfig(configs.unet), motion.module.layout);
   for (const source of Object.values(motion)) checkMotionConfig(source, unet.config);
   const clip = await readClipTextConfig(configs.text_encoder);
-  const vae = await readVaeConfig(configs.vae_decoder);
+  const vae = await readVaeConfig(configs.vae_decoder, { encoder: recipe.output.vae_encoder });
   const scheduler = await readBaseSchedulerConfig(configs.scheduler);
   checkTimesteps(recipe, scheduler, configs.scheduler);
   await readTokenizerFiles(configs.tokenizer, clip); // what is missing is found now, not in the middle of the bake
@@ -102,6 +106,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     unet: unetParameters(unet, positions.positions),
     text_encoder: clipTextParameters(clip),
     vae_decoder: vaeDecoderParameters(vae),
+    vae_encoder: recipe.output.vae_encoder ? vaeEncoderParameters(vae) : [],
   };
   checkBlocks(recipe, unet, parameters, configs.unet);
 
@@ -151,7 +156,13 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   return {
     recipe,
     files: files.planned(),
-    tensors: { unet: planned('unet'), text_encoder: planned('text_encoder'), vae_decoder: planned('vae_decoder') },
+    components: COMPONENTS.filter((component) => parameters[component].length > 0),
+    tensors: {
+      unet: planned('unet'),
+      text_encoder: planned('text_encoder'),
+      vae_decoder: planned('vae_decoder'),
+      vae_encoder: planned('vae_encoder'),
+    },
     unet,
     text_encoder: clip,
     vae,

@@ -2,7 +2,8 @@
  * Operators of onnxruntime's own domain, com.microsoft, which one kernel computes where ONNX needs several nodes. Not every
  * device has each of them. Source of truth: onnxruntime docs/ContribOperators.md; reference: onnx.md §1.
  */
-import { type Dim, emit, emitMany, halved, type Scope, type Value } from './graph.ts';
+import { type ConvPlacement, placement } from './conv-placement.ts';
+import { type Dim, emit, emitMany, type Scope, type Value } from './graph.ts';
 
 const DOMAIN = 'com.microsoft';
 
@@ -19,12 +20,17 @@ export function MultiHeadAttention(
 }
 
 /** Conv of `[N, H, W, C]` with a weight `[O, kH, kW, C]`. Devices: CUDA. */
-export function NhwcConv(s: Scope, x: Value, w: Value, b: Value | undefined, { stride = 1, pad = 0 } = {}): Value {
+export function NhwcConv(
+  s: Scope,
+  x: Value,
+  w: Value,
+  b: Value | undefined,
+  { stride = 1, pad = 0 }: ConvPlacement = {},
+): Value {
   const [n, h, width, c] = x.shape as [Dim, Dim, Dim, Dim];
   const [o, kh, kw, i] = w.shape as [number, number, number, number];
   if (c !== i) throw new RangeError(`NhwcConv in ${s.path}: input has ${c} channels, weight [${w.shape}] wants ${i}.`);
-  const length = (dim: Dim): Dim => (stride === 1 ? dim : halved(dim));
-  const attributes = { kernel_shape: [kh, kw], strides: [stride, stride], pads: [pad, pad, pad, pad] };
+  const { attributes, length } = placement([kh, kw], { stride, pad });
   const shape = [n, length(h), length(width), o];
   return emit(s, 'NhwcConv', b ? [x, w, b] : [x, w], attributes, x.type, shape, undefined, DOMAIN);
 }

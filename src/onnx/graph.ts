@@ -211,9 +211,13 @@ export function times(a: Dim, b: Dim): Dim {
   return `${a}*${b}`;
 }
 
-/** Length after a convolution with kernel 3, stride 2, padding 1: ⌈n / 2⌉. */
-export function halved(a: Dim): Dim {
-  return typeof a === 'number' ? Math.floor((a - 1) / 2) + 1 : `ceil(${a}/2)`;
+/**
+ * Length after a convolution with kernel 3 and stride 2: ⌈n / 2⌉ with padding 1 on both sides, ⌊n / 2⌋ with it behind alone. The name of
+ * the latter is Python, which optimum evaluates for the lengths of an output.
+ */
+export function halved(a: Dim, rounding: 'ceil' | 'floor' = 'ceil'): Dim {
+  if (typeof a === 'number') return Math[rounding](a / 2);
+  return rounding === 'ceil' ? `ceil(${a}/2)` : `${a} // 2`;
 }
 
 /** Number of elements, or undefined while a dimension is symbolic. */

@@ -47,6 +47,7 @@ export function filesOfFolder(key: KeyPath, names: ReadonlySet<string>, { base }
   );
 }
 
+/** One for each folder; that of the decoder holds the encoder, too. */
 const ALL: readonly Component[] = ['unet', 'text_encoder', 'vae_decoder'];
 const OVERRIDES: Readonly<Partial<Record<Component, 'text_encoder' | 'vae'>>> = {
   text_encoder: 'text_encoder',

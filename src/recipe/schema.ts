@@ -247,6 +247,10 @@ const output = z
       .describe(
         'Write the merged UNet and text encoder as safetensors in diffusers layout, too (weights/), for users of PyTorch.',
       ),
+    vae_encoder: z
+      .boolean()
+      .default(false)
+      .describe('Write the VAE encoder, too (vae_encoder/), which makes latents of pictures.'),
     targets: z
       .array(z.enum(TARGET_NAMES))
       .min(1)
@@ -426,6 +430,7 @@ export interface Recipe {
   readonly output: ClipShape & {
     readonly dtype: 'fp16' | 'fp32';
     readonly weights: boolean;
+    readonly vae_encoder: boolean;
     /** `portable` first, each once. */
     readonly targets: readonly TargetName[];
     /** A list has the clip above first. */

@@ -6,18 +6,19 @@ import { stat } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { FormatError, InputMissingError } from '../errors.ts';
 import { type InitializerInfo, type ModelInfo, readModelInfo, type TensorInfo } from '../onnx/model-info.ts';
-import type { GraphFile, ModelName, VideoPackage } from './package-folder.ts';
+import type { GraphFile, ModelName, PartName, VideoPackage } from './package-folder.ts';
 
 /** name → element type and rank. */
 type Side = Readonly<Record<string, readonly [type: string, rank: number]>>;
 
-const BOUNDARY: Readonly<Record<ModelName, { readonly inputs: Side; readonly outputs: Side }>> = {
+const BOUNDARY: Readonly<Record<PartName, { readonly inputs: Side; readonly outputs: Side }>> = {
   unet: {
     inputs: { sample: ['FLOAT', 5], timestep: ['INT64', 0], encoder_hidden_states: ['FLOAT', 3] },
     outputs: { out_sample: ['FLOAT', 5] },
   },
   text_encoder: { inputs: { input_ids: ['INT64', 2] }, outputs: { last_hidden_state: ['FLOAT', 3] } },
   vae_decoder: { inputs: { latent_sample: ['FLOAT', 4] }, outputs: { sample: ['FLOAT', 4] } },
+  vae_encoder: { inputs: { sample: ['FLOAT', 4] }, outputs: { latent_parameters: ['FLOAT', 4] } },
 };
 
 /** What a device without 64-bit integers takes as a number. */
@@ -82,7 +83,7 @@ export async function readRunnable(
 }
 
 /** What is unexpected, missing or of another kind among inputs and outputs, as ends of sentences. */
-export function boundaryFaults(model: ModelName, info: ModelInfo, target: GraphFile['target']): string[] {
+export function boundaryFaults(model: PartName, info: ModelInfo, target: GraphFile['target']): string[] {
   const { inputs, outputs } = BOUNDARY[model];
   const own = Object.entries(NUMBERS[target] ?? {}).filter(([name]) => name in inputs);
   const wanted = { ...inputs, ...Object.fromEntries(own) };

@@ -55,7 +55,7 @@ const lockSchema = z.looseObject({
       modules: counts.optional(),
     }),
   ),
-  rules: z.looseObject({ unet: counts, text_encoder: counts, vae_decoder: counts }),
+  rules: z.looseObject({ unet: counts, text_encoder: counts, vae_decoder: counts, vae_encoder: counts.optional() }),
   effects: z
     .looseObject({
       sampled: z.number(),

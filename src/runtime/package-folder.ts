@@ -21,6 +21,9 @@ type Length = number | undefined;
 
 /** The parts of a package that a clip is made with. */
 export type ModelName = 'unet' | 'text_encoder' | 'vae_decoder';
+/** All parts; not every package has an encoder. */
+export type PartName = ModelName | 'vae_encoder';
+type Parts<Entry> = Readonly<Record<ModelName, Entry> & Partial<Record<PartName, Entry>>>;
 
 export interface GraphFile extends GraphFileName {
   readonly path: string;
@@ -29,9 +32,9 @@ export interface GraphFile extends GraphFileName {
 export interface VideoPackage {
   readonly folder: string;
   /** The portable graphs of the default shape. */
-  readonly models: Readonly<Record<ModelName, string>>;
+  readonly models: Parts<string>;
   /** All graphs, those included. */
-  readonly graphs: Readonly<Record<ModelName, readonly GraphFile[]>>;
+  readonly graphs: Parts<readonly GraphFile[]>;
   readonly graph: { readonly batch: Length; readonly frames: Length; readonly height: Length; readonly width: Length };
   readonly info: ModelInfo;
   readonly scheduler: LcmConfig;
@@ -69,6 +72,8 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
     text_encoder: await graphFiles(join(folder, 'text_encoder')),
     vae_decoder: await graphFiles(join(folder, 'vae_decoder')),
   };
+  const encoder = join(folder, 'vae_encoder', 'model.onnx');
+  const hasEncoder = await exists(encoder);
   const info = await readModelInfo(models.unet);
   const sample = info.inputs.find((input) => input.name === 'sample');
   if (sample?.shape.length !== 5 || sample.shape[1] !== 4) {
@@ -82,8 +87,8 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
   const schedulerFile = join(folder, 'scheduler', 'scheduler_config.json');
   return {
     folder,
-    models,
-    graphs,
+    models: { ...models, ...(hasEncoder && { vae_encoder: encoder }) },
+    graphs: { ...graphs, ...(hasEncoder && { vae_encoder: await graphFiles(join(folder, 'vae_encoder')) }) },
     graph: { batch, frames, height, width },
     info,
     scheduler: readSchedulerConfig(await readConfig(schedulerFile, z.unknown(), (raw) => raw), schedulerFile),

@@ -14,6 +14,7 @@ import { sample, type Video } from '../runtime/pipeline.ts';
 import { VERSION } from '../version.ts';
 import type { Check, CheckContext, CheckResult } from './check.ts';
 import { accounting } from './checks/accounting.ts';
+import { encoder } from './checks/encoder.ts';
 import { frames } from './checks/frames.ts';
 import { graph } from './checks/graph.ts';
 import { integrity } from './checks/integrity.ts';
@@ -35,6 +36,7 @@ export const CHECKS: readonly Check[] = [
   trajectory,
   targets,
   frames,
+  encoder,
   timing,
 ];
 

@@ -160,11 +160,26 @@ describe('vae/config.json', () => {
     await expect(readVaeConfig(await configFile(JSON.stringify({ ...config, ...accepted })))).resolves.toBeDefined();
   });
 
+  it.each([
+    [
+      { down_block_types: ['DownEncoderBlock2D', 'AttnDownEncoderBlock2D'] },
+      /down block type AttnDownEncoderBlock2D is/,
+    ],
+    [{ in_channels: 4 }, /in_channels 4 should be 3/],
+  ])('refuses %j where the encoder is wanted, and only there', async (refused, reason) => {
+    const file = await configFile(JSON.stringify({ ...(await tiny('vae')), ...refused }));
+    await expect(readVaeConfig(file)).resolves.toMatchObject(refused);
+    await expect(readVaeConfig(file, { encoder: true })).rejects.toThrow(FormatError);
+    await expect(readVaeConfig(file, { encoder: true })).rejects.toThrow(reason);
+  });
+
   it('fills in what the oldest configs leave out', async () => {
     const old = { block_out_channels: [128, 256, 512, 512], layers_per_block: 2, norm_num_groups: 32 };
     expect(await readVaeConfig(await configFile(JSON.stringify(old)))).toMatchObject({
       ...old,
       scaling_factor: 0.18215,
+      in_channels: 3,
+      use_quant_conv: true,
       use_post_quant_conv: true,
       mid_block_add_attention: true,
     });

@@ -8,6 +8,7 @@ import {
   type ModelParameter,
   unetParameters,
   vaeDecoderParameters,
+  vaeEncoderParameters,
 } from '../../src/architecture/parameters.ts';
 import { readUNetConfig } from '../../src/architecture/unet-config.ts';
 import { unetStructure } from '../../src/architecture/unet-structure.ts';
@@ -29,6 +30,7 @@ interface Golden {
   }[];
   readonly text_encoder: readonly { readonly name: string; readonly config: object; readonly parameters: Described }[];
   readonly vae_decoder: readonly { readonly name: string; readonly config: object; readonly parameters: Described }[];
+  readonly vae_encoder: readonly { readonly name: string; readonly config: object; readonly parameters: Described }[];
 }
 
 const golden = JSON.parse(await readFile('test/golden/parameters.json', 'utf8')) as Golden;
@@ -68,6 +70,14 @@ describe('parameter tables', () => {
     'are the state dict of AutoencoderKL’s decoder: $name',
     async ({ config, parameters }) => {
       expectStateDict(vaeDecoderParameters(await readVaeConfig(await configFile(config))), parameters);
+    },
+  );
+
+  it.each(golden.vae_encoder)(
+    'are the state dict of AutoencoderKL’s encoder: $name',
+    async ({ config, parameters }) => {
+      const read = await readVaeConfig(await configFile(config), { encoder: true });
+      expectStateDict(vaeEncoderParameters(read), parameters);
     },
   );
 

@@ -7,16 +7,17 @@ import {
   type ModelParameter,
   unetParameters,
   vaeDecoderParameters,
+  vaeEncoderParameters,
 } from '../../src/architecture/parameters.ts';
 import { readUNetConfig } from '../../src/architecture/unet-config.ts';
 import { unetStructure } from '../../src/architecture/unet-structure.ts';
 import { readVaeConfig } from '../../src/architecture/vae-config.ts';
 import { clipTextGraph } from '../../src/export/clip-text.ts';
 import { unetConfigJson } from '../../src/export/configs.ts';
-import { COMPONENT_EXPORTS, graphsOf } from '../../src/export/graphs.ts';
+import { layOutComponents } from '../../src/export/layouts.ts';
 import { TARGETS } from '../../src/export/targets/index.ts';
 import { unetMotionGraph } from '../../src/export/unet-motion.ts';
-import { vaeDecoderGraph } from '../../src/export/vae.ts';
+import { vaeDecoderGraph, vaeEncoderGraph } from '../../src/export/vae.ts';
 import { layOutWeights } from '../../src/export/weight-file.ts';
 import { plan } from '../../src/merge/plan.ts';
 import type { Graph } from '../../src/onnx/graph.ts';
@@ -33,6 +34,7 @@ interface Golden {
   }[];
   readonly text_encoder: readonly { readonly name: string; readonly config: object }[];
   readonly vae_decoder: readonly { readonly name: string; readonly config: object }[];
+  readonly vae_encoder: readonly { readonly name: string; readonly config: object }[];
 }
 const golden = JSON.parse(await readFile('test/golden/parameters.json', 'utf8')) as Golden;
 
@@ -121,6 +123,22 @@ describe.each(EVERY)('graphs for $name in $type', ({ target, type }) => {
       },
     );
 
+    it.each(golden.vae_encoder)(
+      'AutoencoderKL’s encoder has the parameters of its table: $name',
+      async ({ config }) => {
+        const vae = await readVaeConfig(await configFile(config), { encoder: true });
+        const [height, width] = shapes === 'static' ? [80, 48] : ['height', 'width'];
+        const graph = vaeEncoderGraph(vae, { target, type, images: 'images', height, width });
+        expectParameters(graph, vaeEncoderParameters(vae), type);
+        expectSound(graph);
+        expect(graph.inputs).toEqual([{ name: 'sample', type: 'float32', shape: ['images', 3, height, width] }]);
+        const latents = shapes === 'static' ? [10, 6] : ['height // 2 // 2 // 2', 'width // 2 // 2 // 2'];
+        expect(graph.outputs).toEqual([
+          { name: 'latent_parameters', type: 'float32', shape: ['images', 8, ...latents] },
+        ]);
+      },
+    );
+
     it.each(golden.text_encoder)('CLIPTextModel has the parameters of its table: $name', async ({ config }) => {
       const clip = await readClipTextConfig(await configFile(config));
       const { batch } = SIZES[shapes];
@@ -185,7 +203,7 @@ describe('the dimensions of a package', () => {
   const inputsOf = async (changes: Parameters<typeof tinyRecipe>[0]) => {
     const planned = await plan(tinyRecipe(changes));
     return Object.fromEntries(
-      COMPONENT_EXPORTS.map((row) => [row.component, graphsOf(planned, row)[0].graph.inputs[0]?.shape]),
+      layOutComponents(planned).map(({ component, graphs }) => [component, graphs[0].graph.inputs[0]?.shape]),
     );
   };
 
@@ -194,6 +212,15 @@ describe('the dimensions of a package', () => {
       unet: [1, 4, 8, 8, 16],
       text_encoder: [1, 77],
       vae_decoder: ['images', 4, 8, 16],
+    });
+  });
+
+  it('are pixels for a VAE encoder, which is there when the recipe asks for it', async () => {
+    const output = { frames: 8, width: 128, height: 64, vae_encoder: true };
+    expect(await inputsOf({ output })).toMatchObject({ vae_encoder: ['images', 3, 64, 128] });
+    expect(await inputsOf({ output: { ...output, shapes: 'dynamic' } })).toMatchObject({
+      vae_decoder: ['images', 4, 'height', 'width'],
+      vae_encoder: ['images', 3, 'height', 'width'],
     });
   });
 

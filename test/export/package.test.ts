@@ -111,6 +111,34 @@ describe('the package of models/tiny', () => {
   });
 });
 
+describe('a package with a VAE encoder', () => {
+  it('has its folder, graph and config, and names it in index, lock and graph', async () => {
+    const {
+      folder,
+      lock,
+      plan: planned,
+    } = await bakeAndCheck(tinyRecipe({ output: { vae_encoder: true } }), await temporaryFolder());
+    expect((await readdir(join(folder, 'vae_encoder'))).sort()).toEqual([
+      'config.json',
+      'model.onnx',
+      'model.onnx_data',
+    ]);
+    const index = JSON.parse(await readFile(join(folder, 'model_index.json'), 'utf8'));
+    expect(index).toMatchObject({ vae_encoder: ['diffusers', 'OnnxRuntimeModel'] });
+    const config = await readFile(join(folder, 'vae_encoder/config.json'));
+    expect(config.equals(await readFile('models/tiny/base/vae/config.json'))).toBe(true);
+    expect(lock.recipe.output.vae_encoder).toBe(true);
+    expect(planned.components).toEqual(['unet', 'text_encoder', 'vae_decoder', 'vae_encoder']);
+    const info = await readModelInfo(join(folder, 'vae_encoder/model.onnx'));
+    expect(info).toMatchObject({
+      irVersion: 10,
+      opsets: { '': 20 },
+      inputs: [{ name: 'sample', type: 'FLOAT', shape: ['images', 3, 64, 64] }],
+      outputs: [{ name: 'latent_parameters', type: 'FLOAT', shape: ['images', 8, 8, 8] }],
+    });
+  });
+});
+
 describe('baking', () => {
   const KEY = 'lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_q';
   const family = async () => {

@@ -70,7 +70,8 @@ export async function bakeAndCheck(recipe: Recipe, into: string): Promise<Baked>
     expect({ sha256, bytes: data.length }, file).toEqual(digest);
   }
   const weights = new Map<string, () => Float16Array | Float32Array>();
-  for (const [component, tensors] of Object.entries(planned.tensors)) {
+  for (const component of planned.components) {
+    const tensors = planned.tensors[component];
     const { initializers } = await readModelInfo(join(into, component, 'model.onnx'));
     const places = new Map(initializers.flatMap(({ name, external }) => (external ? [[name, external]] : [])));
     expect([...places.keys()].sort()).toEqual(tensors.map(({ name }) => name).sort());

@@ -117,6 +117,57 @@ describe('an LDM single file', () => {
     await expectSame({ model: TINY, vae: whole.model, text_encoder: TINY }, 'from-folders');
   });
 
+  it('takes the VAE encoder as well where the recipe asks for it, to the same bytes from everywhere', async () => {
+    const output = { vae_encoder: true };
+    const bytes = async (base: Section, name: string) => {
+      const { lock } = await bakeAndCheck(tinyRecipe({ base, output }), join(folder, name));
+      expect(WEIGHTS.map((file) => lock.outputs[file]?.sha256)).toEqual(expected);
+      return [lock, lock.outputs['vae_encoder/model.onnx_data']?.sha256] as const;
+    };
+    const [fromFolder, sha256] = await bytes(TINY, 'encoder-from-folder');
+    expect(fromFolder.inputs[2]).toMatchObject({ role: 'base.vae', accounting: { applied: 188, ignored: {} } });
+    expect(fromFolder.rules).toMatchObject({ vae_decoder: { 'base.vae': 110 }, vae_encoder: { 'base.vae': 78 } });
+
+    const whole = await single('whole-with-encoder.safetensors');
+    const [fromFile, again] = await bytes(whole, 'encoder-from-file');
+    expect(again).toBe(sha256);
+    expect(fromFile.inputs[0]).toMatchObject({
+      role: 'base',
+      accounting: { applied: 686 + 36 + 188, ignored: without(TINY_LDM_IGNORED, 'vae-encoder') },
+    });
+    expect(fromFile.rules).toMatchObject({ vae_encoder: { base: 78 } });
+
+    const vae = await writeLdm(
+      join(folder, 'vae-with-encoder.safetensors'),
+      (await tinyLdm({ vae: '' })).filter(({ name }) => /^(encoder|decoder|quant_conv|post_quant_conv)\./.test(name)),
+    );
+    const [fromPart, third] = await bytes({ model: TINY, vae }, 'encoder-from-part');
+    expect(third).toBe(sha256);
+    expect(fromPart.inputs[2]).toMatchObject({ role: 'base.vae', file: 'vae-with-encoder.safetensors' });
+  });
+
+  it('says what to do about a VAE without an encoder, and takes no half of one', async () => {
+    const isEncoder = ({ name }: Stored) => /^first_stage_model\.(encoder|quant_conv)\./.test(name);
+    const decoder = await single('decoder.safetensors', (all) => all.filter((stored) => !isEncoder(stored)));
+    expect((await refusal(decoder, { output: { vae_encoder: true } })).message).toMatch(
+      /holds no SD1\.5 VAE encoder, which the recipe takes from it\..*leave output\.vae_encoder out/,
+    );
+    await expect(planned(decoder)).resolves.toMatchObject({ components: ['unet', 'text_encoder', 'vae_decoder'] });
+    const half = await single('half.safetensors', (all) =>
+      all.filter(({ name }) => name !== 'first_stage_model.quant_conv.bias'),
+    );
+    expect((await refusal(half, { output: { vae_encoder: true } })).message).toMatch(
+      /lacks first_stage_model\.quant_conv\.bias \[8\]/,
+    );
+    const extra = await single('extra-encoder.safetensors', (all) => [
+      ...all,
+      zeros('first_stage_model.encoder.down.0.block.7.conv1.bias', [16]),
+    ]);
+    expect((await refusal(extra, { output: { vae_encoder: true } })).message).toMatch(
+      /1 of \d+ tensors fit nothing.*\n.*encoder\.down\.0\.block\.7\.conv1\.bias/,
+    );
+  });
+
   it('takes the text encoder out of a whole CLIP', async () => {
     const clip = await writeLdm(join(folder, 'clip.safetensors'), [
       ...(await readAll(join(TINY, 'text_encoder/model.safetensors'))),

@@ -25,6 +25,7 @@ async function planned(path: string, allow?: readonly string[]) {
     unet: base.tensors.unet.map((tensor) => ({ ...tensor, motion: tensor.name.includes('.motion_modules.') })),
     text_encoder: base.tensors.text_encoder.map((tensor) => ({ ...tensor, motion: false })),
     vae_decoder: [],
+    vae_encoder: [],
   };
   const tables = { parameters, models: { unet, vae }, configs };
   const tensors = await planCheckpoint(files, path, tables, { role: 'personalized[0]', ...(allow && { allow }) });

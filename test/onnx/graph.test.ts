@@ -77,8 +77,13 @@ describe('dimensions', () => {
   });
 
   it('halve as a stride-2 convolution does, up', () => {
-    expect([1, 2, 3, 8, 9].map(halved)).toEqual([1, 1, 2, 4, 5]);
+    expect([1, 2, 3, 8, 9].map((n) => halved(n))).toEqual([1, 1, 2, 4, 5]);
     expect(halved('height')).toBe('ceil(height/2)');
+  });
+
+  it('halve down where the padding is behind alone', () => {
+    expect([2, 3, 8, 9].map((n) => halved(n, 'floor'))).toEqual([1, 1, 4, 4]);
+    expect(halved('height', 'floor')).toBe('height // 2');
   });
 
   it('count elements while all are known', () => {

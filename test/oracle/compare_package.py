@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from transformers import CLIPTokenizer
 
 import reference_models as models
-from merge_reference import COMPONENTS, Merged, MergeReference
+from merge_reference import Merged, MergeReference
 
 OPSET, IR_VERSION = 20, 10
 ULP_LIMIT = {"fp16": 1.0, "fp32": 8.0}  # fp16: the contract. fp32: units of 2^-24 of the sum of magnitudes; PyTorch in float32 reaches 4.4 at rank 128
@@ -117,6 +117,7 @@ def signature(reference: MergeReference, component: str) -> tuple[dict, dict]:
                  {"out_sample": ("float32", ["B", 4, "F", "h", "w"])}),
         "text_encoder": ({"input_ids": ("int64", ["T", 77])}, {"last_hidden_state": ("float32", ["T", 77, width])}),
         "vae_decoder": ({"latent_sample": ("float32", ["N", 4, "h", "w"])}, {"sample": ("float32", ["N", 3, "8h", "8w"])}),
+        "vae_encoder": ({"sample": ("float32", ["N", 3, "8h", "8w"])}, {"latent_parameters": ("float32", ["N", 8, "h", "w"])}),
     }[component]
 
 
@@ -214,6 +215,15 @@ def check_vae_decoder(path: Path, model, limit: float, rows: list[Row]) -> None:
         compare("vae decoder", f"N{count} {height}x{width}", run.run(["sample"], {"latent_sample": latents.numpy()})[0], model.decode(latents).sample, limit, rows)
 
 
+def check_vae_encoder(path: Path, model, limit: float, rows: list[Row]) -> None:
+    run = session(path)
+    shape = run.get_inputs()[0].shape
+    for count, height, width in dict.fromkeys((fixed(shape[0], n), fixed(shape[2], h), fixed(shape[3], w)) for n, h, w in ((1, 64, 64), (3, 64, 128), (2, 72, 56), (1, 61, 90))):
+        pictures = randn(4, count, 3, height, width)
+        wanted = model.encode(pictures).latent_dist.parameters
+        compare("vae encoder", f"N{count} {height}x{width}", run.run(["latent_parameters"], {"sample": pictures.numpy()})[0], wanted, limit, rows)
+
+
 # ---- (d) package files and whole trajectories
 
 
@@ -276,7 +286,7 @@ def main() -> int:
     parser.add_argument("--guidance", type=float)
     options = parser.parse_args()
     reference, rows = MergeReference.load(options.recipe), []
-    paths = {component: options.package / component / "model.onnx" for component in COMPONENTS}
+    paths = {component: options.package / component / "model.onnx" for component in reference.components}
     parameters = {component: check_weights(reference, component, path, rows) for component, path in paths.items()}
     for component, path in paths.items():
         check_graph(reference, component, path, rows)
@@ -285,7 +295,9 @@ def main() -> int:
         unet = models.unet_motion_model(reference, parameters["unet"], frames=max(32, static_sizes(reference)["F"]))
         text = models.clip_text_model(reference, parameters["text_encoder"])
         check_text_encoder(paths["text_encoder"], text, models.load_tokenizer(reference), limit, rows)
-        check_vae_decoder(paths["vae_decoder"], models.vae_decoder(reference, parameters["vae_decoder"]), limit, rows)
+        check_vae_decoder(paths["vae_decoder"], models.vae_half(reference, "vae_decoder", parameters["vae_decoder"]), limit, rows)
+        if "vae_encoder" in paths:
+            check_vae_encoder(paths["vae_encoder"], models.vae_half(reference, "vae_encoder", parameters["vae_encoder"]), limit, rows)
         check_unet(reference, paths["unet"], unet, limit, rows)
         check_package_files(reference, options.package, unet, rows)
         if options.latents:

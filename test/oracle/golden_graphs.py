@@ -1,7 +1,7 @@
 """Golden numbers of models/tiny, from PyTorch, diffusers and transformers: what the merged graphs compute, and the merged values themselves.
 
-Writes test/golden/graphs.safetensors (outputs of UNetMotionModel, text encoder and VAE decoder in float32 on weights rounded to fp16, and whole LCM
-trajectories) and test/golden/merge.safetensors (sampled merged values in float64). Inputs are not stored: each is torch.randn of its shape with a CPU
+Writes test/golden/graphs.safetensors (outputs of UNetMotionModel, text encoder, VAE decoder and encoder in float32 on weights rounded to fp16, and whole
+LCM trajectories) and test/golden/merge.safetensors (sampled merged values in float64). Inputs are not stored: each is torch.randn of its shape with a CPU
 generator of the seed in the metadata. The header entry `cases`, a JSON string, says for every tensor what it is;
 paths in its recipes start at models/tiny. The models are first held against
 models/tiny/reference.safetensors, which other code made.
@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import reference_models as models
-from merge_reference import COMPONENTS, MergeReference
+from merge_reference import MergeReference
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TINY = Path(__file__).parents[2] / "models/tiny"
@@ -29,7 +29,8 @@ RECIPE = {
     "motion": {"module": "animatelcm.ckpt", "gamma": 1, "mode": "residual", "norm": "per-frame"},
     "sampler": {"beta_schedule": "linear", "original_steps": 50},
 }
-SEED_SAMPLE, SEED_STATES, SEED_LATENT = 11, 12, 13
+SEED_SAMPLE, SEED_STATES, SEED_LATENT, SEED_PICTURE = 11, 12, 13, 14
+PICTURES = ((2, 3, 64, 64), (1, 3, 48, 80), (1, 3, 52, 71))  # the last does not halve evenly
 SHAPES = ((1, 8, 8, 8), (1, 16, 8, 8), (2, 8, 8, 8), (1, 8, 16, 8))  # B, F, h, w
 TIMESTEPS = (999, 259)
 PROMPTS = ("a red circle", "", "an orange square moving right, masterpiece, best quality, in the style of ink and paper")
@@ -72,11 +73,12 @@ def check_against_stored(unet, text, vae, tokenizer, reference):
 
 
 def write_graphs():
-    reference = MergeReference(RECIPE, TINY)
+    reference = MergeReference(RECIPE | {"output": {"vae_encoder": True}}, TINY)
     weights = reference.rounded("unet", torch.float16)
     unets = {norm: models.unet_motion_model(reference, weights, norm=norm) for norm in ("per-frame", "pooled")}
     text = models.clip_text_model(reference, reference.rounded("text_encoder", torch.float16))
-    vae = models.vae_decoder(reference, reference.rounded("vae_decoder", torch.float16))
+    vae = models.vae_half(reference, "vae_decoder", reference.rounded("vae_decoder", torch.float16))
+    encoder = models.vae_half(reference, "vae_encoder", reference.rounded("vae_encoder", torch.float16))
     tokenizer = models.load_tokenizer(reference)
     check_against_stored(unets["per-frame"], text, vae, tokenizer, reference)
     tensors, cases = {}, {}
@@ -98,6 +100,9 @@ def write_graphs():
     pixels = vae.decode(noise(SEED_LATENT, *latent_shape)).sample
     put("vae_decoder.0", pixels.flatten()[::PIXEL_STRIDE], kind="vae_decoder", latent_sample={"seed": SEED_LATENT, "shape": latent_shape},
         shape=pixels.shape, flat_stride=PIXEL_STRIDE)
+    for i, shape in enumerate(PICTURES):
+        moments = encoder.encode(noise(SEED_PICTURE, *shape)).latent_dist.parameters
+        put(f"vae_encoder.{i}", moments, kind="vae_encoder", sample={"seed": SEED_PICTURE, "shape": shape}, shape=moments.shape)
     for i, case in enumerate(TRAJECTORIES):
         settings = {k: case[k] for k in ("beta_schedule", "original_inference_steps") if k in case}
         arguments = {k: v for k, v in case.items() if k not in settings}
@@ -135,7 +140,7 @@ def write_merge():
     """`indices` holds flat indices into each sampled tensor in PyTorch's layout, `values.<merge>` the float64 values there, in one order."""
     plain = MergeReference(RECIPE, TINY)
     kinds = {}
-    for component in COMPONENTS:
+    for component in ("unet", "text_encoder", "vae_decoder"):
         for name in plain.names(component):
             kinds.setdefault(kind_of(component, name, plain.tensor(component, name).rules), []).append((component, name))
     generator, samples, indices = torch.Generator().manual_seed(1), [], []

@@ -26,7 +26,7 @@ from adapter_names import Layer, read_adapter
 from block_weights import as_map, block_weight
 from source_files import Tensors, model_parts, motion_name, motion_parts, open_tensors, replacement
 
-COMPONENTS = ("unet", "text_encoder", "vae_decoder")
+VAE_PREFIXES = {"vae_decoder": ("decoder.", "post_quant_conv."), "vae_encoder": ("encoder.", "quant_conv.")}
 BIAS_PARTS = {"diff_b", "b_norm", "up_bias"}
 
 
@@ -96,8 +96,10 @@ class MergeReference:
         self.sources: dict[str, Tensors] = {
             "unet": parts["unet"],
             "text_encoder": parts["text_encoder"],
-            "vae_decoder": {k: v for k, v in parts["vae"].items() if k.startswith(("decoder.", "post_quant_conv."))},
+            "vae_decoder": {k: v for k, v in parts["vae"].items() if k.startswith(VAE_PREFIXES["vae_decoder"])},
         }
+        if (recipe.get("output") or {}).get("vae_encoder"):
+            self.sources["vae_encoder"] = {k: v for k, v in parts["vae"].items() if k.startswith(VAE_PREFIXES["vae_encoder"])}
         motion = recipe["motion"]
         self.gamma, self.mode, self.norm = float(motion.get("gamma", 1)), motion.get("mode", "residual"), motion.get("norm", "per-frame")
         self.motion = motion_parts(self._path(motion["module"]))
@@ -159,6 +161,11 @@ class MergeReference:
         check_accounts(label, entry, unmatched, len(layers))
         return {(layer.component, layer.module): layer for layer in layers}
 
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The graphs of the package."""
+        return tuple(self.sources)
+
     def names(self, component: str) -> list[str]:
         """Parameter names as diffusers and transformers write them; positional encodings are computed, so not among them."""
         return [*self.sources[component], *(self.motion if component == "unet" else [])]
@@ -172,7 +179,7 @@ class MergeReference:
         if leaf not in running:
             running = {leaf: Sum.of(self.sources[component][name]())}
         first, rules = running[leaf], []
-        for change in self.changes if component != "vae_decoder" else []:
+        for change in self.changes if component not in VAE_PREFIXES else []:
             strength = change.strength(component, name, self.layers) if component in change.strengths else 0.0
             if component in change.model:
                 before = running[leaf]
@@ -219,7 +226,7 @@ class MergeReference:
 
 if __name__ == "__main__":
     reference = MergeReference.load(sys.argv[1])
-    for component in COMPONENTS:
+    for component in reference.components:
         counts = collections.Counter(reference.tensor(component, name).rules for name in reference.names(component))
         for rules, count in sorted(counts.items()):
             print(f"{component:13} {count:5}  {' + '.join(rules)}")

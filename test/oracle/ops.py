@@ -112,8 +112,16 @@ def merging():
     case("Inverse", [x], torch.linalg.inv(x.double()).float())
 
 
+def downsampling():
+    """The VAE encoder's convolution: padded behind alone."""
+    w, b = random(4, 3, 3, 3), random(4)
+    for height, width in ((6, 4), (5, 7)):
+        x = random(2, 3, height, width)
+        case("Conv", [x, w, b], F.conv2d(F.pad(x, (0, 1, 0, 1)), w, b, 2), stride=2, pad=[0, 1])
+
+
 if __name__ == "__main__":
-    for write in (movement, arithmetic, layers, merging):
+    for write in (movement, arithmetic, layers, merging, downsampling):
         write()
     path = Path(__file__).parents[1] / "golden/ops.json"
     text = json.dumps({"command": "python test/oracle/ops.py", "cases": CASES}, separators=(",", ":"))

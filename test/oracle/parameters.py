@@ -1,4 +1,4 @@
-"""Writes test/golden/parameters.json: names and shapes of the state dicts of UNetMotionModel, CLIPTextModel and AutoencoderKL's decoder, and
+"""Writes test/golden/parameters.json: names and shapes of the state dicts of UNetMotionModel, CLIPTextModel and the halves of AutoencoderKL, and
 diffusers' positional encoding. Models are made on the meta device, so SD1.5's own size costs nothing.
 
 Each list is sorted lines `name d0,d1,…`, deflated and in base64.
@@ -17,6 +17,7 @@ from diffusers import AutoencoderKL, UNetMotionModel
 from diffusers.models.embeddings import SinusoidalPositionalEmbedding
 from transformers import CLIPTextConfig, CLIPTextModel
 
+DECODER, ENCODER = ("decoder.", "post_quant_conv."), ("encoder.", "quant_conv.")
 CROSS, PLAIN = ("CrossAttnDownBlock{}", "CrossAttnUpBlock{}"), ("DownBlock{}", "UpBlock{}")
 
 
@@ -39,11 +40,13 @@ def clip(name, **config):
     return {"name": name, "config": config, "parameters": described(state)}
 
 
-def vae(name, **config):
+def vae(name, half, **config):
+    """`half` is what the names of the parameters begin with."""
     blocks = len(config["block_out_channels"])
     model = AutoencoderKL(down_block_types=["DownEncoderBlock2D"] * blocks, up_block_types=["UpDecoderBlock2D"] * blocks, latent_channels=4, **config)
-    state = {k: v for k, v in model.state_dict().items() if k.startswith(("decoder.", "post_quant_conv."))}
-    return {"name": name, "config": config | {"up_block_types": ["UpDecoderBlock2D"] * blocks}, "parameters": described(state)}
+    state = {k: v for k, v in model.state_dict().items() if k.startswith(half)}
+    types = {"down_block_types": ["DownEncoderBlock2D"] * blocks} if half == ENCODER else {"up_block_types": ["UpDecoderBlock2D"] * blocks}
+    return {"name": name, "config": config | types, "parameters": described(state)}
 
 
 def described(state):
@@ -73,15 +76,20 @@ if __name__ == "__main__":
                 clip("models/tiny", vocab_size=645, hidden_size=64, intermediate_size=256, num_hidden_layers=2, num_attention_heads=4),
             ],
             "vae_decoder": [
-                vae("SD1.5", block_out_channels=[128, 256, 512, 512], layers_per_block=2),
-                vae("without attention and post_quant_conv", block_out_channels=[8, 16, 16, 24], layers_per_block=1, norm_num_groups=4,
+                vae("SD1.5", DECODER, block_out_channels=[128, 256, 512, 512], layers_per_block=2),
+                vae("without attention and post_quant_conv", DECODER, block_out_channels=[8, 16, 16, 24], layers_per_block=1, norm_num_groups=4,
                     mid_block_add_attention=False, use_post_quant_conv=False),
+            ],
+            "vae_encoder": [
+                vae("SD1.5", ENCODER, block_out_channels=[128, 256, 512, 512], layers_per_block=2),
+                vae("without attention and quant_conv, three layers", ENCODER, block_out_channels=[8, 16, 16, 24], layers_per_block=3, norm_num_groups=4,
+                    mid_block_add_attention=False, use_quant_conv=False),
             ],
             "positional_encodings": encodings,
         }
     path = Path(__file__).parents[1] / "golden/parameters.json"
     path.write_text(json.dumps(golden, indent=1) + "\n")
     print(path.name, path.stat().st_size, "bytes")
-    for kind in ("unet", "text_encoder", "vae_decoder"):
+    for kind in ("unet", "text_encoder", "vae_decoder", "vae_encoder"):
         for entry in golden[kind]:
             print(f"{kind:13} {entry['name']:45} {entry['parameters']['tensors']:5} tensors {entry['parameters']['elements']:13,} elements")

@@ -12,7 +12,7 @@ from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging
 
-from merge_reference import MergeReference
+from merge_reference import VAE_PREFIXES, MergeReference
 
 logging.set_verbosity_error()
 torch.set_grad_enabled(False)
@@ -63,8 +63,10 @@ def clip_text_model(reference: MergeReference, weights: dict) -> CLIPTextModel:
     return load_all(model, weights, absent=("position_ids",))
 
 
-def vae_decoder(reference: MergeReference, weights: dict) -> AutoencoderKL:
-    return load_all(AutoencoderKL.from_config(reference.configs["vae_decoder"]), weights, absent=("encoder.", "quant_conv."))
+def vae_half(reference: MergeReference, component: str, weights: dict) -> AutoencoderKL:
+    """AutoencoderKL with the weights of its decoder or its encoder alone."""
+    absent = tuple(prefix for other, prefixes in VAE_PREFIXES.items() if other != component for prefix in prefixes)
+    return load_all(AutoencoderKL.from_config(reference.configs["vae_decoder"]), weights, absent=absent)
 
 
 def load_tokenizer(reference: MergeReference) -> CLIPTokenizer:

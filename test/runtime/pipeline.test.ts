@@ -44,6 +44,7 @@ type GraphCase =
       readonly shape: readonly number[];
       readonly flat_stride: number;
     }
+  | { readonly kind: 'vae_encoder'; readonly sample: Seeded; readonly shape: readonly number[] }
   | {
       readonly kind: 'trajectory';
       readonly prompt: string;
@@ -65,8 +66,8 @@ const casesOf = <K extends Kind>(kind: K) =>
 /** Packages of models/tiny, baked once. */
 const PACKAGES = {
   'fp16 static': {},
-  'fp16 dynamic': { output: { shapes: 'dynamic' } },
-  'fp32 dynamic': { output: { shapes: 'dynamic', dtype: 'fp32' } },
+  'fp16 dynamic': { output: { shapes: 'dynamic', vae_encoder: true } },
+  'fp32 dynamic': { output: { shapes: 'dynamic', dtype: 'fp32', vae_encoder: true } },
   'fp32 pooled': { output: { shapes: 'dynamic', dtype: 'fp32' }, motion: { norm: 'pooled' } },
   'fp16 for two prompts': { sampler: { guidance: 2 } },
   'fp16 of two shapes': {
@@ -94,10 +95,10 @@ beforeAll(async () => {
 
 /** The golden files have float32 arithmetic on weights that were rounded to float16; positional encodings are not. */
 async function roundWeights(folder: string): Promise<void> {
-  for (const component of ['unet', 'text_encoder', 'vae_decoder']) {
-    const path = join(folder, component, 'model.onnx_data');
+  for (const model of Object.values((await openPackage(folder)).models)) {
+    const path = `${model}_data`;
     const data = new Uint8Array(await readFile(path));
-    for (const { name, external } of (await readModelInfo(join(folder, component, 'model.onnx'))).initializers) {
+    for (const { name, external } of (await readModelInfo(model)).initializers) {
       if (!external || name.endsWith('.pe')) continue;
       const weight = new Float32Array(data.buffer, external.offset, external.length / 4);
       for (const [i, value] of weight.entries()) weight[i] = Math.f16round(value);
@@ -119,10 +120,8 @@ async function evaluate(
   inputs: readonly Readonly<Record<string, HostTensor>>[],
 ): Promise<Float32Array[]> {
   await using host = startHost();
-  await using session = await host.load(
-    target === 'cpu' ? pkg.models[component].replace('.onnx', '.cpu.onnx') : pkg.models[component],
-    'cpu',
-  );
+  const portable = pkg.models[component] as string;
+  await using session = await host.load(target === 'cpu' ? portable.replace('.onnx', '.cpu.onnx') : portable, 'cpu');
   const outputs: Float32Array[] = [];
   for (const feeds of inputs) outputs.push(Object.values((await session.run(feeds)).outputs)[0]?.data as Float32Array);
   return outputs;
@@ -189,6 +188,26 @@ describe.each(['portable', 'cpu'] as const)('the %s graphs give what PyTorch giv
       const kept = (outputs[i] as Float32Array).filter((_, at) => Math.floor(at / width) % token_stride === 0);
       expect(relativeRms(kept, await golden.tensor(tensor)), tensor).toBeLessThan(LIMIT[dtype]);
     }
+  });
+
+  it.each([
+    ['fp32 dynamic', 'fp32'],
+    ['fp16 dynamic', 'fp16'],
+  ] as const)('AutoencoderKL’s encoder, %s, at every size', async (name, dtype) => {
+    const cases = casesOf('vae_encoder');
+    expect(cases.map(([, { shape }]) => shape.slice(2))).toEqual([
+      [8, 8],
+      [6, 10],
+      [6, 8], // of 52×71 pixels
+    ]);
+    const outputs = await evaluate(
+      packages[name],
+      'vae_encoder',
+      target,
+      cases.map(([, { sample }]) => ({ sample: randn(sample) })),
+    );
+    for (const [i, [tensor]] of cases.entries())
+      expect(relativeRms(outputs[i] as Float32Array, await golden.tensor(tensor)), tensor).toBeLessThan(LIMIT[dtype]);
   });
 
   it.each([

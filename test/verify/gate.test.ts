@@ -78,9 +78,10 @@ describe('the gate on the tiny package', () => {
     const events: Event[] = [];
     const report = await drain(verify(folder, { plan: planned }), (event) => events.push(event));
     expect(report.checks.filter(({ verdict }) => verdict !== 'passed')).toEqual([]);
-    expect(report.checks.map(({ id }) => id)).toEqual(CHECKS.map(({ id }) => id));
+    const ids = CHECKS.map(({ id }) => id).filter((id) => id !== 'encoder'); // the package has none
+    expect(report.checks.map(({ id }) => id)).toEqual(ids);
     expect(report).toMatchObject({ verdict: 'passed', device: 'cpu', run: { frames: 16, width: 64, steps: 4 } });
-    expect(events.flatMap((event) => (event.type === 'check' ? [event.id] : []))).toEqual(CHECKS.map(({ id }) => id));
+    expect(events.flatMap((event) => (event.type === 'check' ? [event.id] : []))).toEqual(ids);
 
     const written: Report = JSON.parse(await readFile(join(folder, 'verification/report.json'), 'utf8'));
     expect(written).toEqual(report);

@@ -40,12 +40,12 @@ function summarise(plan: Plan) {
   const layouts = layOutComponents(plan);
   const components = layouts.map(({ component, folder, layout: { bytes } }) => {
     const tensors = plan.tensors[component].length;
-    return [component, { file: `${folder}/model.onnx_data`, bytes, tensors, rules: rules[component] }] as const;
+    return [component, { file: `${folder}/model.onnx_data`, bytes, tensors, rules: rules[component] ?? {} }] as const;
   });
   return {
     name: recipe.name,
     sources: plan.files.map((file) => describeSource(recipe, file)),
-    components: Object.fromEntries(components) as Record<Component, (typeof components)[number][1]>,
+    components: Object.fromEntries(components) as Partial<Record<Component, (typeof components)[number][1]>>,
     motion: describeMotion(motion),
     sampler: recipe.sampler,
     output: recipe.output,

@@ -40,14 +40,14 @@ export const cuda: Target = {
   ...portable,
   name: 'cuda',
   images: 'NHWC',
-  conv2d: (s, x, weight, bias, { stride }) => {
+  conv2d: (s, x, weight, bias, options) => {
     const [out, into, kernel] = weight.shape as [number, number, number, number];
     if (kernel === 1) {
       const matrix = op.Transpose(s, op.Reshape(s, weight, [out, into]), [1, 0]);
       const product = op.MatMul(s, x, matrix);
       return bias ? op.Add(s, product, bias) : product;
     }
-    return ms.NhwcConv(s, x, op.Transpose(s, weight, [0, 2, 3, 1]), bias, { stride, pad: 1 });
+    return ms.NhwcConv(s, x, op.Transpose(s, weight, [0, 2, 3, 1]), bias, options);
   },
   groupNorm,
   layerNorm,

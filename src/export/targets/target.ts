@@ -33,6 +33,8 @@ export interface Target {
 
 export interface ConvOptions {
   readonly stride: 1 | 2;
+  /** Before and behind each axis; equal but for the VAE encoder's way down, which pads behind alone. */
+  readonly pad: readonly [before: number, behind: number];
 }
 
 export interface GroupNormOptions {

@@ -1,5 +1,6 @@
 /** MatMul, Conv, the normalisations and reductions, each named exactly as in ONNX. */
-import { type Dim, emit, halved, int64Constant, type Scope, type Value } from '../graph.ts';
+import { type ConvPlacement, placement } from '../conv-placement.ts';
+import { type Dim, emit, int64Constant, type Scope, type Value } from '../graph.ts';
 import { broadcast } from './elementwise.ts';
 
 /** `[…, m, k] × […, k, n] → […, m, n]`; leading dimensions broadcast. */
@@ -26,15 +27,14 @@ export function Gemm(s: Scope, a: Value, b: Value, c: Value): Value {
 }
 
 /**
- * 2-D convolution of `[N, C, H, W]` with an OIHW weight. Kernels here are 1×1 without padding or 3×3 with `pads` 1,
- * stride 1 or 2, which is all that SD1.5 has.
+ * 2-D convolution of `[N, C, H, W]` with an OIHW weight. Kernels here are 1×1 without padding or 3×3 with `pad` 1, stride 1 or 2,
+ * which is all that SD1.5 has; `pad` is that before an axis and that behind it where they differ (0 and 1, at stride 2).
  */
-export function Conv(s: Scope, x: Value, w: Value, b: Value, { stride = 1, pad = 0 } = {}): Value {
+export function Conv(s: Scope, x: Value, w: Value, b: Value, options: ConvPlacement = {}): Value {
   const [n, c, h, width] = x.shape as [Dim, Dim, Dim, Dim];
   const [o, i, kh, kw] = w.shape as [number, number, number, number];
   if (c !== i) throw new RangeError(`Conv in ${s.path}: input has ${c} channels, weight [${w.shape}] wants ${i}.`);
-  const length = (dim: Dim): Dim => (stride === 1 ? dim : halved(dim));
-  const attributes = { kernel_shape: [kh, kw], strides: [stride, stride], pads: [pad, pad, pad, pad] };
+  const { attributes, length } = placement([kh, kw], options);
   return emit(s, 'Conv', [x, w, b], attributes, x.type, [n, o, length(h), length(width)]);
 }
 

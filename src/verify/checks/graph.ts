@@ -3,7 +3,7 @@ import { relative } from 'node:path';
 import { type ModelInfo, readModelInfo } from '../../onnx/model-info.ts';
 import { IR_VERSION, OPSET } from '../../onnx/proto.ts';
 import { boundaryFaults, externalFaults } from '../../runtime/graph-contract.ts';
-import type { GraphFile, ModelName } from '../../runtime/package-folder.ts';
+import type { GraphFile, PartName } from '../../runtime/package-folder.ts';
 import { type Check, failed, passed } from '../check.ts';
 
 export const graph: Check = {
@@ -13,10 +13,13 @@ export const graph: Check = {
   async run({ pkg, plan }) {
     const faults: string[] = [];
     let [graphs, nodes, parameters] = [0, 0, 0];
-    for (const [component, files] of Object.entries(pkg.graphs) as [ModelName, readonly GraphFile[]][]) {
-      const reference = await readModelInfo(pkg.models[component]);
+    for (const missing of plan?.components.filter((component) => !pkg.models[component]) ?? [])
+      faults.push(`${missing}: the plan has it, the package has not`);
+    for (const [component, files] of Object.entries(pkg.graphs) as [PartName, readonly GraphFile[]][]) {
+      const portable = pkg.models[component] as string;
+      const reference = await readModelInfo(portable);
       for (const { path, target } of files) {
-        const info = path === pkg.models[component] ? reference : await readModelInfo(path);
+        const info = path === portable ? reference : await readModelInfo(path);
         const at = (fault: string) => faults.push(`${relative(pkg.folder, path)}: ${fault}`);
         boundaryFaults(component, info, target).forEach(at);
         if (info.opsets[''] !== OPSET || info.irVersion !== IR_VERSION)

@@ -33,8 +33,9 @@ export const recompute: Check = {
     const files: TensorFile[] = [];
     for (const { path } of plan.files) files.push(stack.use(await openTensorFile(path)));
     let [tensors, elements, worst] = [0, 0, 0];
-    for (const component of ['unet', 'text_encoder', 'vae_decoder'] as const) {
+    for (const component of plan.components) {
       const path = pkg.models[component];
+      if (path === undefined) return failed(`The package has no ${component}, which the plan has.`);
       const info = await readModelInfo(path);
       const [fault] = await externalFaults(path, info);
       if (fault) return failed(`${path}: ${fault}.`);

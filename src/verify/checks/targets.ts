@@ -8,7 +8,7 @@ import { type ModelInfo, readModelInfo } from '../../onnx/model-info.ts';
 import type { Device } from '../../runtime/device.ts';
 import { type HostTensor, type InferenceHost, startHost } from '../../runtime/host.ts';
 import { createGenerator } from '../../runtime/noise.ts';
-import type { GraphFile, ModelName, VideoPackage } from '../../runtime/package-folder.ts';
+import type { GraphFile, PartName, VideoPackage } from '../../runtime/package-folder.ts';
 import { probeDevice } from '../../runtime/probe.ts';
 import { type Check, failed, passed, unknown } from '../check.ts';
 import { relativeRms } from '../relative-rms.ts';
@@ -33,7 +33,7 @@ export const targets: Check = {
     const [compared, missing, faults]: [string[], string[], string[]] = [[], [], []];
     let worst = 0;
     await using host = startHost(signal);
-    for (const [model, files] of Object.entries(pkg.graphs) as [ModelName, readonly GraphFile[]][]) {
+    for (const [model, files] of Object.entries(pkg.graphs) as [PartName, readonly GraphFile[]][]) {
       for (const [reference, others] of ofOneSize(files)) {
         const runnable = others.filter(({ target }) => devices.has(target as Device));
         for (const file of others) if (!runnable.includes(file)) missing.push(relative(pkg.folder, file.path));
@@ -96,7 +96,7 @@ async function answeringDevices(
 async function evaluate(
   host: InferenceHost,
   pkg: VideoPackage,
-  model: ModelName,
+  model: PartName,
   { path }: GraphFile,
   device: Device,
 ): Promise<Float32Array> {
@@ -106,7 +106,7 @@ async function evaluate(
   return outputs[info.outputs[0]?.name ?? '']?.data as Float32Array;
 }
 
-function feedsOf(pkg: VideoPackage, model: ModelName, { inputs }: ModelInfo): Record<string, HostTensor> {
+function feedsOf(pkg: VideoPackage, model: PartName, { inputs }: ModelInfo): Record<string, HostTensor> {
   const generator = createGenerator(0);
   return Object.fromEntries(
     inputs.map(({ name, type, shape }): [string, HostTensor] => {
