@@ -15,8 +15,7 @@ import { type Paint, sanitise } from '../terminal.ts';
 type Trial = {
   readonly device: Device;
   readonly installed: boolean;
-} & /** `rates` is what the device does at best; why it cannot be told, where it cannot. */
-(
+} /** `rates` is what the device does at best; why it cannot be told, where it cannot. */ & (
   | { readonly works: true; readonly milliseconds: number; readonly rates: DeviceRates | { readonly reason: string } }
   | { readonly works: false; readonly reason: string; readonly remedy: string }
 );

@@ -44,7 +44,7 @@ export async function inspectGraph(path: string, clips: readonly Clip[]): Promis
     costs: costs.map(costValue),
   };
   const rows: Row[] = [
-    ['made by', producer],
+    ['made by', producer || 'unknown'],
     [
       'version',
       `IR ${irVersion}, opset ${Object.entries(opsets)
