@@ -280,8 +280,39 @@ export const COMMANDS = {
         completes: 'file',
       },
     },
-    options: COMMON,
-    examples: ['lcm-merge inspect models/tiny/lcm.safetensors', 'lcm-merge inspect out/tiny --json'],
+    details:
+      'Of a graph it shows what a run costs: operations, memory traffic, activations. A graph with symbolic lengths is looked at for the clip of the recipe, and for another one if that is given.',
+    options: {
+      frames: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 1,
+        otherwise: "the recipe's",
+        description: 'frames of the clip',
+      },
+      width: {
+        type: 'integer',
+        placeholder: 'W',
+        min: 8,
+        max: MAX_SIDE,
+        otherwise: "the recipe's",
+        description: 'in pixels, a multiple of 8',
+      },
+      height: {
+        type: 'integer',
+        placeholder: 'H',
+        min: 8,
+        max: MAX_SIDE,
+        otherwise: "the recipe's",
+        description: 'in pixels, a multiple of 8',
+      },
+      ...COMMON,
+    },
+    examples: [
+      'lcm-merge inspect models/tiny/lcm.safetensors',
+      'lcm-merge inspect out/tiny --frames 32 --width 512 --height 768',
+      'lcm-merge inspect out/tiny --json',
+    ],
   },
   doctor: {
     summary: 'try every device and show what this machine has',

@@ -162,6 +162,6 @@ code{font:12px/1.4 ui-monospace,monospace;overflow-wrap:anywhere}
 .steps{list-style:none;padding:0;margin:0}.steps li{display:flex;gap:.75rem;align-items:center}
 .steps span{min-width:4.5rem;font-variant-numeric:tabular-nums}.steps i{height:.8rem;background:#5b8def;border-radius:.2rem}
 .none{opacity:.7}
-.limit{max-width:46rem;font-variant-numeric:tabular-nums}.limit th{font-weight:400;white-space:nowrap}.limit td:nth-child(2){width:100%}.limit .n{white-space:nowrap}
+.limit{font-variant-numeric:tabular-nums}.limit th{font-weight:400;white-space:nowrap;padding-left:0}.limit td:nth-child(2){width:100%}.limit .n{white-space:nowrap}
 .limit i{display:block;min-width:2px;height:.8rem;margin-top:.35rem;border-radius:.2rem;background:#8888}.limit .took i{background:#5b8def}.limit .took th,.limit .took .n{font-weight:600}
 `.trim();

@@ -18,7 +18,7 @@ export function limitHtml(limit: RunLimit): string {
 <table class="limit">
 ${row('took', 'a step', limit.step_ms, attained)}
 ${row('bound', 'its products at least', limit.products_ms, `${flops} at ${best}`)}
-${row('bound', 'its weights and boundary at least', limit.memory_ms, `${formatBytes(limit.least_bytes_per_step)} at ${formatBytes(rates.copy)}/s`)}
+${row('bound', 'its weights, inputs and outputs at least', limit.memory_ms, `${formatBytes(limit.least_bytes_per_step)} at ${formatBytes(rates.copy)}/s`)}
 </table>
 <p class="proves">Rates of onnxruntime on the device, measured after the run: matrix products ${measured.join(', ')}; memory ${formatBytes(rates.copy)}/s. A step has ${formatCount(limit.other_flops_per_step, 'FLOP')} of other arithmetic; node by node it would read and write ${formatBytes(limit.traffic_bytes_per_step)}, and hold activations of ${formatBytes(limit.peak_activation_bytes)} at a time.</p>`;
 }

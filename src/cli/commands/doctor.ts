@@ -1,17 +1,22 @@
-/** `doctor`: what this machine has, and whether each device really computes: a small graph is run on every one, in a child process. */
+/** `doctor`: what this machine has, and whether each device really computes, and how fast: small graphs are run on every one, in a child process. */
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { env } from 'onnxruntime-node';
-import { UnavailableError } from '../../errors.ts';
+import { LcmMergeError, UnavailableError } from '../../errors.ts';
 import { type Device, type DeviceInfo, listDevices } from '../../runtime/device.ts';
+import { startHost } from '../../runtime/host.ts';
 import { probeDevice } from '../../runtime/probe.ts';
+import { type DeviceRates, measureRates } from '../../runtime/rates.ts';
 import { VERSION } from '../../version.ts';
 import type { Command } from '../context.ts';
 import { EXIT_CODES } from '../exit-codes.ts';
-import { formatBytes, formatDuration, table } from '../format.ts';
+import { formatBytes, formatCount, formatDuration, table } from '../format.ts';
 import { type Paint, sanitise } from '../terminal.ts';
 
-type Trial = { readonly device: Device; readonly installed: boolean } & (
-  | { readonly works: true; readonly milliseconds: number }
+type Trial = {
+  readonly device: Device;
+  readonly installed: boolean;
+} /** `rates` is what the device does at best; why it cannot be told, where it cannot. */ & (
+  | { readonly works: true; readonly milliseconds: number; readonly rates: DeviceRates | { readonly reason: string } }
   | { readonly works: false; readonly reason: string; readonly remedy: string }
 );
 
@@ -34,10 +39,22 @@ export const doctor: Command<'doctor'> = async (_, { signal, paint }) => {
 
 async function tryDevice({ device, installed }: DeviceInfo, signal: AbortSignal): Promise<Trial> {
   try {
-    return { device, installed, works: true, milliseconds: await probeDevice(device, signal) };
+    const milliseconds = await probeDevice(device, signal);
+    return { device, installed, works: true, milliseconds, rates: await ratesOf(device, signal) };
   } catch (error) {
     if (!(error instanceof UnavailableError)) throw error;
     return { device, installed, works: false, reason: error.reason, remedy: error.remedy };
+  }
+}
+
+async function ratesOf(device: Device, signal: AbortSignal): Promise<DeviceRates | { readonly reason: string }> {
+  try {
+    await using host = startHost(signal);
+    return await measureRates(host, device, ['float32', 'float16']);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof LcmMergeError)) throw error;
+    return { reason: error.message };
   }
 }
 
@@ -75,8 +92,16 @@ function render({ tool, node, onnxruntime, sharp, platform, cpu, memory, devices
     trial.works
       ? [
           `${paint('green', '✓')} ${trial.device}: computes (${formatDuration(trial.milliseconds)} from start to answer)`,
+          `    ${sanitise(describeRates(trial.rates))}`,
         ]
       : [`${paint('red', '✗')} ${trial.device}: ${sanitise(trial.reason)}`, `    ${trial.remedy}`],
   );
   return [table(facts), '', paint('bold', 'Devices'), ...lines].join('\n');
+}
+
+/** What every cost and limit is held against (docs/cost-model.md). */
+function describeRates(rates: DeviceRates | { readonly reason: string }): string {
+  if ('reason' in rates) return `its rates cannot be measured: ${rates.reason}`;
+  const products = Object.entries(rates.matrix).map(([type, rate]) => `${formatCount(rate, 'FLOP/s')} in ${type}`);
+  return `matrix products ${products.join(', ')}; memory ${formatBytes(rates.copy)}/s`;
 }
