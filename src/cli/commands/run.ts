@@ -7,7 +7,7 @@ import { writingTo } from '../../formats/byte-source.ts';
 import { fromFloat32 } from '../../formats/dtype.ts';
 import { writeSafetensors } from '../../formats/safetensors.ts';
 import { kindOf } from '../../recipe/input-files.ts';
-import { encodeAnimatedWebp, writePng } from '../../runtime/frames.ts';
+import { encodeAnimatedWebp, writePng } from '../../runtime/frame-files.ts';
 import { openPackage } from '../../runtime/package-folder.ts';
 import { sample, type Video } from '../../runtime/pipeline.ts';
 import type { Command } from '../context.ts';
