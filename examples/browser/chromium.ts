@@ -26,11 +26,16 @@ export async function findChromium(): Promise<string | undefined> {
   return undefined;
 }
 
+export interface Window {
+  /** In CSS pixels. */
+  readonly width: number;
+  readonly height: number;
+  readonly mobile?: boolean;
+  readonly dark?: boolean;
+}
+
 export interface Page {
-  goTo(
-    url: string,
-    size: { readonly width: number; readonly height: number; readonly mobile?: boolean },
-  ): Promise<void>;
+  goTo(url: string, window: Window): Promise<void>;
   /** The value of an expression in the page, which must be JSON; a promise is waited for. */
   evaluate<Value>(expression: string): Promise<Value>;
   /** Resolves when the expression is true. @throws after `seconds`, with what `describe` says. */
@@ -179,8 +184,10 @@ async function openPage(wire: Wire): Promise<Page> {
     complaints,
     evaluate,
     click,
-    async goTo(url, { width, height, mobile = false }) {
+    async goTo(url, { width, height, mobile = false, dark = false }) {
       await call('Emulation.setDeviceMetricsOverride', { width, height, mobile, deviceScaleFactor: mobile ? 2 : 1 });
+      const scheme = { name: 'prefers-color-scheme', value: dark ? 'dark' : 'light' };
+      await call('Emulation.setEmulatedMedia', { features: [scheme] });
       const loaded = Promise.withResolvers<void>();
       wire.on(({ method, sessionId: from }) => {
         if (method === 'Page.loadEventFired' && from === sessionId) loaded.resolve();

@@ -18,6 +18,9 @@ export interface Ort {
 const DIST = new URL('./node_modules/onnxruntime-web/dist/', import.meta.url);
 const BUILDS: Readonly<Record<Device, string>> = { webgpu: 'ort.webgpu.min.mjs', wasm: 'ort.wasm.min.mjs' };
 
+/** Errors only: shape nodes that stay on the CPU, and casts of fp16, are warned of. */
+const LOG_SEVERITY_ERROR = 3;
+
 /** More do not help: the page, the browser and the system want to run, too. */
 const MAX_THREADS = 8;
 
@@ -67,6 +70,7 @@ export async function openSession(
   const session = await ort.InferenceSession.create(graph, {
     executionProviders: [device],
     graphOptimizationLevel: 'all',
+    logSeverityLevel: LOG_SEVERITY_ERROR,
     externalData: [...externalData],
   });
   const inputs = new Map(session.inputMetadata.flatMap((input) => (input.isTensor ? [[input.name, input]] : [])));

@@ -61,8 +61,7 @@ self.onmessage = async ({ data: request }: MessageEvent<Request>) => {
     if (request.type === 'load') await load(request);
     else await make(request);
   } catch (error) {
-    const sentence = `${reasonOf(error)}.`;
-    say({ type: 'failed', sentence: sentence.charAt(0).toUpperCase() + sentence.slice(1) });
+    say({ type: 'failed', sentence: `${reasonOf(error)}.` });
   }
 };
 
