@@ -47,25 +47,27 @@ const replies: { readonly [Type in Reply['type']]: (reply: Extract<Reply, { type
     suggest('steps', String(steps));
     input('steps').max = String(maxSteps);
     progress(1, note ?? `Ready: ${megabytes(bytes)} MB loaded.`);
-    make.disabled = false;
+    offerToMake();
   },
   step({ done, total, milliseconds, preview }) {
     progress(done / (total + 1), `Step ${done} of ${total}, ${seconds(milliseconds)} each`);
     if (!preview) return;
     show(preview);
     canvas.classList.add('preview');
-    element('transport').hidden = true;
+    element('transport').classList.add('idle');
   },
   decoding: () => progress(undefined, 'Drawing the frames …'),
   made({ clip, latents, milliseconds }) {
     globalThis.lastClip = { clip, latents };
-    show(clip);
-    canvas.classList.remove('preview');
-    element('transport').hidden = clip.count < 2;
-    scrub.max = String(clip.count - 1);
+    present(clip);
     progress(1, `${clip.count} frames in ${seconds(milliseconds)}.`);
-    make.disabled = false;
+    offerToMake();
     void offer(clip);
+  },
+  stopped() {
+    if (globalThis.lastClip) present(globalThis.lastClip.clip); // in place of the preview
+    progress(0, 'Stopped.');
+    offerToMake();
   },
   failed({ sentence }) {
     fail(sentence);
@@ -77,6 +79,7 @@ let worker: Worker;
 /** A new worker: the old one, with its graphs, is given up. */
 function load(): void {
   worker?.terminate();
+  offerToMake();
   make.disabled = true;
   element('alert').hidden = true;
   progress(0, 'Starting …');
@@ -97,7 +100,18 @@ function progress(share: number | undefined, text: string): void {
   element('status').textContent = text;
 }
 
+/** The button makes a clip, or stops the one that is being made. */
+let making = false;
+
+function offerToMake(): void {
+  making = false;
+  make.disabled = false;
+  make.textContent = 'Make the clip';
+}
+
 function fail(sentence: string): void {
+  offerToMake();
+  make.disabled = true;
   element('alert-text').textContent = sentence;
   element('alert').hidden = false;
   progress(0, 'Stopped.');
@@ -116,6 +130,12 @@ function show(clip: Clip): void {
   canvas.classList.toggle('small', Math.max(clip.width, clip.height) <= SMALL);
   scrub.max = String(clip.count - 1);
   player.show(clip);
+}
+
+function present(clip: Clip): void {
+  show(clip);
+  canvas.classList.remove('preview');
+  element('transport').classList.remove('idle');
 }
 
 /** Puts the clip behind the button that saves it. */
@@ -146,7 +166,12 @@ function suggest(id: string, value: string): void {
 element('form').addEventListener('submit', (event) => {
   event.preventDefault();
   if (make.disabled) return;
-  make.disabled = true;
+  if (making) {
+    make.disabled = true;
+    return ask({ type: 'stop' });
+  }
+  making = true;
+  make.textContent = 'Stop';
   element('alert').hidden = true;
   const steps = Number(input('steps').value);
   progress(0, `Step 1 of ${steps} …`);

@@ -200,7 +200,7 @@ async function openPage(wire: Wire): Promise<Page> {
       const until = performance.now() + 1000 * seconds;
       while (!(await evaluate<boolean>(expression))) {
         if (performance.now() > until)
-          throw new Error(`${expression} did not become true in ${seconds} s. ${await describe()}`);
+          throw new Error(`${expression.slice(0, 100)} did not become true in ${seconds} s. ${await describe()}`);
         await setTimeout(100);
       }
     },

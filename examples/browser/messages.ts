@@ -7,7 +7,9 @@ export type Device = Exclude<DeviceWish, 'auto'>;
 export type Request =
   /** `base` is the URL of the package's folder, with a slash at its end. */
   | { readonly type: 'load'; readonly base: string; readonly device: DeviceWish }
-  | { readonly type: 'make'; readonly prompt: string; readonly seed: number; readonly steps: number };
+  | { readonly type: 'make'; readonly prompt: string; readonly seed: number; readonly steps: number }
+  /** Ends what is being made after the step that it is in. */
+  | { readonly type: 'stop' };
 
 /** What the page shows of a package once its graphs are ready. */
 export interface Loaded {
@@ -51,4 +53,5 @@ export type Reply =
   | { readonly type: 'decoding' }
   /** `latents` are `[1, 4, F, h, w]`. */
   | { readonly type: 'made'; readonly clip: Clip; readonly latents: Float32Array; readonly milliseconds: number }
+  | { readonly type: 'stopped' }
   | { readonly type: 'failed'; readonly sentence: string };

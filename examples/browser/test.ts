@@ -61,7 +61,7 @@ const CASES: Readonly<Record<string, Case>> = {
  * Both sides compute in float32 with weights in fp16, but in other orders. The limit is that of fp16 arithmetic, which a graphics card
  * uses: a wrong seed, token or timestep is off by 1.
  */
-const LATENTS_LIMIT = 0.02;
+const LATENTS_LIMIT = 0.005;
 /** Mean difference of the pixels, of 255. */
 const PIXELS_LIMIT = 1;
 /** Seconds for a package of 19 MB on a busy machine. */
@@ -155,6 +155,7 @@ async function clickThrough(
   const gap = await page.evaluate<number>('longestGap');
   check('the page stays alive meanwhile', gap < 2000, `longest pause between two of its frames ${Math.round(gap)} ms`);
 
+  check('the button stops what it has begun', await stops(page), 'and the clip before it stays');
   const latents = new Float32Array((await bytesOf(page, 'lastClip.latents')).buffer);
   const error = relativeError(latents, expected.latents);
   check(
@@ -183,6 +184,17 @@ async function clickThrough(
   const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
   check('nothing is wider than the window', overflow <= 0);
   check('no errors in the console', page.complaints.length === 0, page.complaints.join(' '));
+}
+
+/** Begins another clip and stops it at once. */
+async function stops(page: Page): Promise<boolean> {
+  const label = `document.querySelector('#make').textContent`;
+  await page.evaluate('globalThis.clipBefore = lastClip');
+  await page.click('#make');
+  await page.waitFor(`${label} === 'Stop'`, 5);
+  await page.click('#make');
+  await page.waitFor(`${label} === 'Make the clip'`, PATIENCE);
+  return page.evaluate(`document.querySelector('#status').textContent === 'Stopped.' && lastClip === clipBefore`);
 }
 
 /** What is wrong with a package is said in the page. */

@@ -55,11 +55,13 @@ interface Opened {
 const say = (reply: Reply, transfer: Transferable[] = []) => self.postMessage(reply, { transfer });
 
 let opened: Opened | undefined;
+let stopped = false;
 
 self.onmessage = async ({ data: request }: MessageEvent<Request>) => {
   try {
     if (request.type === 'load') await load(request);
-    else await make(request);
+    else if (request.type === 'make') await make(request);
+    else stopped = true;
   } catch (error) {
     say({ type: 'failed', sentence: `${reasonOf(error)}.` });
   }
@@ -170,6 +172,7 @@ function explain(error: unknown, name: string, { weights }: GraphFiles, device: 
 async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>): Promise<void> {
   if (!opened) throw new Error('The package is not loaded yet');
   const { model, sessions, shape, guidance, device } = opened;
+  stopped = false;
   const started = performance.now();
   const scheduler = createLcmScheduler(opened.scheduler, steps);
   const generator = createGenerator(seed);
@@ -191,6 +194,8 @@ async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>)
       milliseconds: step.milliseconds,
       ...(preview && { preview }),
     });
+    await new Promise((resume) => setTimeout(resume)); // a run blocks the worker: now it hears what was said meanwhile
+    if (stopped) return say({ type: 'stopped' });
   }
   say({ type: 'decoding' });
   const clip = await toClip(opened, latents, shape);
