@@ -3,7 +3,7 @@
  * Each build is a module of its own; what is not used is not downloaded.
  */
 import type { Env, InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-common';
-import type { Session } from '../../src/runtime/denoise.ts';
+import type { LoadedGraph } from '../../src/runtime/denoise.ts';
 import type { Device, DeviceWish } from './messages.ts';
 import { reasonOf } from './package-files.ts';
 
@@ -45,8 +45,13 @@ interface Gpu {
   } | null>;
 }
 
+export interface Choice {
+  readonly device: Device;
+  readonly note?: string;
+}
+
 /** The device for `wish`, and where that is not the GPU although it might have been, the reason as a sentence. */
-export async function chooseDevice(wish: DeviceWish, dtype: string): Promise<{ device: Device; note?: string }> {
+export async function chooseDevice(wish: DeviceWish, dtype: string): Promise<Choice> {
   if (wish === 'wasm') return { device: 'wasm' };
   const gpu = (navigator as { gpu?: Gpu }).gpu;
   const adapter = await gpu?.requestAdapter().catch(() => null);
@@ -62,38 +67,42 @@ export async function chooseDevice(wish: DeviceWish, dtype: string): Promise<{ d
   return reason ? { device: 'wasm', note: `Running on the CPU: ${reason}.` } : { device: 'webgpu' };
 }
 
-export async function openSession(
+/** ONNX's names of the types that our graphs take. */
+const ONNX_TYPES: Readonly<Record<string, string>> = { float32: 'FLOAT', int64: 'INT64' };
+
+/** A graph, and the shapes of its inputs where it fixes them. */
+export interface OpenedGraph extends LoadedGraph {
+  readonly shapes: ReadonlyMap<string, readonly (number | undefined)[]>;
+}
+
+export async function openGraph(
   ort: Ort,
   device: Device,
   { graph, externalData }: { graph: Uint8Array; externalData: readonly { path: string; data: Uint8Array }[] },
-): Promise<{ readonly session: Session; readonly inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata> }> {
+): Promise<OpenedGraph> {
   const session = await ort.InferenceSession.create(graph, {
     executionProviders: [device],
     graphOptimizationLevel: 'all',
     logSeverityLevel: LOG_SEVERITY_ERROR,
     externalData: [...externalData],
   });
-  const inputs = new Map(session.inputMetadata.flatMap((input) => (input.isTensor ? [[input.name, input]] : [])));
-  return { session: { run: (feeds) => run(ort, session, inputs, feeds) }, inputs };
+  const inputs = session.inputMetadata.flatMap((input) => (input.isTensor ? [input] : []));
+  const fixed = (dim: number | string) => (typeof dim === 'number' && dim > 0 ? dim : undefined);
+  const shapes = new Map(inputs.map(({ name, shape }) => [name, shape.map(fixed)]));
+  return {
+    session: { run: (feeds) => run(ort, session, feeds) },
+    batch: shapes.get(inputs[0]?.name ?? '')?.[0],
+    inputs: inputs.map(({ name, type }) => ({ name, type: ONNX_TYPES[type] ?? type })),
+    shapes,
+  };
 }
 
-type Feeds = Parameters<Session['run']>[0];
+type Run = LoadedGraph['session']['run'];
 
-async function run(
-  { Tensor }: Ort,
-  session: InferenceSession,
-  inputs: ReadonlyMap<string, InferenceSession.TensorValueMetadata>,
-  feeds: Feeds,
-): ReturnType<Session['run']> {
-  const tensors: Record<string, Tensor> = {};
-  for (const [name, { data, dims }] of Object.entries(feeds)) {
-    // graphs for WebGPU take the timestep as float32: that device has no int64
-    const isFloat = inputs.get(name)?.type === 'float32';
-    tensors[name] =
-      data instanceof Float32Array || isFloat
-        ? new Tensor('float32', Float32Array.from(data, Number), dims)
-        : new Tensor('int64', data, dims);
-  }
+async function run({ Tensor }: Ort, session: InferenceSession, feeds: Parameters<Run>[0]): ReturnType<Run> {
+  const tensors = Object.fromEntries(
+    Object.entries(feeds).map(([name, { type, data, dims }]) => [name, new Tensor(type, data, dims) as Tensor]),
+  );
   const started = performance.now();
   const results = await session.run(tensors);
   const outputs: Record<string, { type: 'float32'; dims: readonly number[]; data: Float32Array }> = {};

@@ -14,7 +14,7 @@ import { type Chromium, findChromium, type Page, startChromium, type Window } fr
 import type { DeviceWish } from './messages.ts';
 import { serve } from './serve.ts';
 import { framesOfApng, meanDifference, relativeError } from './test-figures.ts';
-import { addWebgpuGraph, bakeTiny, type Expected, runOnTheCommandLine, type TinyOutput } from './test-packages.ts';
+import { bakeTiny, type Expected, runOnTheCommandLine, type TinyOutput } from './test-packages.ts';
 
 const PAGE = fileURLToPath(new URL('.', import.meta.url));
 
@@ -50,7 +50,7 @@ const CASES: Readonly<Record<string, Case>> = {
   // Chromium's driver has no 16-bit numbers, and takes half a minute for 16 frames
   webgpu: {
     what: 'WebGPU, as Chromium computes it without a graphics card, two frames in fp32',
-    output: { frames: 2, dtype: 'fp32', max_shard_bytes: 4_000_000 },
+    output: { frames: 2, dtype: 'fp32', max_shard_bytes: 4_000_000, targets: ['portable', 'webgpu'] },
     steps: 2,
     device: 'webgpu',
     window: { width: 1280, height: 800, dark: true },
@@ -239,7 +239,6 @@ async function runCase(
   const at = join(folder, name);
   await bakeTiny(at, row.output);
   const expected = await runOnTheCommandLine(at, { prompt: PROMPT, seed: SEED, steps: row.steps }, `${at}-cli`);
-  if (row.device === 'webgpu') await addWebgpuGraph(at);
   await using serving = await serve(at);
   const page = await browser.open();
   await clickThrough(page, serving.url, expected, row);

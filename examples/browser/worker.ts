@@ -4,11 +4,11 @@
  */
 import { readSchedulerConfig } from '../../src/architecture/lcm-config.ts';
 import { VAE_SCALE } from '../../src/architecture/vae-scale.ts';
-import { decode, denoise, encodePrompts, type Model, type Session } from '../../src/runtime/denoise.ts';
+import { decode, denoise, encodePrompts } from '../../src/runtime/denoise.ts';
 import { framesFromDecoder } from '../../src/runtime/frames.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
 import { createLcmScheduler } from '../../src/runtime/schedulers/lcm.ts';
-import { createTokenizer } from '../../src/runtime/tokenizer.ts';
+import { createTokenizer, type Tokenizer } from '../../src/runtime/tokenizer.ts';
 import type { Clip, Device, DeviceWish, Loaded, Reply, Request } from './messages.ts';
 import {
   downloadGraph,
@@ -21,7 +21,7 @@ import {
   type Lock,
   reasonOf,
 } from './package-files.ts';
-import { chooseDevice, importOrt, openSession } from './sessions.ts';
+import { type Choice, chooseDevice, importOrt, type OpenedGraph, openGraph } from './sessions.ts';
 
 type GraphName = 'text_encoder' | 'unet' | 'vae_decoder';
 
@@ -34,6 +34,9 @@ const TOKENIZER_FILES = {
   'special_tokens_map.json': false,
 };
 
+/** Made for the device, over the same weights; a package has them if its recipe asked for them. */
+const TARGET_GRAPHS: Readonly<Record<Device, string>> = { webgpu: 'model.webgpu.onnx', wasm: 'model.cpu.onnx' };
+
 /** What a package without a lock is sampled with: the defaults of `lcm-merge run`. */
 const DEFAULTS = { frames: 16, side: 512, steps: 4 };
 /** As diffusers has it where a VAE's config says nothing. */
@@ -43,8 +46,9 @@ const SCALING_FACTOR = 0.18215;
 const PREVIEW_PIXELS = 128 ** 2;
 
 interface Opened {
-  readonly model: Model;
-  readonly sessions: Readonly<Record<GraphName, Session>>;
+  readonly tokenizer: Tokenizer;
+  readonly scaling_factor: number;
+  readonly graphs: OpenedGraphs['graphs'];
   readonly scheduler: ReturnType<typeof readSchedulerConfig>;
   /** `[1, 4, F, h, w]` */
   readonly shape: readonly [1, 4, number, number, number];
@@ -77,10 +81,10 @@ async function load({ base, device: wish }: { readonly base: string; readonly de
   const scheduler = readSchedulerConfig(await fetchJson(base, schedulerFile), schedulerFile);
   const { scaling_factor = SCALING_FACTOR } = await fetchJson(base, 'vae_decoder/config.json');
   const choice = await chooseDevice(wish, lock.recipe?.output?.dtype ?? 'fp16');
-  const { device, note, sessions, bytes, fixed } = await openGraphs(base, lock, choice);
+  const { device, note, graphs, bytes } = await openGraphs(base, lock, choice);
 
   const output = lock.recipe?.output ?? {};
-  const [batch, , frames, h, w] = fixed;
+  const [, , frames, h, w] = graphs.unet.shapes.get('sample') ?? [];
   const shape = [
     1,
     4,
@@ -88,9 +92,8 @@ async function load({ base, device: wish }: { readonly base: string; readonly de
     h ?? (output.height ?? DEFAULTS.side) / VAE_SCALE,
     w ?? (output.width ?? DEFAULTS.side) / VAE_SCALE,
   ] as const;
-  const model = { tokenizer, scaling_factor: Number(scaling_factor), graph: { batch } };
   const guidance = lock.recipe?.sampler?.guidance ?? 1;
-  opened = { model, sessions, scheduler, shape, guidance, device };
+  opened = { tokenizer, scaling_factor: Number(scaling_factor), graphs, scheduler, shape, guidance, device };
   const loaded: Loaded = {
     name: lock.name ?? 'package',
     device,
@@ -117,44 +120,53 @@ async function fetchTokenizer(base: string): Promise<Map<string, Uint8Array>> {
   return files;
 }
 
+interface OpenedGraphs {
+  readonly device: Device;
+  readonly note?: string;
+  readonly graphs: Readonly<Record<GraphName, OpenedGraph>>;
+  /** Downloaded. */
+  readonly bytes: number;
+}
+
+/** On the CPU where the graphics card refuses the first and smallest graph; one that refuses a later one lacks memory. */
+async function openGraphs(base: string, lock: Lock, { device, note }: Choice): Promise<OpenedGraphs> {
+  const opened = await openGraphsOn(device, base, lock);
+  if (!('refused' in opened)) return { ...opened, device, ...(note !== undefined && { note }) };
+  return openGraphs(base, lock, {
+    device: 'wasm',
+    note: `Running on the CPU: the graphics card was refused (${opened.refused}).`,
+  });
+}
+
 /** Downloads and opens one graph after the other, so that no more than one is in memory twice. */
-async function openGraphs(base: string, lock: Lock, choice: { device: Device; note?: string }) {
-  let { device, note } = choice;
-  let ort = await importOrt(device);
-  const graphs = await Promise.all(
-    GRAPHS.map(async (name) => [name, await findGraph(base, name, graphNames(device), lock)] as const),
+async function openGraphsOn(device: Device, base: string, lock: Lock) {
+  const ort = await importOrt(device);
+  const found = await Promise.all(
+    GRAPHS.map(
+      async (name) => [name, await findGraph(base, name, [TARGET_GRAPHS[device], 'model.onnx'], lock)] as const,
+    ),
   );
-  const parts = graphs.flatMap(([, { graph, weights }]) => [graph, ...weights]);
-  const total = parts.reduce((sum, { bytes }) => sum + bytes, 0);
+  const bytes = found
+    .flatMap(([, { graph, weights }]) => [graph, ...weights])
+    .reduce((sum, part) => sum + part.bytes, 0);
   let done = 0;
   const onBytes = (file: string, n: number) => {
     done += n;
-    say({ type: 'downloading', file, done, total });
+    say({ type: 'downloading', file, done, total: bytes });
   };
-  const sessions: Partial<Record<GraphName, Session>> = {};
-  let fixed: readonly (number | undefined)[] = [];
-  for (const [name, files] of graphs) {
+  const graphs: Partial<Record<GraphName, OpenedGraph>> = {};
+  for (const [name, files] of found) {
     const data = await downloadGraph(base, files, onBytes);
     say({ type: 'preparing', what: `Preparing ${name}` });
-    const first = name === GRAPHS[0];
-    const session = await openSession(ort, device, data).catch(async (error: unknown) => {
-      if (device === 'wasm' || !first) throw explain(error, name, files, device);
-      note = `Running on the CPU: the graphics card was refused (${reasonOf(error)}).`;
-      device = 'wasm';
-      ort = await importOrt(device);
-      return openSession(ort, device, data).catch((again: unknown) => {
-        throw explain(again, name, files, device);
-      });
-    });
-    sessions[name] = session.session;
-    if (name === 'unet') fixed = (session.inputs.get('sample')?.shape ?? []).map(fixedLength);
+    try {
+      graphs[name] = await openGraph(ort, device, data);
+    } catch (error) {
+      if (device === 'webgpu' && name === GRAPHS[0]) return { refused: reasonOf(error) };
+      throw explain(error, name, files, device);
+    }
   }
-  return { device, note, sessions: sessions as Opened['sessions'], bytes: total, fixed };
+  return { graphs: graphs as OpenedGraphs['graphs'], bytes };
 }
-
-const graphNames = (device: Device) => [...(device === 'webgpu' ? ['model.webgpu.onnx'] : []), 'model.onnx'];
-
-const fixedLength = (dim: number | string) => (typeof dim === 'number' && dim > 0 ? dim : undefined);
 
 /** WebAssembly has 4 GB, in which a model of half that size does not fit once its numbers are widened. */
 function explain(error: unknown, name: string, { weights }: GraphFiles, device: Device): Error {
@@ -171,14 +183,14 @@ function explain(error: unknown, name: string, { weights }: GraphFiles, device: 
 
 async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>): Promise<void> {
   if (!opened) throw new Error('The package is not loaded yet');
-  const { model, sessions, shape, guidance, device } = opened;
+  const { graphs, shape, guidance, device } = opened;
   stopped = false;
   const started = performance.now();
   const scheduler = createLcmScheduler(opened.scheduler, steps);
   const generator = createGenerator(seed);
-  const states = await encodePrompts(model, sessions.text_encoder, guidance > 1 ? ['', prompt] : [prompt]);
+  const states = await encodePrompts(opened, graphs.text_encoder, guidance > 1 ? ['', prompt] : [prompt]);
   let latents = new Float32Array();
-  const denoising = denoise(model, sessions.unet, { states, shape, scheduler, generator, guidance });
+  const denoising = denoise(graphs.unet, { states, shape, scheduler, generator, guidance });
   for await (const step of denoising) {
     ({ latents } = step as { latents: Float32Array<ArrayBuffer> });
     if (!latents.every(Number.isFinite)) {
@@ -216,8 +228,8 @@ async function previewOf(opened: Opened, denoised: Float32Array): Promise<Clip |
   return toClip(opened, latents, [1, channels, 1, h, w]);
 }
 
-async function toClip({ model, sessions }: Opened, latents: Float32Array, shape: readonly number[]): Promise<Clip> {
+async function toClip(opened: Opened, latents: Float32Array, shape: readonly number[]): Promise<Clip> {
   const [, , frames, h, w] = shape as [number, number, number, number, number];
-  const pixels = await decode(model, sessions.vae_decoder, latents, shape);
+  const pixels = await decode(opened, opened.graphs.vae_decoder.session, latents, shape);
   return framesFromDecoder(pixels, [frames, 3, h * VAE_SCALE, w * VAE_SCALE]);
 }
