@@ -33,6 +33,23 @@ export function unetConfigJson(plan: Plan) {
   };
 }
 
+/**
+ * A component's config.json with what transformers.js (models/session.js) must know to load the graph beside it: in how many files its
+ * weights lie, and that no ending is to be put behind the graph's name, for which its word is fp32.
+ */
+export function withWeightFiles(config: object, files: number): object {
+  const known: Readonly<Record<string, unknown>> = { ...config };
+  const own = known['transformers.js_config'];
+  return {
+    ...config,
+    'transformers.js_config': {
+      ...(typeof own === 'object' ? own : {}),
+      dtype: 'fp32',
+      use_external_data_format: { 'model.onnx': files },
+    },
+  };
+}
+
 function oneOrAll(values: readonly number[]): number | readonly number[] {
   return values.every((value) => value === values[0]) ? (values[0] as number) : values;
 }

@@ -3,6 +3,7 @@
  * for every target and shape that the recipe asks for, all over one set of weights. The plan says which components are wanted.
  */
 import type { Component } from '../architecture/names.ts';
+import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Dim, Graph } from '../onnx/graph.ts';
 import { clipShapes } from '../recipe/clip-shapes.ts';
@@ -32,9 +33,6 @@ interface Lengths {
   readonly height: Dim;
   readonly width: Dim;
 }
-
-/** Pixels per latent along each side: 2 per doubling of SD1.5's VAE. */
-export const VAE_SCALE = 8;
 
 /** Frames decoded or encoded at a time are the caller's choice, whatever the recipe fixes. */
 const IMAGES = 'images';

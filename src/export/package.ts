@@ -4,6 +4,7 @@
  */
 import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { parseJsonText } from '../architecture/config-file.ts';
 import type { Component } from '../architecture/names.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Stage } from '../events.ts';
@@ -13,13 +14,13 @@ import { effectWarnings } from '../merge/effects.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
-import { modelIndexJson, schedulerConfigJson } from './configs.ts';
+import { modelIndexJson, schedulerConfigJson, withWeightFiles } from './configs.ts';
 import { diffusersWeightsBytes, writeDiffusersWeights } from './diffusers-weights.ts';
 import { digestBytes, digestInBackground } from './digest.ts';
 import { layOutComponents } from './layouts.ts';
 import { assertAsFetched, type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
 import { modelCard } from './model-card.ts';
-import { openWeightWriter } from './weight-file.ts';
+import { openWeightWriter, placesOf } from './weight-file.ts';
 
 export interface BakedPackage {
   readonly folder: string;
@@ -27,8 +28,6 @@ export interface BakedPackage {
   /** Bytes of all files. */
   readonly bytes: number;
 }
-
-const WEIGHTS_NAME = 'model.onnx_data';
 
 /**
  * Writes the package that `plan` describes into the empty folder `into`.
@@ -59,31 +58,31 @@ export async function* bake(
   await using writer = openWeightWriter();
   await using hashing = digestInBackground(plan.files.map((file) => file.path));
   for (const { component, folder, graphs, layout, config } of components) {
-    const external = new Map(layout.entries.map((entry) => [entry.name, entry]));
-    const model = {
-      location: WEIGHTS_NAME,
-      external,
-      metadata: graphMetadata(plan, component),
-      producerVersion: VERSION,
-    };
-    for (const { file, graph } of graphs) await put(`${folder}/${file}`, serializeModel(graph, model));
-    const byName = new Map(plan.tensors[component].map((tensor) => [tensor.name, tensor]));
-    const requests = layout.entries.map(
-      (entry): TensorRequest => ({
-        tensor: byName.get(entry.name) as PlannedTensor,
-        transposed: entry.layout === 'transposed',
-      }),
-    );
-    const file = `${folder}/${WEIGHTS_NAME}`;
-    const writing = writer.write(join(into, file), layout, session.tensors(requests, signal));
-    let step = await writing.next();
-    for (; !step.done; step = await writing.next()) {
-      done += step.value.length;
-      yield { type: 'progress', stage: 'bake', done, total, unit: 'bytes', detail: step.value.name };
+    const metadata = graphMetadata(plan, component);
+    for (const { file, graph } of graphs) {
+      const external = placesOf(graph, layout);
+      await put(`${folder}/${file}`, serializeModel(graph, { external, metadata, producerVersion: VERSION }));
     }
-    outputs[file] = { sha256: step.value, bytes: layout.bytes };
+    const byName = new Map(plan.tensors[component].map((tensor) => [tensor.name, tensor]));
+    for (const weights of layout.files) {
+      const requests = weights.entries.map(
+        (entry): TensorRequest => ({
+          tensor: byName.get(entry.name) as PlannedTensor,
+          transposed: entry.layout === 'transposed',
+        }),
+      );
+      const file = `${folder}/${weights.location}`;
+      const writing = writer.write(join(into, file), weights, session.tensors(requests, signal));
+      let step = await writing.next();
+      for (; !step.done; step = await writing.next()) {
+        done += step.value.length;
+        yield { type: 'progress', stage: 'bake', done, total, unit: 'bytes', detail: step.value.name };
+      }
+      outputs[file] = { sha256: step.value, bytes: weights.bytes };
+    }
     const made = config(plan);
-    await put(`${folder}/config.json`, typeof made === 'string' ? new Uint8Array(await readFile(made)) : made);
+    const values = typeof made === 'string' ? (parseJsonText(await readFile(made), made) as object) : made;
+    await put(`${folder}/config.json`, withWeightFiles(values, layout.files.length));
   }
 
   for (const [name, data] of await readTokenizerFiles(plan.configs.tokenizer, plan.text_encoder))

@@ -153,16 +153,18 @@ export async function plan(recipe: Recipe): Promise<Plan> {
       const { stretched_from } = kind === 'positional-encoding' ? positions : {};
       return { name, component, kind, shape, ...made, ...(stretched_from !== undefined && { stretched_from }) };
     });
+  const tensors = {
+    unet: planned('unet'),
+    text_encoder: planned('text_encoder'),
+    vae_decoder: planned('vae_decoder'),
+    vae_encoder: planned('vae_encoder'),
+  };
+  checkShardSize(recipe, Object.values(tensors).flat());
   return {
     recipe,
     files: files.planned(),
     components: COMPONENTS.filter((component) => parameters[component].length > 0),
-    tensors: {
-      unet: planned('unet'),
-      text_encoder: planned('text_encoder'),
-      vae_decoder: planned('vae_decoder'),
-      vae_encoder: planned('vae_encoder'),
-    },
+    tensors,
     unet,
     text_encoder: clip,
     vae,
@@ -178,6 +180,20 @@ function refuseReferences(recipe: Recipe): void {
   const reference = namedInputs(recipe).find(([, path]) => isReference(path));
   if (reference)
     throw recipeMistake(recipe, reference[0], `${reference[1]} was not fetched. Let fetchInputs do that before plan.`);
+}
+
+/** A tensor lies whole in one file of weights. */
+function checkShardSize(recipe: Recipe, tensors: readonly PlannedTensor[]): void {
+  const { max_shard_bytes, dtype } = recipe.output;
+  if (max_shard_bytes === undefined) return;
+  const bytesOf = ({ shape }: PlannedTensor) => shape.reduce((n, dim) => n * dim, dtype === 'fp16' ? 2 : 4);
+  const largest = tensors.reduce((a, b) => (bytesOf(b) > bytesOf(a) ? b : a));
+  if (bytesOf(largest) <= max_shard_bytes) return;
+  throw recipeMistake(
+    recipe,
+    ['output', 'max_shard_bytes'],
+    `output.max_shard_bytes is ${max_shard_bytes}, but ${largest.name} of ${largest.component} alone has ${bytesOf(largest)} bytes in ${dtype}, and a tensor lies whole in one file. Ask for that many or more.`,
+  );
 }
 
 /** The sampler picks its timesteps from those that the base was trained on. */

@@ -26,6 +26,11 @@ export interface Parameter extends Value {
   readonly layout: Layout;
 }
 
+/** Bytes that it takes in the weight file. */
+export function parameterBytes({ shape, type }: Parameter): number {
+  return shape.reduce((n, dim) => n * dim, type === 'float16' ? 2 : 4);
+}
+
 /** A small constant that the graph itself carries. */
 export interface Constant extends Value {
   readonly shape: readonly number[];

@@ -12,6 +12,8 @@ export const OPSET = 20;
 export const IR_VERSION = 10;
 
 export interface ExternalLocation {
+  /** The name of a file beside the model. */
+  readonly location: string;
   readonly offset: number;
   readonly length: number;
 }
@@ -24,14 +26,13 @@ const DATA_TYPE: Record<ElementType, number> = {
 };
 
 /**
- * Serializes `graph`. `external` says where in the file `location` (a name beside the model) each parameter's bytes lie;
+ * Serializes `graph`. `external` says where in which file (a name beside the model) each parameter's bytes lie;
  * every parameter must be in it. `metadata` becomes metadata_props. Type and shape of every intermediate value go along
  * as value_info: viewers show them, planners of memory use them, and the cost of a run can be worked out without running.
  */
 export function serializeModel(
   graph: Graph,
   options: {
-    readonly location?: string;
     readonly external?: ReadonlyMap<string, ExternalLocation>;
     readonly metadata?: Readonly<Record<string, string>>;
     readonly producerVersion: string;
@@ -77,7 +78,7 @@ export function serializeModel(
             dims: [...parameter.shape],
             dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
             externalData: [
-              { key: 'location', value: options.location ?? '' },
+              { key: 'location', value: place.location },
               { key: 'offset', value: String(place.offset) },
               { key: 'length', value: String(place.length) },
             ],

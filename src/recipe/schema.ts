@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import type { BlockWeights } from '../architecture/block-map.ts';
 import { blockWeights } from './block-weights.ts';
+import { byteSize } from './byte-size.ts';
 
 /** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
 const MAX_FRAMES = 1024;
@@ -251,6 +252,13 @@ const output = z
       .boolean()
       .default(false)
       .describe('Write the VAE encoder, too (vae_encoder/), which makes latents of pictures.'),
+    max_shard_bytes: byteSize()
+      .exactOptional()
+      .describe(
+        'The most bytes of a file of weights, as a number or with a unit (1800MB, 2GB; kB, MB and GB are powers of 1000, KiB, MiB and GiB of 1024). ' +
+          'Left out, the weights of a graph are one file; with it as many as it takes, named as transformers.js wants them: model.onnx_data, ' +
+          'model.onnx_data_1 … A browser takes files below 2 GiB.',
+      ),
     targets: z
       .array(z.enum(TARGET_NAMES))
       .min(1)
@@ -431,6 +439,8 @@ export interface Recipe {
     readonly dtype: 'fp16' | 'fp32';
     readonly weights: boolean;
     readonly vae_encoder: boolean;
+    /** Of one file of weights. */
+    readonly max_shard_bytes?: number;
     /** `portable` first, each once. */
     readonly targets: readonly TargetName[];
     /** A list has the clip above first. */

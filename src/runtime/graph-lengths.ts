@@ -2,7 +2,7 @@
  * What the axes of a graph's inputs mean for a clip, so that a graph with open lengths can be looked at for a certain clip. Read
  * by the inputs' names and places: other exporters call their dimensions otherwise. Source: docs/formats.md, "Package".
  */
-import { VAE_SCALE } from '../export/graphs.ts';
+import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import type { TensorInfo } from '../onnx/model-info.ts';
 import { type Lengths, lengthOf } from '../onnx/shapes.ts';
 

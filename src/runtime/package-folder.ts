@@ -14,7 +14,8 @@ import type { Lock } from '../export/lock.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
 import type { Device } from './device.ts';
 import { readLock } from './lock-file.ts';
-import { loadTokenizer, type Tokenizer } from './tokenizer.ts';
+import type { Tokenizer } from './tokenizer.ts';
+import { loadTokenizer } from './tokenizer-folder.ts';
 
 /** A length that the graph fixes, or undefined where it leaves it open. */
 type Length = number | undefined;

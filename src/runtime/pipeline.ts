@@ -2,15 +2,16 @@
  * From a prompt to moving frames: text encoder → sampler over the UNet → VAE decoder, as diffusers' AnimateDiffPipeline
  * does it. The sampler's state is float32 whatever the graph's type: 1/√ᾱ amplifies an error in ε some 25-fold.
  */
+import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
-import { VAE_SCALE } from '../export/graphs.ts';
 import { MAX_CLIP_PIXELS } from '../recipe/schema.ts';
+import { decode, denoise, encodePrompts, type LoadedGraph } from './denoise.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
 import type { ChosenGraph } from './graph-contract.ts';
 import { type GraphSessions, openGraphs } from './graph-sessions.ts';
-import type { HostedSession, HostTensor } from './host.ts';
+import type { HostedSession } from './host.ts';
 import { createGenerator } from './noise.ts';
 import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
 import { createLcmScheduler } from './schedulers/lcm.ts';
@@ -58,9 +59,6 @@ export interface Video {
   readonly graphs: Readonly<Record<ModelName, string>>;
   readonly timing: Timing;
 }
-
-/** Pixels decoded at a time: two frames of 512², a few GB of activations on the CPU. */
-const DECODE_PIXELS = 2 * 512 * 512;
 
 /** What a package without a lock is sampled with. */
 const DEFAULTS = { steps: 4, frames: 16, side: 512 };
@@ -112,17 +110,13 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const states = await encodePrompts(pkg, textEncoder, prompts);
   let load_ms = performance.now() - started;
 
-  const count = shape.reduce<number>((n, dim) => n * dim, 1);
-  let latents = generator.randn(count);
-  if (scheduler.initNoiseSigma !== 1) latents = latents.map((x) => x * scheduler.initNoiseSigma);
   const trajectory: Float32Array[] = [];
   const step_ms: number[] = [];
   const denoiseStarted = performance.now();
-  for (const [i, timestep] of scheduler.timesteps.entries()) {
+  const denoising = denoise(unet, { states, shape, scheduler, generator, guidance });
+  for await (const { index: i, timestep, latents, milliseconds } of denoising) {
     options.signal?.throwIfAborted();
-    const answer = await predictNoise(unet, { latents, shape, timestep, states });
-    step_ms.push(answer.milliseconds);
-    latents = scheduler.step(guide(answer.noise, guidance), i, latents, () => generator.randn(count)).prevSample;
+    step_ms.push(milliseconds);
     const broken = latents.find((x) => !Number.isFinite(x));
     if (broken !== undefined) {
       throw new RuntimeFailure(
@@ -135,6 +129,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     yield { type: 'progress', stage: 'run', done: i + 1, total: steps, unit: 'steps', detail: `t = ${timestep}` };
   }
   const denoise_ms = performance.now() - denoiseStarted;
+  const latents = trajectory.at(-1) as Float32Array;
 
   const loadStarted = performance.now();
   const { session: decoder } = await load('vae_decoder');
@@ -260,142 +255,9 @@ function chooseGraphs(
   };
 }
 
-/** Text states `[tokens, D]` of each prompt. */
-async function encodePrompts(
-  { tokenizer }: VideoPackage,
-  textEncoder: LoadedGraph,
-  prompts: readonly string[],
-): Promise<Tensor[]> {
-  const rows = prompts.map((prompt) => ({ input_ids: tokenizer.encodePadded(prompt) }));
-  const { outputs } = await runRows(textEncoder, rows, (batch) => ({
-    input_ids: {
-      type: 'int64',
-      dims: [batch.length, tokenizer.maxLength],
-      data: joined(
-        BigInt64Array,
-        batch.map((row) => row.input_ids),
-      ),
-    },
-  }));
-  return outputs('last_hidden_state');
-}
-
-/** A graph in the inference process, and what its inputs want. */
-interface LoadedGraph {
-  readonly session: HostedSession;
-  /** Fixed by the graph, or undefined. */
-  readonly batch: number | undefined;
-  readonly inputs: ChosenGraph['info']['inputs'];
-}
-
 function loaded({ info }: ChosenGraph, session: HostedSession): LoadedGraph {
   const batch = info.inputs[0]?.shape[0];
   return { session, batch: typeof batch === 'number' ? batch : undefined, inputs: info.inputs };
-}
-
-interface Tensor {
-  readonly dims: readonly number[];
-  readonly data: Float32Array;
-}
-
-interface Denoising {
-  readonly latents: Float32Array;
-  readonly shape: readonly number[];
-  readonly timestep: number;
-  readonly states: readonly Tensor[];
-}
-
-/** A device without 64-bit integers takes the timestep as a number. */
-function timestepTensor({ inputs }: LoadedGraph, timestep: number): HostTensor {
-  return inputs.find(({ name }) => name === 'timestep')?.type === 'FLOAT'
-    ? { type: 'float32', dims: [], data: Float32Array.of(timestep) }
-    : { type: 'int64', dims: [], data: BigInt64Array.of(BigInt(timestep)) };
-}
-
-/** The noise prediction under each of the text states. */
-async function predictNoise(unet: LoadedGraph, { latents, shape, timestep, states }: Denoising) {
-  const answer = await runRows(unet, states, (batch) => ({
-    sample: {
-      type: 'float32',
-      dims: [batch.length, ...shape.slice(1)],
-      data: joined(
-        Float32Array,
-        batch.map(() => latents),
-      ),
-    },
-    timestep: timestepTensor(unet, timestep),
-    encoder_hidden_states: {
-      type: 'float32',
-      dims: [batch.length, ...(batch[0] as Tensor).dims],
-      data: joined(
-        Float32Array,
-        batch.map((state) => state.data),
-      ),
-    },
-  }));
-  return { noise: answer.outputs('out_sample').map((tensor) => tensor.data), milliseconds: answer.milliseconds };
-}
-
-/**
- * Evaluates rows (batch items) as the graph allows: all at once where its batch is open, else in groups of its size, the last
- * one filled up with a repetition that is thrown away.
- */
-async function runRows<Row>(
-  { session, batch: size }: LoadedGraph,
-  rows: readonly Row[],
-  feeds: (batch: readonly Row[]) => Record<string, HostTensor>,
-): Promise<{ outputs: (name: string) => Tensor[]; milliseconds: number }> {
-  const step = size ?? rows.length;
-  const results: Record<string, Tensor[]> = {};
-  let milliseconds = 0;
-  for (let at = 0; at < rows.length; at += step) {
-    const wanted = rows.slice(at, at + step);
-    const batch = Array.from({ length: step }, (_, i) => wanted[Math.min(i, wanted.length - 1)] as Row);
-    const reply = await session.run(feeds(batch));
-    milliseconds += reply.milliseconds;
-    for (const [name, { dims, data }] of Object.entries(reply.outputs)) {
-      const length = data.length / step;
-      const parts = wanted.map((_, i) => ({
-        dims: dims.slice(1),
-        data: (data as Float32Array).slice(i * length, (i + 1) * length),
-      }));
-      results[name] = [...(results[name] ?? []), ...parts];
-    }
-  }
-  return { outputs: (name) => results[name] ?? [], milliseconds };
-}
-
-/** uncond + g·(cond − uncond); with one prediction there is nothing to guide. */
-function guide([first, conditional]: readonly Float32Array[], guidance: number): Float32Array {
-  const unconditional = first as Float32Array;
-  if (!conditional) return unconditional;
-  const g = Math.fround(guidance);
-  return unconditional.map((u, i) => u + Math.fround(g * Math.fround((conditional[i] as number) - u)));
-}
-
-/** Latents `[1, 4, F, h, w]` → pixels `[F, 3, 8h, 8w]`, a few frames at a time. */
-async function decode(
-  pkg: VideoPackage,
-  decoder: HostedSession,
-  latents: Float32Array,
-  shape: readonly number[],
-): Promise<Float32Array> {
-  const [, channels, frames, h, w] = shape as [number, number, number, number, number];
-  const area = h * w;
-  const pixels = area * VAE_SCALE * VAE_SCALE;
-  const images = Float32Array.from({ length: latents.length }, (_, i) => {
-    const [frame, channel, at] = [Math.floor(i / (channels * area)), Math.floor(i / area) % channels, i % area];
-    return (latents[(channel * frames + frame) * area + at] as number) / pkg.scaling_factor;
-  });
-  const group = Math.max(1, Math.min(frames, Math.floor(DECODE_PIXELS / pixels)));
-  const decoded = new Float32Array(frames * 3 * pixels);
-  for (let at = 0; at < frames; at += group) {
-    const n = Math.min(group, frames - at);
-    const data = images.slice(at * channels * area, (at + n) * channels * area);
-    const { outputs } = await decoder.run({ latent_sample: { type: 'float32', dims: [n, channels, h, w], data } });
-    decoded.set(outputs['sample']?.data as Float32Array, at * 3 * pixels);
-  }
-  return decoded;
 }
 
 function rangeOf(values: Float32Array): Video['decoded'] {
@@ -406,18 +268,4 @@ function rangeOf(values: Float32Array): Video['decoded'] {
     if (!Number.isFinite(value)) finite = false;
   }
   return { min, max, finite };
-}
-
-function joined<Data extends Float32Array | BigInt64Array>(
-  type: new (length: number) => Data,
-  parts: readonly Data[],
-): Data {
-  if (parts.length === 1) return parts[0] as Data;
-  const all = new type(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    (all as { set(source: ArrayLike<unknown>, offset: number): void }).set(part as ArrayLike<unknown>, at);
-    at += part.length;
-  }
-  return all;
 }

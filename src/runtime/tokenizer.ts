@@ -1,13 +1,10 @@
 /**
- * CLIP's byte-pair tokenizer, read from the files of a diffusers `tokenizer/` folder.
+ * CLIP's byte-pair tokenizer, made of the files of a diffusers `tokenizer/` folder.
  * Source of truth: transformers 5 `CLIPTokenizer` (models/clip/tokenization_clip.py) on the `tokenizers` library; the ids are equal to its ids,
  * but for letters new in Unicode 17, which Node's tables know and those of `tokenizers` 0.23 do not.
  */
-import { join } from 'node:path';
 import { BYTE_ALPHABET, END_OF_WORD } from '../architecture/clip-vocabulary.ts';
-import { readTokenizerFolder } from '../architecture/tokenizer-files.ts';
 import { parseTokenizer } from '../architecture/tokenizer-tables.ts';
-import { InputMissingError } from '../errors.ts';
 
 export interface Tokenizer {
   /** Positions of the text encoder: 77 in every CLIP that Stable Diffusion uses. */
@@ -20,6 +17,8 @@ export interface Tokenizer {
   encodePadded(text: string): BigInt64Array;
 }
 
+const utf8 = new TextEncoder();
+
 /** Oniguruma's `\s`, which is Unicode White_Space (with U+0085, without U+FEFF), not the `\s` of JavaScript. */
 const WHITE_SPACE = /\p{White_Space}+/gu;
 /** The words of CLIP; a run of letters, one digit, or a run of anything else. */
@@ -29,21 +28,12 @@ const CLIP_WORD =
 const GPT2_WORD = /'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}+|[^\p{White_Space}\p{L}\p{N}]+/gu;
 
 /**
- * Reads vocab.json, merges.txt and, where they exist, tokenizer_config.json and special_tokens_map.json.
- * Throws InputMissingError without the first two, FormatError (naming the file) when one is damaged.
+ * The tokenizer that these files make, by name: vocab.json, merges.txt and, where they are there, tokenizer_config.json and
+ * special_tokens_map.json; `pathOf` says what errors call a file. Needs nothing of Node, so that it runs in browsers too.
+ * @throws FormatError naming the file that is damaged.
  */
-export async function loadTokenizer(folder: string): Promise<Tokenizer> {
-  const files = await readTokenizerFolder(folder);
-  const missing = ['vocab.json', 'merges.txt'].find((name) => !files.has(name));
-  if (missing) {
-    const file = join(folder, missing);
-    throw new InputMissingError(
-      `${file} is not there. A tokenizer folder holds vocab.json and merges.txt beside tokenizer_config.json; ` +
-        'a lone tokenizer.json cannot be used.',
-      { file },
-    );
-  }
-  const { vocab, ranks, special, ids, maxLength, highestId } = parseTokenizer(files, (name) => join(folder, name));
+export function createTokenizer(files: ReadonlyMap<string, Uint8Array>, pathOf: (name: string) => string): Tokenizer {
+  const { vocab, ranks, special, ids, maxLength, highestId } = parseTokenizer(files, pathOf);
   const { bos_token: bos, eos_token: eos, unk_token: unk, pad_token: pad } = ids;
   const [normalized, raw] = [special.filter((token) => token.normalized), special.filter((token) => !token.normalized)];
   const splitRaw = splitter(raw.map((token) => token.content));
@@ -93,7 +83,7 @@ function splitter(tokens: readonly string[]): (text: string) => { text: string; 
  * The ranks of the pairs are kept beside the symbols, so that a long word costs one scan of numbers per merge.
  */
 function mergeWord(word: string, ranks: ReadonlyMap<string, number>): string[] {
-  const symbols = Array.from(Buffer.from(word, 'utf8'), (byte) => BYTE_ALPHABET[byte] as string);
+  const symbols = Array.from(utf8.encode(word), (byte) => BYTE_ALPHABET[byte] as string);
   symbols.push(`${symbols.pop()}${END_OF_WORD}`);
   const rankAt = (i: number) => ranks.get(`${symbols[i]} ${symbols[i + 1]}`) ?? Number.POSITIVE_INFINITY;
   const pairRanks = symbols.slice(1).map((_, i) => rankAt(i));

@@ -10,7 +10,7 @@ import { InputMissingError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import type { Effects } from '../merge/effects.ts';
-import { encodeAnimatedWebp } from '../runtime/frames.ts';
+import { encodeAnimatedWebp } from '../runtime/frame-files.ts';
 import type { Timing, Video } from '../runtime/pipeline.ts';
 import type { RunLimit } from './limit.ts';
 import { reportHtml } from './report-html.ts';

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { STOCK_FOLDER } from '../../src/architecture/stock.ts';
 import { readTokenizerFiles } from '../../src/architecture/tokenizer-files.ts';
 import { FormatError, InputMissingError } from '../../src/errors.ts';
-import { loadTokenizer } from '../../src/runtime/tokenizer.ts';
+import { loadTokenizer } from '../../src/runtime/tokenizer-folder.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const TINY = 'models/tiny/base/tokenizer';

@@ -2,16 +2,24 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { layOutWeights, openWeightWriter, type WeightLayout, type WeightWriter } from '../../src/export/weight-file.ts';
-import { createGraph, parameter, rootScope } from '../../src/onnx/graph.ts';
+import {
+  layOutWeights,
+  openWeightWriter,
+  placesOf,
+  type WeightLayout,
+  type WeightWriter,
+} from '../../src/export/weight-file.ts';
+import { createGraph, type Graph, parameter, rootScope } from '../../src/onnx/graph.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
-function layoutOf(type: 'float16' | 'float32', shapes: Readonly<Record<string, readonly number[]>>): WeightLayout {
+function graphOf(type: 'float16' | 'float32', shapes: Readonly<Record<string, readonly number[]>>): Graph {
   const graph = createGraph('weights');
   for (const [name, shape] of Object.entries(shapes))
     parameter(rootScope(graph, type), name, shape, name === 'linear' ? 'transposed' : 'as-is');
-  return layOutWeights(graph);
+  return graph;
 }
+
+const layoutOf = (...weights: Parameters<typeof graphOf>): WeightLayout => layOutWeights(graphOf(...weights));
 
 async function* inOrder(tensors: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   yield* tensors;
@@ -19,19 +27,69 @@ async function* inOrder(tensors: readonly Uint8Array[]): AsyncGenerator<Uint8Arr
 
 describe('layOutWeights', () => {
   it('starts small tensors at a cache line and those of a MB at 64 KiB, in the graph’s order', () => {
+    const location = 'model.onnx_data';
+    const bytes = 65536 + (1 << 20) + 2;
+    const entries = [
+      { name: 'linear', layout: 'transposed', location, offset: 0, length: 30 },
+      { name: 'bias', layout: 'as-is', location, offset: 64, length: 6 },
+      { name: 'big', layout: 'as-is', location, offset: 65536, length: 1 << 20 },
+      { name: 'last', layout: 'as-is', location, offset: 65536 + (1 << 20), length: 2 },
+    ];
     expect(layoutOf('float16', { linear: [3, 5], bias: [3], big: [512, 1024], last: [] })).toEqual({
-      entries: [
-        { name: 'linear', layout: 'transposed', offset: 0, length: 30 },
-        { name: 'bias', layout: 'as-is', offset: 64, length: 6 },
-        { name: 'big', layout: 'as-is', offset: 65536, length: 1 << 20 },
-        { name: 'last', layout: 'as-is', offset: 65536 + (1 << 20), length: 2 },
-      ],
-      bytes: 65536 + (1 << 20) + 2,
+      files: [{ location, entries, bytes }],
+      entries,
+      bytes,
     });
     expect(layoutOf('float32', { a: [17], b: [1] }).entries.map(({ offset, length }) => [offset, length])).toEqual([
       [0, 68],
       [128, 4],
     ]);
+  });
+
+  it.each([
+    // a limit that is met exactly, padding included
+    [68, { a: [2], b: [2], c: [2] }, [['a', 'b'], ['c']], [68, 4]],
+    [67, { a: [2], b: [2], c: [2] }, [['a'], ['b'], ['c']], [4, 4, 4]],
+    // in the graph's order, whatever would fit behind what came before
+    [100, { a: [32], b: [40], c: [2] }, [['a'], ['b'], ['c']], [64, 80, 4]],
+  ])('makes files of at most %d bytes', (limit, shapes, names, bytes) => {
+    const layout = layOutWeights(graphOf('float16', shapes), limit);
+    expect(layout.files.map(({ entries }) => entries.map(({ name }) => name))).toEqual(names);
+    expect(layout.files.map((file) => file.bytes)).toEqual(bytes);
+    expect(layout.files.map(({ location }) => location)).toEqual(
+      ['model.onnx_data', 'model.onnx_data_1', 'model.onnx_data_2'].slice(0, names.length),
+    );
+    for (const { location, entries } of layout.files) {
+      expect(entries[0]?.offset).toBe(0);
+      for (const entry of entries) expect(entry.location).toBe(location);
+    }
+    expect(layout.bytes).toBe(layout.files.reduce((sum, file) => sum + file.bytes, 0));
+  });
+});
+
+describe('placesOf', () => {
+  const layout = layOutWeights(graphOf('float16', { linear: [3, 5], bias: [3] }), 40);
+
+  it('finds the weights of a graph that asks in another order, or for some of them only', () => {
+    const places = placesOf(graphOf('float16', { bias: [3], linear: [3, 5] }), layout);
+    expect([...places.values()].map(({ name, location, offset }) => [name, location, offset])).toEqual([
+      ['linear', 'model.onnx_data', 0],
+      ['bias', 'model.onnx_data_1', 0],
+    ]);
+    expect(placesOf(graphOf('float16', { bias: [3] }), layout).get('bias')).toMatchObject({ offset: 0, length: 6 });
+  });
+
+  it.each([
+    ['that is not there', graphOf('float16', { other: [3] }), /other, which is not there\.$/],
+    ['of another type', graphOf('float32', { bias: [3] }), /bias, which has 6 bytes there and 12 in the graph\.$/],
+  ])('refuses a weight %s', (_, graph, message) => {
+    expect(() => placesOf(graph, layout)).toThrow(message);
+  });
+
+  it('refuses a weight of another layout', () => {
+    const graph = createGraph('other');
+    parameter(rootScope(graph, 'float16'), 'linear', [5, 3], 'as-is');
+    expect(() => placesOf(graph, layout)).toThrow(/linear, which lies there transposed, not as-is\.$/);
   });
 });
 

@@ -11,14 +11,14 @@ import { serializeModel } from '../../src/onnx/proto.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 /** y = x·Wᵀ + b for x `[rows, 2]`, W `[3, 2]`, weights in `model.onnx_data`: 64 bytes of nothing, W transposed, b. */
-function linearModel() {
+function linearModel(location = 'model.onnx_data') {
   const graph = createGraph('linear');
   const s = layerScope(graph, TARGETS.portable, 'float32', 'layer');
   const x = addInput(graph, 'x', 'float32', ['rows', 2]);
   addOutput(s, linear(s, x, 3), 'y');
   const external = new Map([
-    ['layer.weight', { offset: 64, length: 24 }],
-    ['layer.bias', { offset: 88, length: 12 }],
+    ['layer.weight', { location, offset: 64, length: 24 }],
+    ['layer.bias', { location, offset: 88, length: 12 }],
   ]);
   return { graph, external };
 }
@@ -28,10 +28,7 @@ describe('serializeModel', () => {
     const { graph, external } = linearModel();
     const path = join(await temporaryFolder(), 'model.onnx');
     const metadata = { 'lcm-merge.name': 'über', empty: '' };
-    await writeFile(
-      path,
-      serializeModel(graph, { external, location: 'model.onnx_data', metadata, producerVersion: '1.2.3' }),
-    );
+    await writeFile(path, serializeModel(graph, { external, metadata, producerVersion: '1.2.3' }));
     expect(await readModelInfo(path)).toEqual({
       irVersion: 10,
       producer: 'lcm-merge 1.2.3',
@@ -60,12 +57,9 @@ describe('serializeModel', () => {
   });
 
   it('writes what onnxruntime runs, weights read from the file beside it', async () => {
-    const { graph, external } = linearModel();
+    const { graph, external } = linearModel('w.bin');
     const folder = await temporaryFolder();
-    await writeFile(
-      join(folder, 'model.onnx'),
-      serializeModel(graph, { external, location: 'w.bin', producerVersion: '' }),
-    );
+    await writeFile(join(folder, 'model.onnx'), serializeModel(graph, { external, producerVersion: '' }));
     const weights = new Float32Array(25);
     weights.set([1, 10, 100, 2, 20, 200], 16); // W = [[1, 2], [10, 20], [100, 200]]
     weights.set([0.5, -0.5, 0], 22);

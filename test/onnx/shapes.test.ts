@@ -65,12 +65,9 @@ async function shapesWhenRun(graph: Graph, lengths: Lengths): Promise<Map<string
   const layout = layOutWeights(graph);
   const everything: Graph = { ...graph, outputs: [...graph.values.values()] };
   const external = new Map(layout.entries.map((entry) => [entry.name, entry]));
-  await writeFile(
-    join(folder, 'model.onnx'),
-    serializeModel(everything, { location: 'zeros', external, producerVersion: 'test' }),
-  );
-  await writeFile(join(folder, 'zeros'), '');
-  await truncate(join(folder, 'zeros'), layout.bytes);
+  await writeFile(join(folder, 'model.onnx'), serializeModel(everything, { external, producerVersion: 'test' }));
+  await writeFile(join(folder, 'model.onnx_data'), '');
+  await truncate(join(folder, 'model.onnx_data'), layout.bytes);
   const session = await InferenceSession.create(join(folder, 'model.onnx'), { logSeverityLevel: 3 });
   try {
     const feeds = graph.inputs.map(({ name, type, shape }) => {

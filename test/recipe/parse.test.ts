@@ -74,7 +74,7 @@ motion:
   loras: [{ lora: pan.ckpt, alpha: 0.7 }, { lora: ../zoom.safetensors, alpha: -1, scale: raw, blocks: { mid: 0 }, expect: { modules: 160 } }]
   allow_unmatched: [x]
 sampler: { steps: 50, guidance: 0, beta_schedule: scaled_linear, original_steps: 50 }
-output: { frames: 1, width: 8, height: 1024, dtype: fp32, weights: true, vae_encoder: true, targets: [portable, portable], shapes: dynamic }
+output: { frames: 1, width: 8, height: 1024, dtype: fp32, weights: true, vae_encoder: true, targets: [portable, portable], shapes: dynamic, max_shard_bytes: 1.5 GiB }
 verify: { prompt: '', negative: blurry, seed: 9007199254740991, device: webgpu, budgets: { denoise_ms: 1.5 } }
 publish: { to: ../out }
 `;
@@ -145,6 +145,7 @@ publish: { to: ../out }
         vae_encoder: true,
         targets: ['portable'],
         shapes: 'dynamic',
+        max_shard_bytes: 1_610_612_736,
       },
       verify: {
         prompt: '',
@@ -395,6 +396,15 @@ describe('values', () => {
     ['output: { width: 100 }', '4:18: output.width must be a multiple of 8, but 100 was found.'],
     ['output: { height: 0 }', '4:19: output.height must be at least 8, but 0 was found.'],
     ['output: { height: 16392 }', '4:19: output.height must be at most 16384, but 16392 was found.'],
+    [
+      'output: { max_shard_bytes: 1.5 }',
+      '4:28: output.max_shard_bytes must be a whole number or text, but 1.5 was found.',
+    ],
+    ['output: { max_shard_bytes: 0 }', '4:28: output.max_shard_bytes must be at least 1, but 0 was found.'],
+    ...['7kb', '.5MB', '0.0001 kB', '99999999999GB', '1 800 MB'].map((size) => [
+      `output: { max_shard_bytes: ${size} }`,
+      '4:28: output.max_shard_bytes must be a number of bytes, or one with a unit (kB, MB, GB, KiB, MiB, GiB), such as 1800MB.',
+    ]),
     ['output: { targets: [] }', '4:20: output.targets must not be empty.'],
     ['verify: { seed: -1 }', '4:17: verify.seed must be at least 0, but -1 was found.'],
     [

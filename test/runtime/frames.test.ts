@@ -4,7 +4,8 @@ import { join } from 'node:path';
 import sharp from 'sharp';
 import { describe, expect, it } from 'vitest';
 import { IoError, RuntimeFailure, UsageError } from '../../src/errors.ts';
-import { encodeAnimatedWebp, type Frames, framesFromDecoder, writePng } from '../../src/runtime/frames.ts';
+import { encodeAnimatedWebp, writePng } from '../../src/runtime/frame-files.ts';
+import { type Frames, framesFromDecoder } from '../../src/runtime/frames.ts';
 
 /** Made by `python test/oracle/frames.py`; infinities are strings there. */
 const golden = JSON.parse(await readFile('test/golden/frames.json', 'utf8')) as {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { FormatError, InputMissingError } from '../../src/errors.ts';
-import { loadTokenizer } from '../../src/runtime/tokenizer.ts';
+import { loadTokenizer } from '../../src/runtime/tokenizer-folder.ts';
 
 /** Made by `python test/oracle/tokenizer.py`. A case is [text, ids] or, where 77 is exceeded, [text, ids, truncated ids]. */
 interface Variant {

@@ -1,7 +1,8 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { encodeAnimatedWebp, type Frames } from '../../src/runtime/frames.ts';
+import { encodeAnimatedWebp } from '../../src/runtime/frame-files.ts';
+import type { Frames } from '../../src/runtime/frames.ts';
 import { readClip } from '../../src/tui/clip.ts';
 import { PREVIEW_FPS, VERIFICATION_FOLDER } from '../../src/verify/report.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';

@@ -23,7 +23,7 @@ async function unet(batch: Dim): Promise<ModelInfo> {
   });
   const path = join(await temporaryFolder(), 'model.onnx');
   const external = new Map(layOutWeights(graph).entries.map((entry) => [entry.name, entry]));
-  await writeFile(path, serializeModel(graph, { location: 'w', external, producerVersion: 'test' }));
+  await writeFile(path, serializeModel(graph, { external, producerVersion: 'test' }));
   return readModelInfo(path);
 }
 

@@ -1,8 +1,8 @@
 /** `inspect`: says what a file or folder is. Weights are never read, only headers, graphs, locks and reports. */
 import { access, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { VAE_SCALE } from '../../architecture/vae-scale.ts';
 import { FormatError, InputMissingError, UsageError } from '../../errors.ts';
-import { VAE_SCALE } from '../../export/graphs.ts';
 import { LOCK_FILE } from '../../export/lock.ts';
 import { describeMissing, kindOf } from '../../recipe/input-files.ts';
 import { readLock } from '../../runtime/lock-file.ts';

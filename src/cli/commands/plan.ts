@@ -38,9 +38,10 @@ function summarise(plan: Plan) {
   // counted by the lock itself, so that plan and package cannot disagree
   const { rules } = makeLock(plan, { inputs: [], outputs: {} });
   const layouts = layOutComponents(plan);
-  const components = layouts.map(({ component, folder, layout: { bytes } }) => {
+  const components = layouts.map(({ component, folder, layout }) => {
     const tensors = plan.tensors[component].length;
-    return [component, { file: `${folder}/model.onnx_data`, bytes, tensors, rules: rules[component] ?? {} }] as const;
+    const files = layout.files.map(({ location, bytes }) => ({ file: `${folder}/${location}`, bytes }));
+    return [component, { files, bytes: layout.bytes, tensors, rules: rules[component] ?? {} }] as const;
   });
   return {
     name: recipe.name,
@@ -119,7 +120,10 @@ function render(plan: Summary, paint: Paint): string {
     '',
     heading('Weights to write'),
     table(
-      [...components.map(([, { file, bytes }]) => [file, formatBytes(bytes)]), ['in all', formatBytes(plan.bytes)]],
+      [
+        ...components.flatMap(([, { files }]) => files.map(({ file, bytes }) => [file, formatBytes(bytes)])),
+        ['in all', formatBytes(plan.bytes)],
+      ],
       { right: [1] },
     ),
     '',

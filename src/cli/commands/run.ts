@@ -5,7 +5,7 @@ import { makeFolders } from '../../export/staging.ts';
 import { fromFloat32 } from '../../formats/dtype.ts';
 import { writeSafetensors } from '../../formats/safetensors.ts';
 import { kindOf } from '../../recipe/input-files.ts';
-import { writePng, writeWebp } from '../../runtime/frames.ts';
+import { writePng, writeWebp } from '../../runtime/frame-files.ts';
 import { openPackage } from '../../runtime/package-folder.ts';
 import { sample, type Video } from '../../runtime/pipeline.ts';
 import type { Command } from '../context.ts';

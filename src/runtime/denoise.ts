@@ -1,0 +1,198 @@
+/**
+ * The numbers of a run: prompts to text states, noise predictions, guidance, latents to pixels, over sessions that may be anywhere.
+ * Needs nothing of Node, so that it runs in browsers too (examples/browser). Source of truth: diffusers' AnimateDiffPipeline.
+ */
+import { VAE_SCALE } from '../architecture/vae-scale.ts';
+import type { TensorInfo } from '../onnx/model-info.ts';
+import type { HostedSession, HostTensor } from './host.ts';
+import type { Generator } from './noise.ts';
+import type { VideoPackage } from './package-folder.ts';
+import type { Scheduler } from './schedulers/scheduler.ts';
+
+/** Pixels decoded at a time: two frames of 512², a few GB of activations on the CPU. */
+const DECODE_PIXELS = 2 * 512 * 512;
+
+/** Text states `[tokens, D]` of each prompt. */
+export async function encodePrompts(
+  { tokenizer }: Pick<VideoPackage, 'tokenizer'>,
+  textEncoder: LoadedGraph,
+  prompts: readonly string[],
+): Promise<Tensor[]> {
+  const rows = prompts.map((prompt) => ({ input_ids: tokenizer.encodePadded(prompt) }));
+  const { outputs } = await runRows(textEncoder, rows, (batch) => ({
+    input_ids: {
+      type: 'int64',
+      dims: [batch.length, tokenizer.maxLength],
+      data: joined(
+        BigInt64Array,
+        batch.map((row) => row.input_ids),
+      ),
+    },
+  }));
+  return outputs('last_hidden_state');
+}
+
+/** A graph that is ready to run. */
+export type Session = Pick<HostedSession, 'run'>;
+
+/** A graph that is ready to run, and what its inputs want. */
+export interface LoadedGraph {
+  readonly session: Session;
+  /** Fixed by the graph, or undefined. */
+  readonly batch: number | undefined;
+  readonly inputs: readonly Pick<TensorInfo, 'name' | 'type'>[];
+}
+
+export interface Tensor {
+  readonly dims: readonly number[];
+  readonly data: Float32Array;
+}
+
+export interface Denoising {
+  /** Of the unconditional prompt, where guidance asks for one, and of the prompt. */
+  readonly states: readonly Tensor[];
+  /** `[1, 4, F, h, w]` */
+  readonly shape: readonly number[];
+  readonly scheduler: Scheduler;
+  readonly generator: Generator;
+  readonly guidance: number;
+}
+
+export interface DenoisingStep {
+  /** From 0. */
+  readonly index: number;
+  readonly timestep: number;
+  readonly latents: Float32Array;
+  /** The clean latents as this step estimates them. */
+  readonly denoised: Float32Array;
+  /** Of the UNet's runs. */
+  readonly milliseconds: number;
+}
+
+/** From noise to latents, step by step; the last step's latents are the result. */
+export async function* denoise(
+  unet: LoadedGraph,
+  { states, shape, scheduler, generator, guidance }: Denoising,
+): AsyncGenerator<DenoisingStep, void> {
+  const count = shape.reduce((n, dim) => n * dim, 1);
+  let latents = generator.randn(count);
+  if (scheduler.initNoiseSigma !== 1) latents = latents.map((x) => x * scheduler.initNoiseSigma);
+  for (const [index, timestep] of scheduler.timesteps.entries()) {
+    const { noise, milliseconds } = await predictNoise(unet, { latents, shape, timestep, states });
+    const step = scheduler.step(guide(noise, guidance), index, latents, () => generator.randn(count));
+    latents = step.prevSample;
+    yield { index, timestep, latents, denoised: step.denoised, milliseconds };
+  }
+}
+
+interface Evaluation extends Pick<Denoising, 'shape' | 'states'> {
+  readonly latents: Float32Array;
+  readonly timestep: number;
+}
+
+/** A device without 64-bit integers takes the timestep as a number. */
+function timestepTensor({ inputs }: LoadedGraph, timestep: number): HostTensor {
+  return inputs.find(({ name }) => name === 'timestep')?.type === 'FLOAT'
+    ? { type: 'float32', dims: [], data: Float32Array.of(timestep) }
+    : { type: 'int64', dims: [], data: BigInt64Array.of(BigInt(timestep)) };
+}
+
+/** The noise prediction under each of the text states. */
+async function predictNoise(unet: LoadedGraph, { latents, shape, timestep, states }: Evaluation) {
+  const answer = await runRows(unet, states, (batch) => ({
+    sample: {
+      type: 'float32',
+      dims: [batch.length, ...shape.slice(1)],
+      data: joined(
+        Float32Array,
+        batch.map(() => latents),
+      ),
+    },
+    timestep: timestepTensor(unet, timestep),
+    encoder_hidden_states: {
+      type: 'float32',
+      dims: [batch.length, ...(batch[0] as Tensor).dims],
+      data: joined(
+        Float32Array,
+        batch.map((state) => state.data),
+      ),
+    },
+  }));
+  return { noise: answer.outputs('out_sample').map((tensor) => tensor.data), milliseconds: answer.milliseconds };
+}
+
+/**
+ * Evaluates rows (batch items) as the graph allows: all at once where its batch is open, else in groups of its size, the last
+ * one filled up with a repetition that is thrown away.
+ */
+async function runRows<Row>(
+  { session, batch: size }: LoadedGraph,
+  rows: readonly Row[],
+  feeds: (batch: readonly Row[]) => Record<string, HostTensor>,
+): Promise<{ outputs: (name: string) => Tensor[]; milliseconds: number }> {
+  const step = size ?? rows.length;
+  const results: Record<string, Tensor[]> = {};
+  let milliseconds = 0;
+  for (let at = 0; at < rows.length; at += step) {
+    const wanted = rows.slice(at, at + step);
+    const batch = Array.from({ length: step }, (_, i) => wanted[Math.min(i, wanted.length - 1)] as Row);
+    const reply = await session.run(feeds(batch));
+    milliseconds += reply.milliseconds;
+    for (const [name, { dims, data }] of Object.entries(reply.outputs)) {
+      const length = data.length / step;
+      const parts = wanted.map((_, i) => ({
+        dims: dims.slice(1),
+        data: (data as Float32Array).slice(i * length, (i + 1) * length),
+      }));
+      results[name] = [...(results[name] ?? []), ...parts];
+    }
+  }
+  return { outputs: (name) => results[name] ?? [], milliseconds };
+}
+
+/** uncond + g·(cond − uncond); with one prediction there is nothing to guide. */
+function guide([first, conditional]: readonly Float32Array[], guidance: number): Float32Array {
+  const unconditional = first as Float32Array;
+  if (!conditional) return unconditional;
+  const g = Math.fround(guidance);
+  return unconditional.map((u, i) => u + Math.fround(g * Math.fround((conditional[i] as number) - u)));
+}
+
+/** Latents `[1, 4, F, h, w]` → pixels `[F, 3, 8h, 8w]`, a few frames at a time. */
+export async function decode(
+  { scaling_factor }: Pick<VideoPackage, 'scaling_factor'>,
+  decoder: Session,
+  latents: Float32Array,
+  shape: readonly number[],
+): Promise<Float32Array> {
+  const [, channels, frames, h, w] = shape as [number, number, number, number, number];
+  const area = h * w;
+  const pixels = area * VAE_SCALE * VAE_SCALE;
+  const images = Float32Array.from({ length: latents.length }, (_, i) => {
+    const [frame, channel, at] = [Math.floor(i / (channels * area)), Math.floor(i / area) % channels, i % area];
+    return (latents[(channel * frames + frame) * area + at] as number) / scaling_factor;
+  });
+  const group = Math.max(1, Math.min(frames, Math.floor(DECODE_PIXELS / pixels)));
+  const decoded = new Float32Array(frames * 3 * pixels);
+  for (let at = 0; at < frames; at += group) {
+    const n = Math.min(group, frames - at);
+    const data = images.slice(at * channels * area, (at + n) * channels * area);
+    const { outputs } = await decoder.run({ latent_sample: { type: 'float32', dims: [n, channels, h, w], data } });
+    decoded.set(outputs['sample']?.data as Float32Array, at * 3 * pixels);
+  }
+  return decoded;
+}
+
+function joined<Data extends Float32Array | BigInt64Array>(
+  type: new (length: number) => Data,
+  parts: readonly Data[],
+): Data {
+  if (parts.length === 1) return parts[0] as Data;
+  const all = new type(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    (all as { set(source: ArrayLike<unknown>, offset: number): void }).set(part as ArrayLike<unknown>, at);
+    at += part.length;
+  }
+  return all;
+}

@@ -1,0 +1,55 @@
+/** Frames as files: PNG pictures and animated WebP, through sharp (libvips). */
+import { writeFile } from 'node:fs/promises';
+import sharp from 'sharp';
+import { UsageError } from '../errors.ts';
+import { writingTo } from '../formats/byte-source.ts';
+import { CHANNELS, type Frames } from './frames.ts';
+
+export interface WebpOptions {
+  readonly fps: number;
+  readonly lossless: boolean;
+}
+
+/** AnimateDiff was trained on clips of 8 frames a second. */
+const DEFAULT_FPS = 8;
+
+/** Writes frame `index` (from 0) as an RGB PNG. Throws UsageError where there is no such frame, IoError where writing fails. */
+export async function writePng(path: string, frames: Frames, index: number): Promise<void> {
+  if (!Number.isInteger(index) || index < 0 || index >= frames.count) {
+    throw new UsageError(`There is no frame ${index}: the clip has ${frames.count} frames, counted from 0.`);
+  }
+  const { width, height } = frames;
+  const bytes = width * height * CHANNELS;
+  const raw = { width, height, channels: CHANNELS } as const;
+  const png = await sharp(frames.data.subarray(index * bytes, (index + 1) * bytes), { raw })
+    .png()
+    .toBuffer();
+  await writingTo(path, writeFile(path, png));
+}
+
+/**
+ * All frames as one WebP that plays in a loop. libwebp stores a frame that equals the one before as a longer delay of that one,
+ * and a clip of equal frames as a still picture: the pages of the file are at most as many as the frames.
+ * Throws UsageError for a frame rate that cannot be told in milliseconds.
+ */
+export async function encodeAnimatedWebp(frames: Frames, options: WebpOptions): Promise<Uint8Array> {
+  const { width, height, count, data } = frames;
+  const delay = frameDelays(count, options.fps);
+  const raw = { width, height: height * count, channels: CHANNELS, pageHeight: height } as const;
+  return sharp(data, { raw }).webp({ lossless: options.lossless, loop: 0, delay }).toBuffer();
+}
+
+/** The same into a file. Throws IoError where writing fails. */
+export async function writeWebp(path: string, frames: Frames, options: Partial<WebpOptions> = {}): Promise<void> {
+  const animation = await encodeAnimatedWebp(frames, { fps: DEFAULT_FPS, lossless: false, ...options });
+  await writingTo(path, writeFile(path, animation));
+}
+
+/** Milliseconds per frame: whole numbers, differing by one where they must, so that the clip as a whole keeps its time. */
+function frameDelays(count: number, fps: number): number[] {
+  if (!(fps > 0 && fps <= 1000)) {
+    throw new UsageError(`${fps} frames per second cannot be shown; expected a number above 0 and up to 1000.`);
+  }
+  const startOf = (frame: number) => Math.round((frame * 1000) / fps);
+  return Array.from({ length: count }, (_, frame) => startOf(frame + 1) - startOf(frame));
+}
