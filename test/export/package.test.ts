@@ -126,8 +126,8 @@ describe('a package with a VAE encoder', () => {
     ]);
     const index = JSON.parse(await readFile(join(folder, 'model_index.json'), 'utf8'));
     expect(index).toMatchObject({ vae_encoder: ['diffusers', 'OnnxRuntimeModel'] });
-    const config = await readFile(join(folder, 'vae_encoder/config.json'));
-    expect(config.equals(await readFile('models/tiny/base/vae/config.json'))).toBe(true);
+    const config = JSON.parse(await readFile(join(folder, 'vae_encoder/config.json'), 'utf8'));
+    expect(config).toMatchObject(JSON.parse(await readFile('models/tiny/base/vae/config.json', 'utf8')));
     expect(lock.recipe.output.vae_encoder).toBe(true);
     expect(planned.components).toEqual(['unet', 'text_encoder', 'vae_decoder', 'vae_encoder']);
     const info = await readModelInfo(join(folder, 'vae_encoder/model.onnx'));
