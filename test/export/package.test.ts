@@ -120,6 +120,7 @@ describe('a package with a VAE encoder', () => {
     } = await bakeAndCheck(tinyRecipe({ output: { vae_encoder: true } }), await temporaryFolder());
     expect((await readdir(join(folder, 'vae_encoder'))).sort()).toEqual([
       'config.json',
+      'model.cpu.onnx',
       'model.onnx',
       'model.onnx_data',
     ]);
