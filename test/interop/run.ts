@@ -46,6 +46,15 @@ const PYTHON_SCRIPTS = [
 ] as const;
 const BROWSER_TEST = 'examples/browser/test.ts';
 
+/** No progress bars, no advice, nothing fetched (everything is on the disk), and threads that wait without spinning. */
+const QUIET = {
+  TQDM_DISABLE: '1',
+  PYTHONWARNINGS: 'ignore',
+  TRANSFORMERS_VERBOSITY: 'error',
+  HF_HUB_OFFLINE: '1',
+  OMP_WAIT_POLICY: 'PASSIVE',
+};
+
 const outcomes: Outcome[] = [];
 const wanted = (name: string) => values.only === undefined || name === values.only;
 
@@ -75,9 +84,6 @@ async function run(
   if (code !== 0) console.log(complaint.trimEnd());
   return { code, findings: lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)) };
 }
-
-/** No progress bars, no advice, and nothing fetched: everything is on the disk. */
-const QUIET = { TQDM_DISABLE: '1', PYTHONWARNINGS: 'ignore', HF_HUB_OFFLINE: '1', TRANSFORMERS_VERBOSITY: 'error' };
 
 function record(name: string, on: string, code: number, findings: readonly Finding[]): void {
   const broken = findings.filter((finding) => 'ok' in finding && !finding.ok);
