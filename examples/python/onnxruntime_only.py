@@ -57,7 +57,6 @@ def main():
     folder = options.package
 
     text_encoder, unet, vae_decoder = (open_graph(folder / name / "model.onnx") for name in ("text_encoder", "unet", "vae_decoder"))
-    (states,) = text_encoder.run(None, {"input_ids": token_ids(folder / "tokenizer", options.prompt)})
 
     config = json.loads((folder / "scheduler/scheduler_config.json").read_text())
     ends, train_steps = (config["beta_start"], config["beta_end"]), config["num_train_timesteps"]
@@ -72,6 +71,7 @@ def main():
     shape = [fixed if isinstance(fixed, int) else size for fixed, size in zip(unet.get_inputs()[0].shape, wanted)]
     if shape[0] != 1:
         parser.error(f"{folder} was baked for guidance, with a batch of {shape[0]}; this example samples without")
+    (states,) = text_encoder.run(None, {"input_ids": token_ids(folder / "tokenizer", options.prompt)})
     random = np.random.RandomState(options.seed)
     latents = torch_randn(random, shape)
     for t, following in zip(timesteps, [*timesteps[1:], None]):
