@@ -51,14 +51,12 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--size", type=int, nargs=3, default=(16, 512, 512), metavar=("F", "W", "H"), help="frames and pixels, where the graph leaves them open")
-    parser.add_argument("--noise", type=Path, help="start from these latents, .npy float32 [1, 4, F, h, w], instead of the seed's; steps still draw from the seed")
     parser.add_argument("--save-latents", type=Path, help="also write the final latents as .npy")
     parser.add_argument("-o", "--out", type=Path, default=Path("frames.webp"))
     options = parser.parse_args()
     folder = options.package
 
     text_encoder, unet, vae_decoder = (open_graph(folder / name / "model.onnx") for name in ("text_encoder", "unet", "vae_decoder"))
-    (states,) = text_encoder.run(None, {"input_ids": token_ids(folder / "tokenizer", options.prompt)})
 
     config = json.loads((folder / "scheduler/scheduler_config.json").read_text())
     ends, train_steps = (config["beta_start"], config["beta_end"]), config["num_train_timesteps"]
@@ -73,10 +71,9 @@ def main():
     shape = [fixed if isinstance(fixed, int) else size for fixed, size in zip(unet.get_inputs()[0].shape, wanted)]
     if shape[0] != 1:
         parser.error(f"{folder} was baked for guidance, with a batch of {shape[0]}; this example samples without")
+    (states,) = text_encoder.run(None, {"input_ids": token_ids(folder / "tokenizer", options.prompt)})
     random = np.random.RandomState(options.seed)
     latents = torch_randn(random, shape)
-    if options.noise:
-        latents = np.load(options.noise)
     for t, following in zip(timesteps, [*timesteps[1:], None]):
         (noise,) = unet.run(None, {"sample": latents, "timestep": np.array(t), "encoder_hidden_states": states})
         clean = (latents - np.sqrt(1 - alphas[t]) * noise) / np.sqrt(alphas[t])

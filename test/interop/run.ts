@@ -2,7 +2,9 @@
  * Packages in other people's hands: runs every example in examples/ and holds what comes out against PyTorch. Bakes recipes/tiny.yaml and two
  * variants, makes Python environments where none are given, prints a table, and exits with 1 when anything failed.
  *
- *     npm run test:interop -- [--python PYTHON] [--optimum-python PYTHON] [--only NAME] [--dir out/interop]
+ *     npm run test:interop -- [--python PYTHON] [--optimum-python PYTHON] [--only NAME] [--reuse] [--dir out/interop]
+ *
+ * NAME is a script of test/interop, `node` or `browser`; --reuse takes the packages and PyTorch's answers of the last run.
  */
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -35,6 +37,7 @@ const { values } = parseArgs({
     python: { type: 'string' },
     'optimum-python': { type: 'string' },
     only: { type: 'string' },
+    reuse: { type: 'boolean', default: false },
     dir: { type: 'string', default: 'out/interop' },
   },
 });
@@ -45,6 +48,15 @@ const PYTHON_SCRIPTS = [
   { name: 'optimum_parts', environment: 'optimum' },
 ] as const;
 const BROWSER_TEST = 'examples/browser/test.ts';
+
+/** No progress bars, no advice, nothing fetched (everything is on the disk), and threads that wait without spinning. */
+const QUIET = {
+  TQDM_DISABLE: '1',
+  PYTHONWARNINGS: 'ignore',
+  TRANSFORMERS_VERBOSITY: 'error',
+  HF_HUB_OFFLINE: '1',
+  OMP_WAIT_POLICY: 'PASSIVE',
+};
 
 const outcomes: Outcome[] = [];
 const wanted = (name: string) => values.only === undefined || name === values.only;
@@ -75,9 +87,6 @@ async function run(
   if (code !== 0) console.log(complaint.trimEnd());
   return { code, findings: lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)) };
 }
-
-/** No progress bars, no advice, and nothing fetched: everything is on the disk. */
-const QUIET = { TQDM_DISABLE: '1', PYTHONWARNINGS: 'ignore', HF_HUB_OFFLINE: '1', TRANSFORMERS_VERBOSITY: 'error' };
 
 function record(name: string, on: string, code: number, findings: readonly Finding[]): void {
   const broken = findings.filter((finding) => 'ok' in finding && !finding.ok);
@@ -157,11 +166,13 @@ function describe(finding: Finding): string {
 }
 
 await mkdir(values.dir, { recursive: true });
-await bakeCases(values.dir);
-for (const one of CASES) await runCommandLine(one);
+if (!values.reuse) {
+  await bakeCases(values.dir);
+  for (const one of CASES) await runCommandLine(one);
+}
 const main = await openEnvironment(values.python, join(values.dir, 'venv'), 'examples/python/requirements.txt');
 if (typeof main === 'string') {
-  for (const { name } of CASES) {
+  for (const { name } of values.reuse ? [] : CASES) {
     const { code } = await run(main, ['test/interop/reference.py', join(values.dir, name)]);
     if (code !== 0) throw new Error(`PyTorch gave no reference for the package ${name}.`);
   }
