@@ -9,6 +9,7 @@ import { framesFromDecoder } from '../../src/runtime/frames.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
 import { createLcmScheduler } from '../../src/runtime/schedulers/lcm.ts';
 import { createTokenizer, type Tokenizer } from '../../src/runtime/tokenizer.ts';
+import { type Choice, chooseDevice } from './device.ts';
 import type { Clip, Device, DeviceWish, Loaded, Reply, Request } from './messages.ts';
 import {
   downloadGraph,
@@ -21,7 +22,7 @@ import {
   type Lock,
   reasonOf,
 } from './package-files.ts';
-import { type Choice, chooseDevice, importOrt, type OpenedGraph, openGraph } from './sessions.ts';
+import { importOrt, type OpenedGraph, openGraph } from './sessions.ts';
 
 type GraphName = 'text_encoder' | 'unet' | 'vae_decoder';
 
@@ -129,8 +130,9 @@ interface OpenedGraphs {
 }
 
 /** On the CPU where the graphics card refuses the first and smallest graph; one that refuses a later one lacks memory. */
-async function openGraphs(base: string, lock: Lock, { device, note }: Choice): Promise<OpenedGraphs> {
-  const opened = await openGraphsOn(device, base, lock);
+async function openGraphs(base: string, lock: Lock, choice: Choice): Promise<OpenedGraphs> {
+  const { device, note } = choice;
+  const opened = await openGraphsOn(choice, base, lock);
   if (!('refused' in opened)) return { ...opened, device, ...(note !== undefined && { note }) };
   return openGraphs(base, lock, {
     device: 'wasm',
@@ -139,7 +141,8 @@ async function openGraphs(base: string, lock: Lock, { device, note }: Choice): P
 }
 
 /** Downloads and opens one graph after the other, so that no more than one is in memory twice. */
-async function openGraphsOn(device: Device, base: string, lock: Lock) {
+async function openGraphsOn(choice: Choice, base: string, lock: Lock) {
+  const { device } = choice;
   const ort = await importOrt(device);
   const found = await Promise.all(
     GRAPHS.map(
@@ -159,7 +162,7 @@ async function openGraphsOn(device: Device, base: string, lock: Lock) {
     const data = await downloadGraph(base, files, onBytes);
     say({ type: 'preparing', what: `Preparing ${name}` });
     try {
-      graphs[name] = await openGraph(ort, device, data);
+      graphs[name] = await openGraph(ort, choice, data);
     } catch (error) {
       if (device === 'webgpu' && name === GRAPHS[0]) return { refused: reasonOf(error) };
       throw explain(error, name, files, device);
