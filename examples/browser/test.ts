@@ -5,11 +5,12 @@
  * Exit codes: 0 all passed, 1 something failed, 69 there is no Chromium.
  */
 import { execFile } from 'node:child_process';
-import { cp, mkdir, mkdtemp, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, promisify } from 'node:util';
+import { LOCK_FILE } from '../../src/export/lock.ts';
 import { type Chromium, findChromium, type Page, startChromium, type Window } from './chromium.ts';
 import type { DeviceWish } from './messages.ts';
 import { serve } from './serve.ts';
@@ -215,6 +216,15 @@ async function brokenPackages(page: Page, sound: string, folder: string): Promis
       'no JSON',
       (at) => writeFile(join(at, 'scheduler/scheduler_config.json'), '{'),
       /scheduler_config\.json cannot be read: .+\./,
+    ],
+    [
+      'too large to hold',
+      async (at) => {
+        const lock = JSON.parse(await readFile(join(at, LOCK_FILE), 'utf8'));
+        lock.outputs['unet/model.onnx_data'].bytes = 1e13;
+        await writeFile(join(at, LOCK_FILE), JSON.stringify(lock));
+      },
+      /unet\/model\.onnx_data has 10000000000000 bytes, more than this browser holds .* output\.max_shard_bytes: 1800MB\./,
     ],
   ];
   for (const [what, harm, sentence] of cases) {

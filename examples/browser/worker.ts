@@ -54,6 +54,8 @@ interface Opened {
   /** `[1, 4, F, h, w]` */
   readonly shape: readonly [1, 4, number, number, number];
   readonly guidance: number;
+  /** The prompt that guidance leads away from. */
+  readonly negative: string;
   readonly device: Device;
 }
 
@@ -94,7 +96,8 @@ async function load({ base, device: wish }: { readonly base: string; readonly de
     w ?? (output.width ?? DEFAULTS.side) / VAE_SCALE,
   ] as const;
   const guidance = lock.recipe?.sampler?.guidance ?? 1;
-  opened = { tokenizer, scaling_factor: Number(scaling_factor), graphs, scheduler, shape, guidance, device };
+  const negative = lock.recipe?.verify?.negative ?? '';
+  opened = { tokenizer, scaling_factor: Number(scaling_factor), graphs, scheduler, shape, guidance, negative, device };
   const loaded: Loaded = {
     name: lock.name ?? 'package',
     device,
@@ -186,12 +189,12 @@ function explain(error: unknown, name: string, { weights }: GraphFiles, device: 
 
 async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>): Promise<void> {
   if (!opened) throw new Error('The package is not loaded yet');
-  const { graphs, shape, guidance, device } = opened;
+  const { graphs, shape, guidance, negative, device } = opened;
   stopped = false;
   const started = performance.now();
   const scheduler = createLcmScheduler(opened.scheduler, steps);
   const generator = createGenerator(seed);
-  const states = await encodePrompts(opened, graphs.text_encoder, guidance > 1 ? ['', prompt] : [prompt]);
+  const states = await encodePrompts(opened, graphs.text_encoder, guidance > 1 ? [negative, prompt] : [prompt]);
   let latents = new Float32Array();
   const denoising = denoise(graphs.unet, { states, shape, scheduler, generator, guidance });
   for await (const step of denoising) {
