@@ -41,7 +41,8 @@ const replies: { readonly [Type in Reply['type']]: (reply: Extract<Reply, { type
     element('name').textContent = name;
     document.title = `${name} · lcm-merge`;
     const place = used === 'webgpu' ? 'graphics card' : 'CPU';
-    element('facts').textContent = `${frames} frames of ${width}×${height}, made on the ${place} of this machine.`;
+    element('facts').textContent =
+      `${countFrames(frames)} of ${width}×${height}, made on the ${place} of this machine.`;
     suggest('prompt', prompt);
     suggest('seed', String(seed));
     suggest('steps', String(steps));
@@ -60,7 +61,7 @@ const replies: { readonly [Type in Reply['type']]: (reply: Extract<Reply, { type
   made({ clip, latents, milliseconds }) {
     globalThis.lastClip = { clip, latents };
     present(clip);
-    progress(1, `${clip.count} frames in ${seconds(milliseconds)}.`);
+    progress(1, `${countFrames(clip.count)} in ${seconds(milliseconds)}.`);
     offerToMake();
     void offer(clip);
   },
@@ -151,6 +152,7 @@ const fileName = (prompt: string) =>
     .toLowerCase()
     .replaceAll(/[^\p{L}\p{N}]+/gu, '-')
     .slice(0, 40) || 'clip';
+const countFrames = (n: number) => `${n} ${n === 1 ? 'frame' : 'frames'}`;
 const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
 const seconds = (milliseconds: number) =>
   milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;

@@ -126,7 +126,7 @@ export async function download(
 ): Promise<Uint8Array<ArrayBuffer>> {
   const response = await ask(new URL(part.path, base));
   if (!response?.body) throw new Error(`${part.path} is not there: the package is not whole.`);
-  const data = new Uint8Array(part.bytes);
+  const data = allocate(part);
   let at = 0;
   const reader = response.body.getReader();
   for (;;) {
@@ -145,6 +145,16 @@ export async function download(
   }
   if (at !== data.length) throw new Error(`The download of ${part.path} ended after ${at} of ${part.bytes} bytes.`);
   return data;
+}
+
+function allocate({ path, bytes }: Part): Uint8Array<ArrayBuffer> {
+  try {
+    return new Uint8Array(bytes);
+  } catch {
+    throw new Error(
+      `${path} has ${bytes} bytes, more than this browser holds in one piece. Bake the package with output.max_shard_bytes: 1800MB.`,
+    );
+  }
 }
 
 /** A graph with everything that onnxruntime-web needs to load it. */

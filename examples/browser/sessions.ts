@@ -4,7 +4,8 @@
  */
 import type { Env, InferenceSession, Tensor, TensorConstructor } from 'onnxruntime-common';
 import type { LoadedGraph } from '../../src/runtime/denoise.ts';
-import type { Device, DeviceWish } from './messages.ts';
+import type { Choice } from './device.ts';
+import type { Device } from './messages.ts';
 import { reasonOf } from './package-files.ts';
 
 export interface Ort {
@@ -37,36 +38,6 @@ export async function importOrt(device: Device): Promise<Ort> {
   return ort;
 }
 
-/** The few things asked of WebGPU, which not every version of the DOM's types has. */
-interface Gpu {
-  requestAdapter(): Promise<{
-    readonly features: ReadonlySet<string>;
-    readonly info?: { readonly isFallbackAdapter?: boolean };
-  } | null>;
-}
-
-export interface Choice {
-  readonly device: Device;
-  readonly note?: string;
-}
-
-/** The device for `wish`, and where that is not the GPU although it might have been, the reason as a sentence. */
-export async function chooseDevice(wish: DeviceWish, dtype: string): Promise<Choice> {
-  if (wish === 'wasm') return { device: 'wasm' };
-  const gpu = (navigator as { gpu?: Gpu }).gpu;
-  const adapter = await gpu?.requestAdapter().catch(() => null);
-  const reason = !gpu
-    ? 'this browser has no WebGPU'
-    : !adapter
-      ? 'WebGPU finds no graphics card here'
-      : dtype === 'fp16' && !adapter.features.has('shader-f16')
-        ? 'the graphics card has no 16-bit numbers (shader-f16)'
-        : wish === 'auto' && adapter.info?.isFallbackAdapter
-          ? 'WebGPU is only imitated by the CPU here'
-          : undefined;
-  return reason ? { device: 'wasm', note: `Running on the CPU: ${reason}.` } : { device: 'webgpu' };
-}
-
 /** ONNX's names of the types that our graphs take. */
 const ONNX_TYPES: Readonly<Record<string, string>> = { float32: 'FLOAT', int64: 'INT64' };
 
@@ -77,11 +48,11 @@ export interface OpenedGraph extends LoadedGraph {
 
 export async function openGraph(
   ort: Ort,
-  device: Device,
+  { device, gpu }: Choice,
   { graph, externalData }: { graph: Uint8Array; externalData: readonly { path: string; data: Uint8Array }[] },
 ): Promise<OpenedGraph> {
   const session = await ort.InferenceSession.create(graph, {
-    executionProviders: [device],
+    executionProviders: [gpu ? { name: 'webgpu', device: gpu } : device],
     graphOptimizationLevel: 'all',
     logSeverityLevel: LOG_SEVERITY_ERROR,
     externalData: [...externalData],

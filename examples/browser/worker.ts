@@ -9,6 +9,7 @@ import { framesFromDecoder } from '../../src/runtime/frames.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
 import { createLcmScheduler } from '../../src/runtime/schedulers/lcm.ts';
 import { createTokenizer, type Tokenizer } from '../../src/runtime/tokenizer.ts';
+import { type Choice, chooseDevice } from './device.ts';
 import type { Clip, Device, DeviceWish, Loaded, Reply, Request } from './messages.ts';
 import {
   downloadGraph,
@@ -21,7 +22,7 @@ import {
   type Lock,
   reasonOf,
 } from './package-files.ts';
-import { type Choice, chooseDevice, importOrt, type OpenedGraph, openGraph } from './sessions.ts';
+import { importOrt, type OpenedGraph, openGraph } from './sessions.ts';
 
 type GraphName = 'text_encoder' | 'unet' | 'vae_decoder';
 
@@ -53,6 +54,8 @@ interface Opened {
   /** `[1, 4, F, h, w]` */
   readonly shape: readonly [1, 4, number, number, number];
   readonly guidance: number;
+  /** The prompt that guidance leads away from. */
+  readonly negative: string;
   readonly device: Device;
 }
 
@@ -93,7 +96,8 @@ async function load({ base, device: wish }: { readonly base: string; readonly de
     w ?? (output.width ?? DEFAULTS.side) / VAE_SCALE,
   ] as const;
   const guidance = lock.recipe?.sampler?.guidance ?? 1;
-  opened = { tokenizer, scaling_factor: Number(scaling_factor), graphs, scheduler, shape, guidance, device };
+  const negative = lock.recipe?.verify?.negative ?? '';
+  opened = { tokenizer, scaling_factor: Number(scaling_factor), graphs, scheduler, shape, guidance, negative, device };
   const loaded: Loaded = {
     name: lock.name ?? 'package',
     device,
@@ -129,8 +133,9 @@ interface OpenedGraphs {
 }
 
 /** On the CPU where the graphics card refuses the first and smallest graph; one that refuses a later one lacks memory. */
-async function openGraphs(base: string, lock: Lock, { device, note }: Choice): Promise<OpenedGraphs> {
-  const opened = await openGraphsOn(device, base, lock);
+async function openGraphs(base: string, lock: Lock, choice: Choice): Promise<OpenedGraphs> {
+  const { device, note } = choice;
+  const opened = await openGraphsOn(choice, base, lock);
   if (!('refused' in opened)) return { ...opened, device, ...(note !== undefined && { note }) };
   return openGraphs(base, lock, {
     device: 'wasm',
@@ -139,7 +144,8 @@ async function openGraphs(base: string, lock: Lock, { device, note }: Choice): P
 }
 
 /** Downloads and opens one graph after the other, so that no more than one is in memory twice. */
-async function openGraphsOn(device: Device, base: string, lock: Lock) {
+async function openGraphsOn(choice: Choice, base: string, lock: Lock) {
+  const { device } = choice;
   const ort = await importOrt(device);
   const found = await Promise.all(
     GRAPHS.map(
@@ -159,7 +165,7 @@ async function openGraphsOn(device: Device, base: string, lock: Lock) {
     const data = await downloadGraph(base, files, onBytes);
     say({ type: 'preparing', what: `Preparing ${name}` });
     try {
-      graphs[name] = await openGraph(ort, device, data);
+      graphs[name] = await openGraph(ort, choice, data);
     } catch (error) {
       if (device === 'webgpu' && name === GRAPHS[0]) return { refused: reasonOf(error) };
       throw explain(error, name, files, device);
@@ -183,12 +189,12 @@ function explain(error: unknown, name: string, { weights }: GraphFiles, device: 
 
 async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>): Promise<void> {
   if (!opened) throw new Error('The package is not loaded yet');
-  const { graphs, shape, guidance, device } = opened;
+  const { graphs, shape, guidance, negative, device } = opened;
   stopped = false;
   const started = performance.now();
   const scheduler = createLcmScheduler(opened.scheduler, steps);
   const generator = createGenerator(seed);
-  const states = await encodePrompts(opened, graphs.text_encoder, guidance > 1 ? ['', prompt] : [prompt]);
+  const states = await encodePrompts(opened, graphs.text_encoder, guidance > 1 ? [negative, prompt] : [prompt]);
   let latents = new Float32Array();
   const denoising = denoise(graphs.unet, { states, shape, scheduler, generator, guidance });
   for await (const step of denoising) {

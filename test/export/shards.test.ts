@@ -70,6 +70,25 @@ describe('a package with output.max_shard_bytes', () => {
     }
   });
 
+  it('has every weight at one place, whichever graph asks for it', async () => {
+    for (const component of FOLDERS) {
+      const graphs = (await readdir(join(sharded.folder, component))).filter((name) => name.endsWith('.onnx'));
+      expect(graphs.length).toBeGreaterThan(1); // portable and that for CPUs
+      const places = async (graph: string) =>
+        new Map(
+          (await readModelInfo(join(sharded.folder, component, graph))).initializers.flatMap(({ name, external }) =>
+            external ? [[name, external] as const] : [],
+          ),
+        );
+      const known = await places('model.onnx');
+      for (const graph of graphs) {
+        const own = await places(graph);
+        expect(own.size).toBeGreaterThan(0);
+        for (const [name, place] of own) expect(place, `${name} of ${graph}`).toEqual(known.get(name));
+      }
+    }
+  });
+
   it('says in each config.json what transformers.js reads: how many files, and that the graph’s name has no ending', async () => {
     for (const component of FOLDERS) {
       const config = JSON.parse(await readFile(join(sharded.folder, component, 'config.json'), 'utf8'));
