@@ -81,7 +81,7 @@ for (const [name, { unet, clip }] of Object.entries(SIZES)) {
   const external = new Map(layOutWeights(graphFor(TARGETS.portable)).entries.map((entry) => [entry.name, entry]));
   for (const [target, file] of Object.entries(FILES)) {
     const graph = graphFor(TARGETS[target as keyof typeof FILES]);
-    const model = serializeModel(graph, { external, location: WEIGHTS, producerVersion: 'bench' });
+    const model = serializeModel(graph, { external, producerVersion: 'bench' });
     await writeFile(join(folder, file), model);
     console.log(`${join(folder, file)}: ${graph.nodes.length} nodes, ${(model.length / 1e6).toFixed(1)} MB`);
   }

@@ -208,12 +208,16 @@ export function floatConstant(
 
 // ---------------------------------------------------------------------------------------------------- dimensions
 
-/** Product of two dimensions: a number where both are, else a name that equal products share. */
+/**
+ * Product of two dimensions: a number where both are, else a name that equal products share. Names of lengths are Python
+ * with spaces between their parts: so optimum evaluates those of an output.
+ */
 export function times(a: Dim, b: Dim): Dim {
   if (typeof a === 'number' && typeof b === 'number') return a * b;
   if (a === 1) return b;
   if (b === 1) return a;
-  return `${a}*${b}`;
+  const factor = (dim: Dim) => (String(dim).includes('//') ? `(${dim})` : dim);
+  return `${a} * ${factor(b)}`;
 }
 
 /**

@@ -118,7 +118,7 @@ describe.each(EVERY)('graphs for $name in $type', ({ target, type }) => {
         expectParameters(graph, vaeDecoderParameters(vae), type);
         expectSound(graph);
         expect(graph.inputs).toEqual([{ name: 'latent_sample', type: 'float32', shape: ['images', 4, height, width] }]);
-        const pixels = shapes === 'static' ? [80, 48] : ['height*2*2*2', 'width*2*2*2'];
+        const pixels = shapes === 'static' ? [80, 48] : ['height * 2 * 2 * 2', 'width * 2 * 2 * 2'];
         expect(graph.outputs).toEqual([{ name: 'sample', type: 'float32', shape: ['images', 3, ...pixels] }]);
       },
     );

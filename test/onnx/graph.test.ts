@@ -72,8 +72,8 @@ describe('dimensions', () => {
     expect(times(3, 4)).toBe(12);
     expect(times(1, 'frames')).toBe('frames');
     expect(times('frames', 1)).toBe('frames');
-    expect(times('batch', 'frames')).toBe('batch*frames');
-    expect(times('height', 2)).toBe('height*2');
+    expect(times('batch', 'frames')).toBe('batch * frames');
+    expect(times('height', 2)).toBe('height * 2');
   });
 
   it('halve as a stride-2 convolution does, up', () => {

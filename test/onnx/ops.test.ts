@@ -105,13 +105,13 @@ describe('symbolic dimensions', () => {
     const graph = createGraph('fold');
     const s = rootScope(graph, 'float32');
     const x = addInput(graph, 'x', 'float32', ['batch', 4, 'frames', 'height', 'width']);
-    const rows = op.Reshape(s, op.Transpose(s, x, [0, 2, 1, 3, 4]), ['batch*frames', 4, 'height', 'width']);
-    const tokens = op.Reshape(s, rows, ['batch*frames', 4, 'height*width']);
-    const long = op.Reshape(s, op.Transpose(s, tokens, [0, 2, 1]), ['batch', 'frames*height*width', 4]);
+    const rows = op.Reshape(s, op.Transpose(s, x, [0, 2, 1, 3, 4]), ['batch * frames', 4, 'height', 'width']);
+    const tokens = op.Reshape(s, rows, ['batch * frames', 4, 'height * width']);
+    const long = op.Reshape(s, op.Transpose(s, tokens, [0, 2, 1]), ['batch', 'frames * height * width', 4]);
     addOutput(s, tokens, 'tokens');
     addOutput(s, long, 'long');
     addOutput(s, op.Reshape(s, rows, ['batch', 'frames', 4, 'height', 'width']), 'unfolded');
-    expect(tokens.shape).toEqual(['batch*frames', 4, 'height*width']);
+    expect(tokens.shape).toEqual(['batch * frames', 4, 'height * width']);
     for (const [batch, frames, height, width] of [
       [1, 1, 1, 1],
       [2, 3, 5, 4],
@@ -149,7 +149,7 @@ describe('symbolic dimensions', () => {
     const skip = addInput(graph, 'skip', 'float32', [1, 1, 'height', 'width']);
     addOutput(s, op.Add(s, op.Slice(s, table, { axis: 1, length: 'frames' }), video), 'sliced');
     addOutput(s, op.Add(s, op.Resize(s, image, { height: 'height', width: 'width' }), skip), 'resized');
-    addOutput(s, op.Resize(s, skip, { height: 'height*2', width: 'width*2' }), 'doubled');
+    addOutput(s, op.Resize(s, skip, { height: 'height * 2', width: 'width * 2' }), 'doubled');
     for (const [frames, height, width] of [
       [1, 3, 5],
       [4, 2, 4],
@@ -178,7 +178,7 @@ describe('symbolic dimensions', () => {
       op.Resize(rootScope(graph, 'float32'), addInput(graph, 'x', 'float32', [1, 1, 'h', 4]), { height, width });
       return graph.nodes.at(-1)?.inputs.length;
     };
-    expect(inputsOf('h*2', 8)).toBe(3);
+    expect(inputsOf('h * 2', 8)).toBe(3);
     expect(inputsOf(7, 8)).toBe(4);
   });
 });

@@ -2,7 +2,7 @@
  * The target that runs everywhere: ONNX's own operators of opset 20, images NCHW, float32 islands where fp16 lacks the range
  * or the digits. The other targets are this one with kernels replaced. Reference: onnx.md §2 and §6.
  */
-import { type Dim, elementCount, floatConstant, type Scope, type Value } from '../../onnx/graph.ts';
+import { type Dim, elementCount, floatConstant, type Scope, times, type Value } from '../../onnx/graph.ts';
 import * as op from '../../onnx/ops.ts';
 import { type AttentionOptions, addUp, type GroupNormOptions, type Stream, settle, type Target } from './target.ts';
 
@@ -49,10 +49,7 @@ function instanceGroupNorm(
 /** Elements per group after axis 0, symbolic if one of them is. */
 function restOf(shape: readonly Dim[], groups: number): Dim {
   const [channels, ...rest] = shape.slice(1) as [number, ...Dim[]];
-  return rest.reduce<Dim>(
-    (count, dim) => (typeof count === 'number' && typeof dim === 'number' ? count * dim : `${count}*${dim}`),
-    channels / groups,
-  );
+  return rest.reduce<Dim>((count, dim) => times(count, dim), channels / groups);
 }
 
 // ---------------------------------------------------------------------------------------------------- attention
