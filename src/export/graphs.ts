@@ -6,6 +6,7 @@ import type { Component } from '../architecture/names.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Dim, Graph } from '../onnx/graph.ts';
 import { clipShapes } from '../recipe/clip-shapes.ts';
+import { dtypeOf } from '../recipe/number-format.ts';
 import type { ClipShape } from '../recipe/schema.ts';
 import { clipTextGraph } from './clip-text.ts';
 import { unetConfigJson } from './configs.ts';
@@ -47,7 +48,7 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
       unetMotionGraph(plan.unet, {
         ...lengths,
         target,
-        type: elementType(plan),
+        type: elementType(plan, 'unet'),
         tokens: plan.text_encoder.max_position_embeddings,
         motionNorm: plan.recipe.motion.norm,
         positions: plan.motion.positions,
@@ -58,7 +59,8 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
   {
     component: 'text_encoder',
     folder: 'text_encoder',
-    graph: (plan, target, { batch }) => clipTextGraph(plan.text_encoder, { target, type: elementType(plan), batch }),
+    graph: (plan, target, { batch }) =>
+      clipTextGraph(plan.text_encoder, { target, type: elementType(plan, 'text_encoder'), batch }),
     size: () => [],
     config: (plan) => plan.configs.text_encoder,
   },
@@ -66,14 +68,14 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
     component: 'vae_decoder',
     folder: 'vae_decoder',
     graph: (plan, target, { height, width }) =>
-      vaeDecoderGraph(plan.vae, { target, type: elementType(plan), images: IMAGES, height, width }),
+      vaeDecoderGraph(plan.vae, { target, type: elementType(plan, 'vae_decoder'), images: IMAGES, height, width }),
     size: ({ width, height }) => [width, height],
     config: (plan) => plan.configs.vae_decoder,
   },
 ];
 
-function elementType(plan: Plan): FloatType {
-  return plan.recipe.output.dtype === 'fp16' ? 'float16' : 'float32';
+function elementType({ recipe }: Plan, component: Component): FloatType {
+  return dtypeOf(recipe, component) === 'fp16' ? 'float16' : 'float32';
 }
 
 /** A graph, and its file's name in the component's folder. */

@@ -69,6 +69,7 @@ const PACKAGES = {
   'fp32 dynamic': { output: { shapes: 'dynamic', dtype: 'fp32' } },
   'fp32 pooled': { output: { shapes: 'dynamic', dtype: 'fp32' }, motion: { norm: 'pooled' } },
   'fp16 for two prompts': { sampler: { guidance: 2 } },
+  'fp16, VAE in fp32': { output: { vae_dtype: 'fp32' } },
 } as const satisfies Record<string, Readonly<Record<string, Section>>>;
 
 const packages = {} as Record<keyof typeof PACKAGES, VideoPackage>;
@@ -177,6 +178,7 @@ describe('the graphs give what PyTorch gives', () => {
   it.each([
     ['fp32 dynamic', 'fp32'],
     ['fp16 static', 'fp16'],
+    ['fp16, VAE in fp32', 'fp32'],
   ] as const)('AutoencoderKL’s decoder, %s', async (name, dtype) => {
     for (const [tensor, c] of casesOf('vae_decoder')) {
       const [output] = await evaluate(packages[name], 'vae_decoder', [{ latent_sample: randn(c.latent_sample) }]);
