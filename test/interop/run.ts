@@ -147,7 +147,8 @@ async function runNode(on: Case, hasReference: boolean): Promise<void> {
   const expected = new Uint8Array(await readFile(join(folder, 'frames.bin')));
   const off = Array.from(expected, (value, i) => Math.abs(value - (data[i] ?? Number.NaN)));
   const wrong = (off.filter((n) => !(n <= 1)).length / off.length) * 100;
-  const largest = expected.length === data.length ? Math.max(...off) : Number.POSITIVE_INFINITY;
+  const largest =
+    expected.length === data.length ? off.reduce((most, n) => Math.max(most, n), 0) : Number.POSITIVE_INFINITY;
   record('node', on.name, 0, [
     { what: 'frames, values off by more than a level', value: wrong, limit: 1, unit: '%', ok: wrong <= 1 },
     { what: 'frames, largest difference', value: largest, limit: 8, unit: 'levels', ok: largest <= 8 },
