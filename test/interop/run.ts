@@ -47,6 +47,8 @@ const PYTHON_SCRIPTS = [
   { name: 'openvino_video', environment: 'main' },
   { name: 'optimum_parts', environment: 'optimum' },
 ] as const;
+/** Of the columns of the table. */
+const WIDTHS = [8, 20, 8, 9, 20];
 const BROWSER_TEST = 'examples/browser/test.ts';
 
 /** No progress bars, no advice, nothing fetched (everything is on the disk), and threads that wait without spinning. */
@@ -61,7 +63,7 @@ const QUIET = {
 const outcomes: Outcome[] = [];
 const wanted = (name: string) => values.only === undefined || name === values.only;
 
-/** Runs a command; lines of JSON on its stdout are findings, the others are shown. */
+/** Runs a command; lines of JSON on its stdout, as figures.py writes them, are findings, the others are shown. */
 async function run(
   command: string,
   args: readonly string[],
@@ -83,15 +85,17 @@ async function run(
     child.on('close', (status) => done(status ?? 1));
   });
   const lines = out.split('\n').filter((line) => line.trim() !== '');
-  for (const line of lines.filter((line) => !line.startsWith('{'))) console.log(`  ${line}`);
+  const isFinding = (line: string) => line.startsWith('{"what":');
+  for (const line of lines.filter((line) => !isFinding(line))) console.log(`  ${line}`);
   if (code !== 0) console.log(complaint.trimEnd());
-  return { code, findings: lines.filter((line) => line.startsWith('{')).map((line) => JSON.parse(line)) };
+  return { code, findings: lines.filter(isFinding).map((line) => JSON.parse(line)) };
 }
 
 function record(name: string, on: string, code: number, findings: readonly Finding[]): void {
   const broken = findings.filter((finding) => 'ok' in finding && !finding.ok);
   const failed = code !== 0 || broken.length > 0 || findings.length === 0;
   const reason = code !== 0 && broken.length === 0 ? `exit code ${code}` : broken.map(({ what }) => what).join('; ');
+  for (const finding of findings) console.log(describe(finding));
   outcomes.push({ name, case: on, verdict: failed ? 'failed' : 'passed', reason, findings });
 }
 
@@ -143,7 +147,8 @@ async function runNode(on: Case, hasReference: boolean): Promise<void> {
   const expected = new Uint8Array(await readFile(join(folder, 'frames.bin')));
   const off = Array.from(expected, (value, i) => Math.abs(value - (data[i] ?? Number.NaN)));
   const wrong = (off.filter((n) => !(n <= 1)).length / off.length) * 100;
-  const largest = expected.length === data.length ? Math.max(...off) : Number.POSITIVE_INFINITY;
+  const largest =
+    expected.length === data.length ? off.reduce((most, n) => Math.max(most, n), 0) : Number.POSITIVE_INFINITY;
   record('node', on.name, 0, [
     { what: 'frames, values off by more than a level', value: wrong, limit: 1, unit: '%', ok: wrong <= 1 },
     { what: 'frames, largest difference', value: largest, limit: 8, unit: 'levels', ok: largest <= 8 },
@@ -161,8 +166,16 @@ async function runBrowser(): Promise<void> {
 function describe(finding: Finding): string {
   if ('skipped' in finding) return `    –  ${finding.what}: skipped, ${finding.skipped}`;
   const { what, value, limit, unit, ok } = finding;
-  const number = (n: number) => (n !== 0 && Math.abs(n) < 0.01 ? n.toExponential(1) : String(Number(n.toFixed(3))));
-  return `    ${ok ? 'ok' : 'NO'} ${what}: ${number(value)}${unit && ` ${unit}`} (limit ${number(limit)})`;
+  return `    ${ok ? 'ok' : 'NO'} ${what}: ${withUnit(value, unit)} (limit ${withUnit(limit, '')})`;
+}
+
+function withUnit(value: number, unit: string): string {
+  const isSmall = value !== 0 && Math.abs(value) < 0.01;
+  return `${isSmall ? value.toExponential(1) : Number(value.toFixed(3))}${unit && ` ${unit}`}`;
+}
+
+function tableRow(...cells: readonly string[]): string {
+  return cells.map((cell, i) => cell.padEnd(WIDTHS[i] as number)).join(' ');
 }
 
 await mkdir(values.dir, { recursive: true });
@@ -198,9 +211,13 @@ if (wanted('node')) {
 if (wanted('browser')) await runBrowser();
 
 console.log();
+console.log(tableRow('', 'example', 'package', 'latents', 'largest pixel error'));
 for (const { name, case: on, verdict, reason, findings } of outcomes) {
-  console.log(`${verdict.padEnd(8)} ${name}, ${on}${reason && `: ${reason}`}`);
-  for (const finding of findings) console.log(describe(finding));
+  const figureOf = (pattern: RegExp) => {
+    const found = findings.find((finding) => pattern.test(finding.what));
+    return found && 'value' in found ? withUnit(found.value, found.unit) : '';
+  };
+  console.log(tableRow(verdict, name, on, figureOf(/^latents/), figureOf(/largest difference$/)) + reason);
 }
 await writeFile(join(values.dir, 'results.json'), `${JSON.stringify(outcomes, null, 2)}\n`);
 const count = (verdict: Outcome['verdict']) => outcomes.filter((outcome) => outcome.verdict === verdict).length;
