@@ -61,6 +61,11 @@ export function describeClip(inputs: readonly TensorInfo[], lengths: Lengths): s
     const [n, , h, w] = read(image.shape);
     return `${n ?? '?'}×${pixels(w)}×${pixels(h)}`;
   }
+  const picture = inputs.find(({ name, shape }) => name === 'sample' && shape.length === 4);
+  if (picture) {
+    const [n, , h, w] = read(picture.shape);
+    return [n, w, h].map((length) => length ?? '?').join('×');
+  }
   return read(inputs[0]?.shape ?? [])
     .map((n) => n ?? '?')
     .join('×');
