@@ -1,6 +1,6 @@
 /**
  * What the axes of a graph's inputs mean for a clip, so that a graph with open lengths can be looked at for a certain clip. Read
- * by the inputs' names and places: other exporters call their dimensions otherwise. Source: docs/formats.md, "Package".
+ * by the inputs' names and places: other exporters call their dimensions otherwise. Source: docs/formats.md, "What a package holds".
  */
 import { VAE_SCALE } from '../export/graphs.ts';
 import type { TensorInfo } from '../onnx/model-info.ts';
