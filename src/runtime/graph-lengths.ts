@@ -1,6 +1,6 @@
 /**
  * What the axes of a graph's inputs mean for a clip, so that a graph with open lengths can be looked at for a certain clip. Read
- * by the inputs' names and places: other exporters call their dimensions otherwise. Source: docs/formats.md, "Package".
+ * by the inputs' names and places: other exporters call their dimensions otherwise. Source: docs/formats.md, "What a package holds".
  */
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import type { TensorInfo } from '../onnx/model-info.ts';
@@ -60,6 +60,11 @@ export function describeClip(inputs: readonly TensorInfo[], lengths: Lengths): s
   if (image) {
     const [n, , h, w] = read(image.shape);
     return `${n ?? '?'}×${pixels(w)}×${pixels(h)}`;
+  }
+  const picture = inputs.find(({ name, shape }) => name === 'sample' && shape.length === 4);
+  if (picture) {
+    const [n, , h, w] = read(picture.shape);
+    return [n, w, h].map((length) => length ?? '?').join('×');
   }
   return read(inputs[0]?.shape ?? [])
     .map((n) => n ?? '?')

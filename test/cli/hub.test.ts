@@ -116,7 +116,7 @@ describe('a recipe whose inputs are on the Hub', () => {
     expect(text).not.toContain('127.0.0.1');
     expect(plain.origins).toBeUndefined();
 
-    expect((await lcmMerge(['inspect', 'hub'])).stdout).toContain(
+    expect((await lcmMerge(['inspect', 'hub'])).stdout.replaceAll(/\s+/g, ' ')).toContain(
       `ink.safetensors of hf://me/tiny/ink.safetensors at ${commit.slice(0, 12)} (`,
     );
     const verified = await lcmMerge(['verify', 'hub', '--recipe', recipe, '--device', 'cpu', '--offline']);

@@ -58,11 +58,11 @@ async function unet(target: keyof typeof TARGETS, lengths: Record<'batch' | 'fra
 }
 
 /** FLOPs of a step as PyTorch counts them, less what the graph computes once (test/onnx/graph-cost.test.ts says what). */
-function flopsOf({ flops, frames, batch, ...shared }: UNetCase, target: keyof typeof TARGETS): number {
+function flopsOf({ flops, frames, batch, ...shared }: UNetCase, target: 'portable' | 'cuda' = 'portable'): number {
   return (
     flops -
     shared.cross_attention_keys_values * (1 - 1 / frames) -
-    shared.time_projections * (1 - 1 / (target === 'cuda' ? 1 : batch * frames)) -
+    (target === 'cuda' ? 0 : shared.time_projections * (1 - 1 / (batch * frames))) -
     shared.time_embedding * (1 - 1 / batch)
   );
 }

@@ -9,7 +9,7 @@ import { readVaeConfig } from '../../src/architecture/vae-config.ts';
 import { clipTextGraph } from '../../src/export/clip-text.ts';
 import { TARGETS } from '../../src/export/targets/index.ts';
 import { unetMotionGraph } from '../../src/export/unet-motion.ts';
-import { vaeDecoderGraph } from '../../src/export/vae.ts';
+import { vaeDecoderGraph, vaeEncoderGraph } from '../../src/export/vae.ts';
 import { layOutWeights } from '../../src/export/weight-file.ts';
 import type { Graph } from '../../src/onnx/graph.ts';
 import { serializeModel } from '../../src/onnx/proto.ts';
@@ -143,6 +143,14 @@ describe('declared shapes are those that onnxruntime finds when it runs', () => 
           ...open,
         }),
       lengths: { images: 2, height: 5, width: 3 },
+    },
+    {
+      graph: 'vae encoder',
+      make: async () =>
+        vaeEncoderGraph(await readVaeConfig(`${BASE}/vae/config.json`), {
+          ...{ target: TARGETS.cpu, type: 'float16', images: 'images', ...open },
+        }),
+      lengths: { images: 2, height: 24, width: 40 },
     },
   ] as const)('$graph', { timeout: 60_000 }, async ({ make, lengths }) => {
     const graph = await make();

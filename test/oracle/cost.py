@@ -78,6 +78,14 @@ def text_case(config, batch):
     return {"batch": batch, "flops": counter.get_total_flops()}
 
 
+def encoder_case(config, images, height, width):
+    """`height` and `width` in pixels."""
+    with torch.device("meta"):
+        model = AutoencoderKL.from_config(config).eval()
+        counter = counted(lambda: model.encode(torch.zeros(images, config["in_channels"], height, width)))
+    return {"images": images, "height": height, "width": width, "flops": counter.get_total_flops()}
+
+
 def vae_case(config, images, height, width):
     with torch.device("meta"):
         model = AutoencoderKL.from_config(config).eval()
@@ -86,13 +94,14 @@ def vae_case(config, images, height, width):
 
 
 def main():
-    golden = {"command": "python test/oracle/cost.py", "random": RANDOM, "unet": {}, "text_encoder": {}, "vae_decoder": {}}
+    golden = {"command": "python test/oracle/cost.py", "random": RANDOM, "unet": {}, "text_encoder": {}, "vae_decoder": {}, "vae_encoder": {}}
     configs = {"sd15": config_of(STOCK, "unet"), "tiny": config_of(TINY, "unet"), "random": RANDOM}
     for name, config in configs.items():
         golden["unet"][name] = [unet_case(config, shape, motion_mid=name != "random") for shape in SHAPES[name]]
     for name, folder in (("sd15", STOCK), ("tiny", TINY)):
         golden["text_encoder"][name] = [text_case(config_of(folder, "text_encoder"), batch) for batch in (1, 2)]
         golden["vae_decoder"][name] = [vae_case(config_of(folder, "vae"), 1, 64, 64), vae_case(config_of(folder, "vae"), 3, 8, 16)]
+        golden["vae_encoder"][name] = [encoder_case(config_of(folder, "vae"), 1, 512, 512), encoder_case(config_of(folder, "vae"), 3, 64, 128)]
     full = golden["unet"]["sd15"][0]
     print(f"SD1.5, 16 frames of 512²: {(full['flops'] - full['motion']) / 16e9:.2f} GFLOP per frame spatial, {full['motion'] / 16e9:.2f} motion")
     GOLDEN.write_text(json.dumps(golden, indent=1) + "\n")
