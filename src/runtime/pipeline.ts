@@ -2,13 +2,15 @@
  * From a prompt to moving frames: text encoder → sampler over the UNet → VAE decoder, as diffusers' AnimateDiffPipeline
  * does it. The sampler's state is float32 whatever the graph's type: 1/√ᾱ amplifies an error in ε some 25-fold.
  */
+import { basename } from 'node:path';
 import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { VAE_SCALE } from '../export/graphs.ts';
-import { MAX_CLIP_PIXELS } from '../recipe/schema.ts';
+import { MAX_CLIP_PIXELS, type TargetName } from '../recipe/schema.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
 import { type ChosenGraph, readRunnable } from './graph-contract.ts';
+import { targetFor } from './graph-target.ts';
 import { type HostedSession, type HostTensor, startHost } from './host.ts';
 import { createGenerator } from './noise.ts';
 import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
@@ -78,13 +80,12 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   const generator = createGenerator(options.seed ?? 0);
   yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
 
-  const graphs = await readRunnable(pkg, chooseGraphs(pkg, device, shape));
+  const { target, warning } = await onDevice(device, options.signal, () => targetFor(pkg, device, options.signal));
+  if (warning !== undefined) yield { type: 'warning', stage: 'run', message: warning };
+  const graphs = await readRunnable(pkg, chooseGraphs(pkg, target, shape));
   await using host = startHost(options.signal);
   const load = async (graph: ChosenGraph) => loaded(graph, await host.load(graph.path, device));
-  const textEncoder = await load(graphs.text_encoder).catch(async (error: unknown) => {
-    await probeDevice(device, options.signal); // is it the graph, or the device?
-    throw error;
-  });
+  const textEncoder = await onDevice(device, options.signal, () => load(graphs.text_encoder));
   const unet = await load(graphs.unet);
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
@@ -128,7 +129,7 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
     type: 'stage-finished',
     stage: 'run',
     milliseconds,
-    summary: `${frameCount} frames in ${Math.round(denoise_ms)} ms on ${device}`,
+    summary: `${frameCount} frames in ${Math.round(denoise_ms)} ms on ${device}, by ${basename(graphs.unet.path)}`,
   };
   return {
     latents,
@@ -140,6 +141,14 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
     graphs: { unet: graphs.unet.path, text_encoder: graphs.text_encoder.path, vae_decoder: graphs.vae_decoder.path },
     timing: { load_ms, denoise_ms, step_ms, decode_ms, peak_bytes },
   };
+}
+
+/** @throws UnavailableError where what fails does so because the device does not work. */
+function onDevice<Value>(device: Device, signal: AbortSignal | undefined, work: () => Promise<Value>): Promise<Value> {
+  return work().catch(async (error: unknown) => {
+    await probeDevice(device, signal); // is it the graph, or the device?
+    throw error;
+  });
 }
 
 /** `[1, 4, F, h, w]`: what a graph fixes, else what is asked for, else what the recipe had. */
@@ -214,16 +223,16 @@ function describeLengths([frames, height, width]: Lengths): string {
   return parts.filter((part) => part !== undefined).join(' and ');
 }
 
-/** The graphs for a device and a clip: of a listed shape, or else the default's. */
+/** The graphs for a target and a clip: of a listed shape, or else the default's. */
 function chooseGraphs(
   { graph, graphs }: VideoPackage,
-  device: Device,
+  target: TargetName,
   [, , frames, h, w]: LatentShape,
 ): Readonly<Record<ModelName, GraphFile>> {
   const isDefault = [graph.frames ?? frames, graph.height ?? h, graph.width ?? w].join() === [frames, h, w].join();
   const [width, height] = [w * VAE_SCALE, h * VAE_SCALE];
   const choose = (name: ModelName, size: readonly number[]): GraphFile =>
-    (graphFor(graphs[name], device, isDefault ? [] : size) ?? graphFor(graphs[name], device)) as GraphFile;
+    (graphFor(graphs[name], target, isDefault ? [] : size) ?? graphFor(graphs[name], target)) as GraphFile;
   return {
     unet: choose('unet', [frames, width, height]),
     text_encoder: choose('text_encoder', []),
