@@ -83,6 +83,36 @@ describe('graphs for WebGPU', () => {
     expect(operators(vaeDecoderGraph(vae, { target: webgpu, ...options }))).not.toContain('MultiHeadAttention');
   });
 
+  it('have 64-bit integers in nothing but shapes, which the CPU may work out', () => {
+    const { height, width } = SYMBOLS;
+    const options = { ...SYMBOLS, target: webgpu, type: 'float16', tokens: 7, positions: 8 } as const;
+    const graphs = [
+      ...(['per-frame', 'pooled'] as const).map((motionNorm) =>
+        unetMotionGraph(UNETS['heads of 8 and 12'], { ...options, motionNorm }),
+      ),
+      vaeDecoderGraph(SMALL_MODELS.vae, { ...options, images: 'images', height, width }),
+    ];
+    for (const { inputs, nodes, shapeValues } of graphs) {
+      expect(inputs.map(({ type }) => type)).not.toContain('int64');
+      const shapes = new Set([...shapeValues.values()].map(({ name }) => name));
+      const uses = nodes.flatMap(({ opType, inputs: names, outputs }) =>
+        names.flatMap((name, at) => (shapes.has(name) && !shapes.has(outputs[0] ?? '') ? [`${opType} ${at}`] : [])),
+      );
+      expect(uses.length).toBeGreaterThan(0);
+      expect(uses.filter((use) => !/^(Reshape 1|Expand 1|Slice 2|Resize 3)$/.test(use))).toEqual([]);
+    }
+  });
+
+  it('and the portable ones that stand in for them bind no more than eight buffers to a Split', () => {
+    for (const target of [portable, webgpu]) {
+      const big = { batch: 2, frames: 16, height: 64, width: 64, target, type: 'float16', tokens: 7 } as const;
+      const { nodes } = unetMotionGraph(UNETS['odd heads'], { ...big, motionNorm: 'per-frame', positions: 16 });
+      const outputs = nodes.filter(({ opType }) => opType === 'Split').map((node) => node.outputs.length);
+      expect(outputs.length).toBeGreaterThan(10);
+      expect(Math.max(...outputs)).toBeLessThan(8);
+    }
+  });
+
   it('hold none of the kernels that the device lacks', () => {
     for (const name of Object.keys(UNETS) as (keyof typeof UNETS)[]) {
       for (const missing of ['BiasSplitGelu', 'GroupNorm', 'SkipGroupNorm', 'NhwcConv', 'GroupNormalization'])
