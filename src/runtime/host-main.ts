@@ -9,17 +9,18 @@ let nextSession = 0;
 const LOG_SEVERITY_ERROR = 3;
 
 const answers = {
-  async load({ model, device }: Extract<HostRequest, { op: 'load' }>) {
+  async load({ model, device, wholly = false }: Extract<HostRequest, { op: 'load' }>) {
     const options = {
       executionProviders: [device],
       graphOptimizationLevel: 'all',
       logSeverityLevel: LOG_SEVERITY_ERROR,
+      ...(wholly && { extra: { session: { disable_cpu_ep_fallback: '1' } } }),
     } as const;
     const loading =
       typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options);
     const name = typeof model === 'string' ? model : 'The graph';
     const session = await loading.catch((error: unknown) => {
-      throw new Error(`${name} does not load on ${device}: ${message(error)}`);
+      throw new Error(`${name} does not load on ${device}: ${explained(message(error))}`);
     });
     sessions.set(nextSession, { name, session });
     nextSession += 1;
@@ -56,6 +57,19 @@ const answers = {
     return process.resourceUsage().maxRSS * 1024;
   },
 };
+
+/** What onnxruntime says of things that can be helped, and how. */
+const REMEDIES: readonly (readonly [RegExp, string])[] = [
+  [
+    /requires f16 but the device does not support it/,
+    'Its driver has no 16-bit floats (the WebGPU feature shader-f16): bake with output.dtype: fp32, or run on the CPU.',
+  ],
+];
+
+function explained(text: string): string {
+  const remedy = REMEDIES.find(([pattern]) => pattern.test(text))?.[1];
+  return remedy === undefined ? text : `${text.replace(/[.\s]*$/, '.')} ${remedy}`;
+}
 
 function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

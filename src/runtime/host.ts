@@ -14,8 +14,13 @@ export interface HostTensor {
   readonly data: Float32Array | BigInt64Array;
 }
 
+export interface LoadOptions {
+  /** Refuse a graph of which a part would run on the CPU. */
+  readonly wholly?: boolean;
+}
+
 export type HostRequest =
-  | { readonly op: 'load'; readonly model: string | Uint8Array; readonly device: Device }
+  | ({ readonly op: 'load'; readonly model: string | Uint8Array; readonly device: Device } & LoadOptions)
   | { readonly op: 'run'; readonly session: number; readonly feeds: Readonly<Record<string, HostTensor>> }
   | { readonly op: 'release'; readonly session: number }
   | { readonly op: 'memory' };
@@ -32,7 +37,7 @@ export interface HostedSession extends AsyncDisposable {
 
 export interface InferenceHost extends AsyncDisposable {
   /** Loads a model.onnx and its data, or a model without data from its bytes. @throws RuntimeFailure naming model and device. */
-  load(model: string | Uint8Array, device: Device): Promise<HostedSession>;
+  load(model: string | Uint8Array, device: Device, options?: LoadOptions): Promise<HostedSession>;
   /** The most memory the process has had resident, in bytes. */
   peakBytes(): Promise<number>;
 }
@@ -97,8 +102,8 @@ export function startHost(signal?: AbortSignal): InferenceHost {
   };
 
   return {
-    async load(model, device) {
-      const session = await call<number>({ op: 'load', model, device });
+    async load(model, device, options) {
+      const session = await call<number>({ op: 'load', model, device, ...options });
       return {
         run: (feeds) => call<RunReply>({ op: 'run', session, feeds }),
         [Symbol.asyncDispose]: async () => {

@@ -12,7 +12,7 @@ import { FormatError, InputMissingError } from '../errors.ts';
 import { type GraphFileName, parseGraphFileName } from '../export/graph-file-name.ts';
 import type { Lock } from '../export/lock.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
-import type { Device } from './device.ts';
+import type { TargetName } from '../recipe/schema.ts';
 import { readLock } from './lock-file.ts';
 import type { Tokenizer } from './tokenizer.ts';
 import { loadTokenizer } from './tokenizer-folder.ts';
@@ -101,16 +101,16 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
 }
 
 /**
- * The graph to run on `device`: the one made for it, else the portable one; of the size that is asked for (empty: the default's).
- * Undefined where there is none of that size.
+ * The graph made for a target, else the portable one; of the size that is asked for (empty: the default's). Undefined where there
+ * is none of that size.
  */
 export function graphFor(
   files: readonly GraphFile[],
-  device: Device,
+  wanted: TargetName,
   size: readonly number[] = [],
 ): GraphFile | undefined {
   const fitting = files.filter((file) => file.size.join() === size.join());
-  return fitting.find(({ target }) => target === device) ?? fitting.find(({ target }) => target === 'portable');
+  return fitting.find(({ target }) => target === wanted) ?? fitting.find(({ target }) => target === 'portable');
 }
 
 async function graphFiles(folder: string): Promise<GraphFile[]> {

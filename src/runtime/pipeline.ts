@@ -5,15 +5,17 @@
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
-import { MAX_CLIP_PIXELS } from '../recipe/schema.ts';
+import { MAX_CLIP_PIXELS, type TargetName } from '../recipe/schema.ts';
 import { decode, denoise, encodePrompts, type LoadedGraph } from './denoise.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
 import type { ChosenGraph } from './graph-contract.ts';
 import { type GraphSessions, openGraphs } from './graph-sessions.ts';
+import { type GraphTarget, targetFor } from './graph-target.ts';
 import type { HostedSession } from './host.ts';
 import { createGenerator } from './noise.ts';
 import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
+import { probeDevice } from './probe.ts';
 import { createLcmScheduler } from './schedulers/lcm.ts';
 
 export interface SampleOptions {
@@ -85,7 +87,8 @@ export async function* sampleOn(sessions: GraphSessions, options: ClipOptions): 
 
 /** Loads what a clip of these lengths needs, before it is asked for. */
 export async function loadGraphs(sessions: GraphSessions, lengths: ClipLengths): Promise<void> {
-  const graphs = await readGraphs(sessions, latentShape(sessions.pkg, lengths));
+  const { target } = await graphTarget(sessions);
+  const graphs = await readGraphs(sessions, target, latentShape(sessions.pkg, lengths));
   for (const model of ['text_encoder', 'unet', 'vae_decoder'] as const)
     await sessions.session(model, graphs[model].path);
 }
@@ -102,7 +105,9 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
 
   using _ending = sessions.endOn(options.signal);
-  const graphs = await readGraphs(sessions, shape);
+  const { target, warning } = await graphTarget(sessions, options.signal);
+  if (warning !== undefined) yield { type: 'warning', stage: 'run', message: warning };
+  const graphs = await readGraphs(sessions, target, shape);
   const load = async (model: ModelName) => loaded(graphs[model], await sessions.session(model, graphs[model].path));
   const textEncoder = await load('text_encoder');
   const unet = await load('unet');
@@ -145,7 +150,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     type: 'stage-finished',
     stage: 'run',
     milliseconds,
-    summary: `${frameCount} frames in ${Math.round(denoise_ms)} ms on ${device}`,
+    summary: `${frameCount} frames in ${Math.round(denoise_ms)} ms on ${device}, by ${basename(graphs.unet.path)}`,
   };
   return {
     latents,
@@ -157,6 +162,14 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     graphs: { unet: graphs.unet.path, text_encoder: graphs.text_encoder.path, vae_decoder: graphs.vae_decoder.path },
     timing: { load_ms, denoise_ms, step_ms, decode_ms, peak_bytes },
   };
+}
+
+/** @throws UnavailableError when the device does not work. */
+function graphTarget({ pkg, device }: GraphSessions, signal?: AbortSignal): Promise<GraphTarget> {
+  return targetFor(pkg, device, signal).catch(async (error: unknown) => {
+    await probeDevice(device, signal); // is it the graph, or the device?
+    throw error;
+  });
 }
 
 /** `[1, 4, F, h, w]`: what a graph fixes, else what is asked for, else what the recipe had. */
@@ -234,20 +247,20 @@ function describeLengths([frames, height, width]: Lengths): string {
   return parts.filter((part) => part !== undefined).join(' and ');
 }
 
-function readGraphs(sessions: GraphSessions, shape: LatentShape) {
-  return sessions.read(chooseGraphs(sessions.pkg, sessions.device, shape));
+function readGraphs(sessions: GraphSessions, target: TargetName, shape: LatentShape) {
+  return sessions.read(chooseGraphs(sessions.pkg, target, shape));
 }
 
-/** The graphs for a device and a clip: of a listed shape, or else the default's. */
+/** The graphs for a target and a clip: of a listed shape, or else the default's. */
 function chooseGraphs(
   { graph, graphs }: VideoPackage,
-  device: Device,
+  target: TargetName,
   [, , frames, h, w]: LatentShape,
 ): Readonly<Record<ModelName, GraphFile>> {
   const isDefault = [graph.frames ?? frames, graph.height ?? h, graph.width ?? w].join() === [frames, h, w].join();
   const [width, height] = [w * VAE_SCALE, h * VAE_SCALE];
   const choose = (name: ModelName, size: readonly number[]): GraphFile =>
-    (graphFor(graphs[name], device, isDefault ? [] : size) ?? graphFor(graphs[name], device)) as GraphFile;
+    (graphFor(graphs[name], target, isDefault ? [] : size) ?? graphFor(graphs[name], target)) as GraphFile;
   return {
     unet: choose('unet', [frames, width, height]),
     text_encoder: choose('text_encoder', []),

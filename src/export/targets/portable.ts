@@ -134,11 +134,21 @@ function inParts(
 ): Value {
   if (!first) return compute(operands);
   const { axis, count } = first;
-  const cut = (x: Value) => op.Split(s, x, { axis, parts: count });
+  const cut = (x: Value) => equalParts(s, x, axis, count);
   const [queries, keys, values] = operands;
   const wholes = axis === 2 ? [] : [cut(keys), cut(values)]; // a row of queries looks at all keys
   const results = cut(queries).map((query, i) =>
     inParts(s, rest, [query, wholes[0]?.[i] ?? keys, wholes[1]?.[i] ?? values], compute),
   );
   return op.Concat(s, results, { axis });
+}
+
+/** Outputs of one Split: WebGPU promises a shader eight buffers, of which one is the input. */
+const MAX_OUTPUTS = 7;
+
+/** Equal parts, by several Splits where one would have too many outputs. A prime number of parts must be one. */
+function equalParts(s: Scope, x: Value, axis: number, count: number): readonly Value[] {
+  const few = Array.from({ length: MAX_OUTPUTS }, (_, i) => MAX_OUTPUTS - i).find((n) => count % n === 0) as number;
+  if (count <= MAX_OUTPUTS || few === 1) return op.Split(s, x, { axis, parts: count });
+  return op.Split(s, x, { axis, parts: few }).flatMap((part) => equalParts(s, part, axis, count / few));
 }
