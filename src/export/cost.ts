@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import type { Term } from '../merge/adapters/adapter.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import { rowOperands } from '../merge/rows.ts';
+import { dtypeOf } from '../recipe/number-format.ts';
 import type { ComponentLayout } from './layouts.ts';
 
 export interface Cost {
@@ -32,9 +33,11 @@ const WHOLE_BYTES = 4 * 8;
 /** Of a part of a tensor (merge/row-parts.ts). */
 const PART_ELEMENTS = 4 << 20;
 
+/** Bytes per element of a baked weight. */
+const SIZE = { fp16: 2, fp32: 4 } as const;
+
 /** `layouts` are the plan's. */
 export function predictCost(plan: Plan, layouts: readonly Pick<ComponentLayout, 'component' | 'layout'>[]): Cost {
-  const size = plan.recipe.output.dtype === 'fp16' ? 2 : 4;
   const transposed = new Set(
     layouts.flatMap(({ component, layout }) =>
       layout.entries.flatMap((entry) => (entry.layout === 'transposed' ? `${component}/${entry.name}` : [])),
@@ -59,7 +62,9 @@ export function predictCost(plan: Plan, layouts: readonly Pick<ComponentLayout, 
   const beside = (read_bytes + written_bytes) / RATE.hash + (read_bytes * (1 + passes)) / RATE.read;
   const seconds =
     availableParallelism() > 1 ? WAITING * Math.max(merging, beside, (merging + beside) / 2) : merging + beside;
-  const pieces = tensors.map((tensor) => pieceBytes(tensor, size, isTransposed(tensor)));
+  const pieces = tensors.map((tensor) =>
+    pieceBytes(tensor, SIZE[dtypeOf(plan.recipe, tensor.component)], isTransposed(tensor)),
+  );
   return {
     read_bytes,
     written_bytes,

@@ -7,6 +7,7 @@ import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Dim, Graph } from '../onnx/graph.ts';
 import { clipShapes } from '../recipe/clip-shapes.ts';
+import { dtypeOf } from '../recipe/number-format.ts';
 import type { ClipShape } from '../recipe/schema.ts';
 import { clipTextGraph } from './clip-text.ts';
 import { unetConfigJson } from './configs.ts';
@@ -45,7 +46,7 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
       unetMotionGraph(plan.unet, {
         ...lengths,
         target,
-        type: elementType(plan),
+        type: elementType(plan, 'unet'),
         tokens: plan.text_encoder.max_position_embeddings,
         motionNorm: plan.recipe.motion.norm,
         positions: plan.motion.positions,
@@ -56,7 +57,8 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
   {
     component: 'text_encoder',
     folder: 'text_encoder',
-    graph: (plan, target, { batch }) => clipTextGraph(plan.text_encoder, { target, type: elementType(plan), batch }),
+    graph: (plan, target, { batch }) =>
+      clipTextGraph(plan.text_encoder, { target, type: elementType(plan, 'text_encoder'), batch }),
     size: () => [],
     config: (plan) => plan.configs.text_encoder,
   },
@@ -64,7 +66,7 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
     component: 'vae_decoder',
     folder: 'vae_decoder',
     graph: (plan, target, { height, width }) =>
-      vaeDecoderGraph(plan.vae, { target, type: elementType(plan), images: IMAGES, height, width }),
+      vaeDecoderGraph(plan.vae, { target, type: elementType(plan, 'vae_decoder'), images: IMAGES, height, width }),
     size: ({ width, height }) => [width, height],
     config: (plan) => plan.configs.vae_decoder,
   },
@@ -73,7 +75,13 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
     folder: 'vae_encoder',
     graph: (plan, target, lengths) => {
       const [height, width] = [pixels(lengths.height), pixels(lengths.width)];
-      return vaeEncoderGraph(plan.vae, { target, type: elementType(plan), images: IMAGES, height, width });
+      return vaeEncoderGraph(plan.vae, {
+        target,
+        type: elementType(plan, 'vae_encoder'),
+        images: IMAGES,
+        height,
+        width,
+      });
     },
     size: ({ width, height }) => [width, height],
     config: (plan) => plan.configs.vae_encoder,
@@ -83,8 +91,8 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
 /** A symbol belongs to one graph: the encoder's stands for pixels. */
 const pixels = (latents: Dim): Dim => (typeof latents === 'number' ? latents * VAE_SCALE : latents);
 
-function elementType(plan: Plan): FloatType {
-  return plan.recipe.output.dtype === 'fp16' ? 'float16' : 'float32';
+function elementType({ recipe }: Plan, component: Component): FloatType {
+  return dtypeOf(recipe, component) === 'fp16' ? 'float16' : 'float32';
 }
 
 /** A graph, and its file's name in the component's folder. */

@@ -32,7 +32,7 @@ tags: [onnx, animatediff, animatelcm, lcm, text-to-video, lcm-merge]
 
 # ${recipe.name}
 
-A text-to-video model in ONNX: ${output.frames} frames of ${output.width}×${output.height} in ${sampler.steps} LCM steps, ${output.dtype}.
+A text-to-video model in ONNX: ${output.frames} frames of ${output.width}×${output.height} in ${sampler.steps} LCM steps, ${output.dtype}${output.vae_dtype === undefined ? '' : ` (VAE ${output.vae_dtype})`}.
 Merged by lcm-merge ${VERSION} as w' = w₀ + α·τ_personalized + β·τ_image + γ·τ_video (AnimateLCM, arXiv 2402.00769).
 
 | part | file | strength |

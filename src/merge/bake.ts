@@ -6,6 +6,7 @@ import { MergeError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { toFloat32 } from '../formats/dtype.ts';
 import { openTensorFile, readTensor, rowsOf, type TensorFile } from '../formats/tensor-file.ts';
+import { dtypeOf } from '../recipe/number-format.ts';
 import type { Term } from './adapters/adapter.ts';
 import { createEffectsMeter, type Effects } from './effects.ts';
 import { firstNonFinite } from './finite.ts';
@@ -22,7 +23,7 @@ export type { TensorRequest } from './row-parts.ts';
 
 export interface BakeSession extends AsyncDisposable {
   /**
-   * The merged tensors in the order asked for, as little-endian bytes of the recipe's dtype; a large one comes in several pieces.
+   * The merged tensors in the order asked for, as little-endian bytes of their component's number format; a large one comes in several pieces.
    * Each is valid until the next is asked for.
    */
   tensors(requests: Iterable<TensorRequest>, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
@@ -40,7 +41,10 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
   await using stack = new AsyncDisposableStack();
   const files: TensorFile[] = [];
   for (const file of plan.files) files.push(stack.use(await openTensorFile(file.path)));
-  const merger = stack.use(await createMerger(plan.recipe.output.dtype === 'fp16' ? 'float16' : 'float32'));
+  const mergers = {
+    fp16: stack.use(await createMerger('float16')),
+    fp32: stack.use(await createMerger('float32')),
+  };
   const meter = stack.use(await createEffectsMeter(plan.recipe.output.dtype, rolesOf(plan)));
   await checkPositionalEncodings(plan, files);
   const opened = stack.move();
@@ -50,8 +54,9 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
       for await (const [part, merge] of readAhead(partsOf(requests), load)) {
         signal?.throwIfAborted();
         const { tensor } = part.request;
-        const data = await merger.merge(merge);
-        const bad = firstNonFinite(data, plan.recipe.output.dtype);
+        const dtype = dtypeOf(plan.recipe, tensor.component);
+        const data = await mergers[dtype].merge(merge);
+        const bad = firstNonFinite(data, dtype);
         if (bad >= 0) throw await nonFinite(plan, files, part, bad);
         await meter.observe(tensor, merge, part.rows);
         yield data;
@@ -199,14 +204,16 @@ async function nonFinite(
       );
     }
   }
-  const { dtype } = plan.recipe.output;
+  const dtype = dtypeOf(plan.recipe, tensor.component);
   const strengths = [
     ...(tensor.gain === 1 ? [] : [plan.files[tensor.source?.file ?? -1]?.role]),
     ...terms.map(({ term }) => term.of),
   ];
   const remedies = [
     ...(strengths.length > 0 ? [`lower the strength of ${strengths.join(' or ')}`] : []),
-    ...(dtype === 'fp16' ? ['ask for output.dtype: fp32'] : []),
+    ...(dtype === 'fp16'
+      ? [`ask for output.${tensor.component.startsWith('vae_') ? 'vae_dtype' : 'dtype'}: fp32`]
+      : []),
   ];
   return new MergeError(
     `The merged ${tensor.name} leaves the range of ${RANGE[dtype]} at its element ${element}${remedies.length > 0 ? `; ${remedies.join(', or ')}` : ''}.`,

@@ -242,6 +242,10 @@ const output = z
     width: lengths.width.default(512),
     height: lengths.height.default(512),
     dtype: z.enum(['fp16', 'fp32']).default('fp16').describe('The number format of the weights and the arithmetic.'),
+    vae_dtype: z
+      .enum(['fp16', 'fp32'])
+      .exactOptional()
+      .describe('The same for the VAE; dtype when left out. fp32 where a VAE leaves the range of fp16.'),
     weights: z
       .boolean()
       .default(false)
@@ -437,6 +441,8 @@ export interface Recipe {
   };
   readonly output: ClipShape & {
     readonly dtype: 'fp16' | 'fp32';
+    /** Of the VAE; `dtype` when left out. */
+    readonly vae_dtype?: 'fp16' | 'fp32';
     readonly weights: boolean;
     readonly vae_encoder: boolean;
     /** Of one file of weights. */

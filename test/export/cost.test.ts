@@ -27,12 +27,19 @@ describe('predictCost', async () => {
   });
 
   it('knows what costs more', async () => {
-    const [fp32, both, alone] = [
+    const [fp32, vae, both, alone] = [
       await costOf({ output: { dtype: 'fp32' } }),
+      await costOf({ output: { vae_dtype: 'fp32' } }),
       await costOf({ output: { weights: true } }),
       await costOf({ personalized: [{ lora: 'ink.safetensors', alpha: 0 }] }),
     ];
     expect(fp32.written_bytes).toBeGreaterThan(1.9 * tiny.written_bytes);
+    const ofVae = (await plan(tinyRecipe())).tensors.vae_decoder.map(({ shape }) =>
+      shape.reduce((n, dim) => n * dim, 1),
+    );
+    // two bytes more per element, but for the gaps between tensors
+    const ratio = (vae.written_bytes - tiny.written_bytes) / (2 * ofVae.reduce((sum, n) => sum + n));
+    expect(ratio).toBeCloseTo(1, 2);
     expect(fp32.peak_bytes).toBeGreaterThan(tiny.peak_bytes);
     expect(both.flops).toBe(2 * tiny.flops);
     expect(both.written_bytes).toBeGreaterThan(1.9 * tiny.written_bytes);

@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import type { Component } from '../../src/architecture/names.ts';
 import { drain } from '../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
 import { bake } from '../../src/export/package.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
 import { type InitializerInfo, readModelInfo } from '../../src/onnx/model-info.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
+import { dtypeOf } from '../../src/recipe/number-format.ts';
 import type { Recipe } from '../../src/recipe/schema.ts';
 
 /** The recipe of reference.safetensors and of the golden files: α 0.8, β 1, γ 1. */
@@ -83,7 +85,10 @@ export async function bakeAndCheck(recipe: Recipe, into: string): Promise<Baked>
     for (const { name, kind, shape } of tensors) {
       const { location, offset, length } = places.get(name) as External;
       const bytes = (files.get(location) as Uint8Array).slice(offset, offset + length);
-      const elements = recipe.output.dtype === 'fp16' ? new Float16Array(bytes.buffer) : new Float32Array(bytes.buffer);
+      const elements =
+        dtypeOf(recipe, component as Component) === 'fp16'
+          ? new Float16Array(bytes.buffer)
+          : new Float32Array(bytes.buffer);
       const isWhole = elements.length === shape.reduce((n, dim) => n * dim, 1) && elements.every(Number.isFinite);
       if (!isWhole) broken.push(name);
       weights.set(`${component}/${name}`, () => (kind === 'linear' ? transposed(elements, shape) : elements));

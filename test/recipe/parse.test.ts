@@ -74,7 +74,7 @@ motion:
   loras: [{ lora: pan.ckpt, alpha: 0.7 }, { lora: ../zoom.safetensors, alpha: -1, scale: raw, blocks: { mid: 0 }, expect: { modules: 160 } }]
   allow_unmatched: [x]
 sampler: { steps: 50, guidance: 0, beta_schedule: scaled_linear, original_steps: 50 }
-output: { frames: 1, width: 8, height: 1024, dtype: fp32, weights: true, vae_encoder: true, targets: [portable, portable], shapes: dynamic, max_shard_bytes: 1.5 GiB }
+output: { frames: 1, width: 8, height: 1024, dtype: fp32, vae_dtype: fp16, weights: true, vae_encoder: true, targets: [portable, portable], shapes: dynamic, max_shard_bytes: 1.5 GiB }
 verify: { prompt: '', negative: blurry, seed: 9007199254740991, device: webgpu, budgets: { denoise_ms: 1.5 } }
 publish: { to: ../out }
 `;
@@ -141,6 +141,7 @@ publish: { to: ../out }
         width: 8,
         height: 1024,
         dtype: 'fp32',
+        vae_dtype: 'fp16',
         weights: true,
         vae_encoder: true,
         targets: ['portable'],

@@ -81,6 +81,7 @@ const PACKAGES = {
       height: 64,
     },
   },
+  'fp16, VAE in fp32': { output: { vae_dtype: 'fp32' } },
 } as const satisfies Record<string, Readonly<Record<string, Section>>>;
 
 const packages = {} as Record<keyof typeof PACKAGES, VideoPackage>;
@@ -213,6 +214,7 @@ describe.each(['portable', 'cpu'] as const)('the %s graphs give what PyTorch giv
   it.each([
     ['fp32 dynamic', 'fp32'],
     ['fp16 static', 'fp16'],
+    ['fp16, VAE in fp32', 'fp32'],
   ] as const)('AutoencoderKL’s decoder, %s', async (name, dtype) => {
     for (const [tensor, c] of casesOf('vae_decoder')) {
       const [output] = await evaluate(packages[name], 'vae_decoder', target, [

@@ -89,10 +89,11 @@ function strengthOf(recipe: Recipe, role: PlannedFile['role']): Readonly<Record<
 
 function render(plan: Summary, paint: Paint): string {
   const heading = (text: string) => paint('bold', text);
+  const { dtype, vae_dtype = dtype, targets } = plan.output;
   const components = Object.entries(plan.components);
   return [
     heading(sanitise(plan.name)),
-    `${describeShapes(plan.output)}, ${plan.output.dtype}, targets ${plan.output.targets.join(', ')}; ${plan.sampler.kind}, ${plan.sampler.steps} steps, guidance ${plan.sampler.guidance}`,
+    `${describeShapes(plan.output)}, ${dtype}${vae_dtype === dtype ? '' : ` (VAE ${vae_dtype})`}, targets ${targets.join(', ')}; ${plan.sampler.kind}, ${plan.sampler.steps} steps, guidance ${plan.sampler.guidance}`,
     ...(plan.motion.stretched_from === undefined
       ? []
       : [`${plan.motion.positions} motion positions, stretched from ${plan.motion.stretched_from}`]),
