@@ -1,6 +1,7 @@
 /**
  * Files of SD1.5's true size and layout, with random weights, in a few seconds and a few MB of memory: a diffusers folder, a motion
- * module, an LCM LoRA of rank 64 over 278 modules, a style LoRA of rank 32 over the attention of UNet and text encoder, a recipe.
+ * module, an LCM LoRA of rank 64 over 278 modules, a style LoRA of rank 32 over the attention of UNet and text encoder, recipes of several
+ * clip sizes.
  *
  *     node bench/full-size.ts [out/full] [--motion F16|F32]
  *
@@ -79,6 +80,17 @@ const SCHEDULER = {
   skip_prk_steps: true,
   steps_offset: 1,
   set_alpha_to_one: false,
+};
+
+/** What is made of the weights, by recipe; `weights` is for those who load them into PyTorch (test/oracle/compare_full.py). */
+const RECIPES = {
+  'recipe.yaml': { frames: 16, width: 512, height: 512 },
+  '4x128.yaml': { frames: 4, width: 128, height: 128, weights: true },
+  '4x128-fp32.yaml': { frames: 4, width: 128, height: 128, dtype: 'fp32', weights: true },
+  '16x256.yaml': { frames: 16, width: 256, height: 256, weights: true },
+  '16x256-fp32.yaml': { frames: 16, width: 256, height: 256, dtype: 'fp32' },
+  '1x512.yaml': { frames: 1, width: 512, height: 512 },
+  '2x512.yaml': { frames: 2, width: 512, height: 512 },
 };
 
 const count = (shape: readonly number[]) => shape.reduce((n, dim) => n * dim, 1);
@@ -267,15 +279,17 @@ await writeTensors(
     16,
   ),
 );
-await put('recipe.yaml', {
-  name: 'full-size',
-  base: 'base',
-  personalized: [{ lora: 'style.safetensors', alpha: 0.8 }],
-  lcm: { lora: 'lcm.safetensors', beta: 1, expect: { modules: lcmModules.length } },
-  motion: { module: 'motion.safetensors' },
-  sampler: { steps: 4 },
-  output: { frames: 16, width: 512, height: 512 },
-});
+for (const [file, output] of Object.entries(RECIPES)) {
+  await put(file, {
+    name: 'full-size',
+    base: 'base',
+    personalized: [{ lora: 'style.safetensors', alpha: 0.8 }],
+    lcm: { lora: 'lcm.safetensors', beta: 1, expect: { modules: lcmModules.length } },
+    motion: { module: 'motion.safetensors' },
+    sampler: { steps: 4 },
+    output,
+  });
+}
 
 const millions = (parameters: readonly { readonly shape: readonly number[] }[]) =>
   `${(parameters.reduce((n, { shape }) => n + count(shape), 0) / 1e6).toFixed(1)} M`;
