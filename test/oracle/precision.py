@@ -32,7 +32,7 @@ from half_graph import HalfGraph
 
 HALF, SINGLE = torch.float16, torch.float32
 TIMESTEP = 499
-FACTORS = (1, 10, 100, 1000, 10000)
+FACTORS = (1, 100, 1000, 10000)
 """The last layer of what is added to the residual stream: resnets, attentions, feed-forwards, and transformers as a whole."""
 BRANCH_ENDS = (".conv2.", ".to_out.0.", ".net.2.", ".proj_out.")
 
