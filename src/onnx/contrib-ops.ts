@@ -4,6 +4,7 @@
  */
 import { type ConvPlacement, placement } from './conv-placement.ts';
 import { type Dim, emit, emitMany, type Scope, type Value } from './graph.ts';
+import { broadcast } from './ops/elementwise.ts';
 
 const DOMAIN = 'com.microsoft';
 
@@ -104,4 +105,13 @@ export function BiasSplitGelu(s: Scope, x: Value, bias: Value): Value {
 /** x + bias + skip on `[B, S, C]`. Its kernel knows 320, 640 and 1280 channels. Devices: CUDA, WebGPU. */
 export function BiasAdd(s: Scope, x: Value, bias: Value, skip: Value): Value {
   return emit(s, 'BiasAdd', [x, bias, skip], {}, x.type, x.shape, undefined, DOMAIN);
+}
+
+/** `a·bᵀ` (transB) or `a·b` of the last two axes; leading dimensions broadcast. Devices: CPU, CUDA. */
+export function FusedMatMul(s: Scope, a: Value, b: Value, { transB = 0 }: { transB?: 0 | 1 } = {}): Value {
+  const [k, n] = (transB ? b.shape.slice(-2).reverse() : b.shape.slice(-2)) as [Dim, Dim];
+  if (a.shape.at(-1) !== k) throw new RangeError(`FusedMatMul in ${s.path}: [${a.shape}] × [${b.shape}] do not fit.`);
+  const batch = broadcast('FusedMatMul', a.shape.slice(0, -2), b.shape.slice(0, -2));
+  const shape = [...batch, a.shape.at(-2) as Dim, n];
+  return emit(s, 'FusedMatMul', [a, b], { transB }, a.type, shape, undefined, DOMAIN);
 }

@@ -30,12 +30,12 @@ export function Gemm(s: Scope, a: Value, b: Value, c: Value): Value {
  * 2-D convolution of `[N, C, H, W]` with an OIHW weight. Kernels here are 1×1 without padding or 3×3 with `pad` 1, stride 1 or 2,
  * which is all that SD1.5 has; `pad` is that before an axis and that behind it where they differ (0 and 1, at stride 2).
  */
-export function Conv(s: Scope, x: Value, w: Value, b: Value, options: ConvPlacement = {}): Value {
+export function Conv(s: Scope, x: Value, w: Value, b: Value | undefined, options: ConvPlacement = {}): Value {
   const [n, c, h, width] = x.shape as [Dim, Dim, Dim, Dim];
   const [o, i, kh, kw] = w.shape as [number, number, number, number];
   if (c !== i) throw new RangeError(`Conv in ${s.path}: input has ${c} channels, weight [${w.shape}] wants ${i}.`);
   const { attributes, length } = placement([kh, kw], options);
-  return emit(s, 'Conv', [x, w, b], attributes, x.type, [n, o, length(h), length(width)]);
+  return emit(s, 'Conv', b ? [x, w, b] : [x, w], attributes, x.type, [n, o, length(h), length(width)]);
 }
 
 /** Normalises each channel of `[N, C, …]` on its own; scale and bias are `[C]`. */
