@@ -1,93 +1,107 @@
 /**
- * 3×3 convolution with four times fewer multiplications: Winograd's F(4×4, 3×3), written with MatMul. Each tile of 4×4 results
- * needs 6×6 inputs; both are transformed to 36 numbers per channel, in which the convolution is 36 independent matrix products.
+ * 3×3 convolution with fewer multiplications, written with MatMul: Winograd's F(m×m, 3×3). Each tile of m×m results needs
+ * (m+2)×(m+2) inputs; both are transformed to as many numbers per channel, in which the convolution is as many independent
+ * matrix products. m = 4 has four times fewer multiplications than the sum over taps, m = 2 has 2¼ times fewer.
  * Sources: Lavin and Gray 2016 (arXiv:1509.09308); Toom and Cook's construction for any interpolation points.
  */
 import { FusedMatMul } from '../../onnx/contrib-ops.ts';
 import { type Dim, floatConstant, type Scope, times, type Value } from '../../onnx/graph.ts';
 import * as op from '../../onnx/ops.ts';
 
-/** Results per tile, inputs per tile and taps, along one axis. */
-const [RESULTS, INPUTS, TAPS] = [4, 6, 3];
+/** Taps of the kernel along one axis. */
+const TAPS = 3;
+
+/** Results per tile along one axis. */
+export type TileSize = 2 | 4;
 
 /**
- * Where the polynomials are evaluated, besides infinity. The textbook's 0, ±1, ±2 lose ten times as much as the direct
- * convolution in float32; of the pairs of simple fractions these lose least, 2.6 times (6e-7 against 2e-7).
+ * Where the polynomials are evaluated, besides infinity. For m = 4 the textbook's 0, ±1, ±2 lose ten times as much as the direct
+ * convolution in float32 (2e-6 against 2e-7); of the pairs of simple fractions these lose least (6e-7).
  */
-const POINTS = [0, 5 / 8, -5 / 8, 3 / 2, -3 / 2];
+const POINTS: Readonly<Record<TileSize, readonly number[]>> = { 2: [0, 1, -1], 4: [0, 5 / 8, -5 / 8, 3 / 2, -3 / 2] };
 
 /** Below this many tiles a product of weights by tiles is faster than one of tiles by weights, which onnxruntime packs each time. */
 const FEW_TILES = 64;
 
 /**
  * Convolution of `[N, H, W, C]`, H and W known, with an OIHW weight, padding 1, stride 1, no bias. What is done to the weight
- * does not depend on inputs: it is folded when the graph is loaded, and takes four times the memory of the weight.
+ * does not depend on inputs: it is folded when the graph is loaded, and takes (m+2)²/9 times the memory of the weight.
  */
-export function winogradConv(s: Scope, x: Value, weight: Value): Value {
+export function winogradConv(s: Scope, x: Value, weight: Value, size: TileSize): Value {
   const [n, h, w, c] = x.shape as [Dim, number, number, number];
   const out = weight.shape[0] as number;
-  const rows = axisTransforms(s, h);
-  const columns = axisTransforms(s, w);
+  const m = matrices(size);
+  const inputs = m.input.length;
+  const rows = axisTransforms(s, m, h);
+  const columns = axisTransforms(s, m, w);
 
   const alongRows = op.MatMul(s, rows.input, op.Reshape(s, x, [n, h, w * c]));
-  const strips = op.Reshape(s, alongRows, [times(n, INPUTS * rows.tiles), w, c]);
+  const strips = op.Reshape(s, alongRows, [times(n, inputs * rows.tiles), w, c]);
   const both = op.MatMul(s, columns.input, strips);
-  const tiled = [n, INPUTS, rows.tiles, INPUTS, columns.tiles];
-  const positionFirst = op.Transpose(s, op.Reshape(s, both, [...tiled, c]), [1, 3, 0, 2, 4, 5]);
-  const tiles = times(n, rows.tiles * columns.tiles);
-  const products = multiply(s, op.Reshape(s, positionFirst, [INPUTS ** 2, tiles, c]), weight);
+  const tiled = [n, inputs, rows.tiles, inputs, columns.tiles, c];
+  const positionFirst = op.Transpose(s, op.Reshape(s, both, tiled), [1, 3, 0, 2, 4, 5]);
+  const tiles = op.Reshape(s, positionFirst, [inputs ** 2, times(n, rows.tiles * columns.tiles), c]);
+  const products = multiply(s, m, tiles, weight);
 
-  const unfolded = op.Reshape(s, products, [INPUTS, INPUTS, n, rows.tiles, columns.tiles, out]);
+  const unfolded = op.Reshape(s, products, [inputs, inputs, n, rows.tiles, columns.tiles, out]);
   const stripFirst = op.Transpose(s, unfolded, [2, 0, 3, 1, 4, 5]);
-  const spread = op.Reshape(s, stripFirst, [times(n, INPUTS * rows.tiles), INPUTS * columns.tiles, out]);
-  const backAlongColumns = op.Reshape(s, op.MatMul(s, columns.output, spread), [n, INPUTS * rows.tiles, w * out]);
+  const spread = op.Reshape(s, stripFirst, [times(n, inputs * rows.tiles), inputs * columns.tiles, out]);
+  const backAlongColumns = op.Reshape(s, op.MatMul(s, columns.output, spread), [n, inputs * rows.tiles, w * out]);
   return op.Reshape(s, op.MatMul(s, rows.output, backAlongColumns), [n, h, w, out]);
 }
 
-/** `[36, tiles, C]` × the transformed weight → `[36, tiles, O]`. */
-function multiply(s: Scope, tiles: Value, weight: Value): Value {
+/** `[positions, tiles, C]` × the transformed weight → `[positions, tiles, O]`. */
+function multiply(s: Scope, { kernel }: Matrices, tiles: Value, weight: Value): Value {
   const [out, into] = weight.shape as [number, number];
-  const { kernel } = matrices();
+  const [positions, count] = tiles.shape as [number, Dim];
+  const inputs = kernel.length;
   const taps = TAPS ** 2;
-  const kronecker = Array.from({ length: taps * INPUTS ** 2 }, (_, index) => {
-    const [tap, position] = [Math.floor(index / INPUTS ** 2), index % INPUTS ** 2];
-    const [i, j, u, v] = [Math.floor(tap / TAPS), tap % TAPS, Math.floor(position / INPUTS), position % INPUTS];
+  const kronecker = Array.from({ length: taps * positions }, (_, index) => {
+    const [tap, position] = [Math.floor(index / positions), index % positions];
+    const [i, j, u, v] = [Math.floor(tap / TAPS), tap % TAPS, Math.floor(position / inputs), position % inputs];
     return at(kernel, u, i) * at(kernel, v, j);
   });
-  const table = floatConstant(s.graph, 'float32', kronecker, [taps, INPUTS ** 2], 'winograd.kernel');
-  const positionLast = op.MatMul(s, op.Reshape(s, weight, [out * into, taps]), table);
-  const split = op.Reshape(s, positionLast, [out, into, INPUTS ** 2]);
-  const count = tiles.shape[1] as Dim;
+  const table = floatConstant(s.graph, 'float32', kronecker, [taps, positions], 'winograd.kernel');
+  const transformed = op.MatMul(s, op.Reshape(s, weight, [out * into, taps]), table);
+  const split = op.Reshape(s, transformed, [out, into, positions]);
   if (typeof count === 'number' && count <= FEW_TILES) {
-    const outByInto = op.Transpose(s, split, [2, 0, 1]);
-    return op.Transpose(s, FusedMatMul(s, outByInto, tiles, { transB: 1 }), [0, 2, 1]);
+    const turned = FusedMatMul(s, op.Transpose(s, split, [2, 0, 1]), tiles, { transB: 1 });
+    return op.Transpose(s, turned, [0, 2, 1]);
   }
   return op.MatMul(s, tiles, op.Transpose(s, split, [2, 1, 0]));
 }
 
+interface AxisTransforms {
+  /** `[(m + 2) · tiles, length]` */
+  readonly input: Value;
+  /** `[length, (m + 2) · tiles]` */
+  readonly output: Value;
+  readonly tiles: number;
+}
+
 /** The transforms of a whole axis of `length` as matrices, in which most entries are 0: padding and overlap of tiles included. */
-function axisTransforms(s: Scope, length: number): { input: Value; output: Value; tiles: number } {
-  const { input, output } = matrices();
-  const tiles = Math.ceil(length / RESULTS);
-  const places = INPUTS * tiles;
+function axisTransforms(s: Scope, { input, output }: Matrices, length: number): AxisTransforms {
+  const [inputs, results] = [input.length, output.length];
+  const tiles = Math.ceil(length / results);
+  const places = inputs * tiles;
   const into = new Float32Array(places * length);
   const from = new Float32Array(length * places);
-  for (let u = 0; u < INPUTS; u += 1) {
+  for (let u = 0; u < inputs; u += 1) {
     for (let tile = 0; tile < tiles; tile += 1) {
       const place = u * tiles + tile;
-      for (let i = 0; i < INPUTS; i += 1) {
-        const position = tile * RESULTS + i - 1; // padding of 1
+      for (let i = 0; i < inputs; i += 1) {
+        const position = tile * results + i - 1; // padding of 1
         if (position >= 0 && position < length) into[place * length + position] = at(input, u, i);
       }
-      for (let i = 0; i < RESULTS; i += 1) {
-        const position = tile * RESULTS + i;
+      for (let i = 0; i < results; i += 1) {
+        const position = tile * results + i;
         if (position < length) from[position * places + place] = at(output, i, u);
       }
     }
   }
   return {
-    input: floatConstant(s.graph, 'float32', into, [places, length], 'winograd.input'),
-    output: floatConstant(s.graph, 'float32', from, [length, places], 'winograd.output'),
+    input: floatConstant(s.graph, 'float32', into, [places, length], `winograd${results}.input`),
+    output: floatConstant(s.graph, 'float32', from, [length, places], `winograd${results}.output`),
     tiles,
   };
 }
@@ -95,11 +109,11 @@ function axisTransforms(s: Scope, length: number): { input: Value; output: Value
 type Matrix = readonly (readonly number[])[];
 
 interface Matrices {
-  /** Aᵀ, 4 × 6. */
+  /** Aᵀ, m × (m + 2). */
   readonly output: Matrix;
-  /** G, 6 × 3. */
+  /** G, (m + 2) × 3. */
   readonly kernel: Matrix;
-  /** Bᵀ, 6 × 6. */
+  /** Bᵀ, (m + 2) × (m + 2). */
   readonly input: Matrix;
 }
 
@@ -107,20 +121,21 @@ interface Matrices {
  * y = Aᵀ[(G g) ⊙ (Bᵀ d)]. Powers of two are moved between the three so that rows of Bᵀ and columns of Aᵀ have
  * lengths near 1.
  */
-function matrices(): Matrices {
-  const finite = POINTS.map((point, i) => {
-    const others = POINTS.filter((_, j) => j !== i);
+function matrices(results: TileSize): Matrices {
+  const points = POINTS[results];
+  const finite = points.map((point, i) => {
+    const others = points.filter((_, j) => j !== i);
     const scale = others.reduce((product, other) => product * (point - other), 1);
     return {
-      output: Array.from({ length: RESULTS }, (_, k) => point ** k),
+      output: Array.from({ length: results }, (_, k) => point ** k),
       kernel: Array.from({ length: TAPS }, (_, k) => point ** k / scale),
       input: [...polynomial(others), 0],
     };
   });
   const infinite = {
-    output: Array.from({ length: RESULTS }, (_, k) => (k === RESULTS - 1 ? 1 : 0)),
+    output: Array.from({ length: results }, (_, k) => (k === results - 1 ? 1 : 0)),
     kernel: Array.from({ length: TAPS }, (_, k) => (k === TAPS - 1 ? 1 : 0)),
-    input: polynomial(POINTS),
+    input: polynomial(points),
   };
   const rows = [...finite, infinite].map(({ output, kernel, input }) => {
     const [a, b] = [binaryLength(output), binaryLength(input)];
@@ -131,7 +146,7 @@ function matrices(): Matrices {
     };
   });
   return {
-    output: Array.from({ length: RESULTS }, (_, k) => rows.map(({ output }) => output[k] as number)),
+    output: Array.from({ length: results }, (_, k) => rows.map(({ output }) => output[k] as number)),
     kernel: rows.map(({ kernel }) => kernel),
     input: rows.map(({ input }) => input),
   };
