@@ -50,25 +50,25 @@ export function winogradConv(s: Scope, x: Value, weight: Value, size: TileSize):
   return op.Reshape(s, op.MatMul(s, rows.output, backAlongColumns), [n, h, w, out]);
 }
 
-/** `[positions, tiles, C]` × the transformed weight → `[positions, tiles, O]`. */
+/**
+ * `[positions, tiles, C]` × the transformed weight → `[positions, tiles, O]`. The transform is one node, so that loading holds
+ * no second copy of a result that is four times as large as the weight.
+ */
 function multiply(s: Scope, { kernel }: Matrices, tiles: Value, weight: Value): Value {
-  const [out, into] = weight.shape as [number, number];
   const [positions, count] = tiles.shape as [number, Dim];
   const inputs = kernel.length;
   const taps = TAPS ** 2;
-  const kronecker = Array.from({ length: taps * positions }, (_, index) => {
-    const [tap, position] = [Math.floor(index / positions), index % positions];
-    const [i, j, u, v] = [Math.floor(tap / TAPS), tap % TAPS, Math.floor(position / inputs), position % inputs];
+  const kronecker = Array.from({ length: positions * taps }, (_, index) => {
+    const [position, tap] = [Math.floor(index / taps), index % taps];
+    const [u, v, i, j] = [Math.floor(position / inputs), position % inputs, Math.floor(tap / TAPS), tap % TAPS];
     return at(kernel, u, i) * at(kernel, v, j);
   });
-  const table = floatConstant(s.graph, 'float32', kronecker, [taps, positions], 'winograd.kernel');
-  const transformed = op.MatMul(s, op.Reshape(s, weight, [out * into, taps]), table);
-  const split = op.Reshape(s, transformed, [out, into, positions]);
+  const table = floatConstant(s.graph, 'float32', kronecker, [positions, TAPS, TAPS], `winograd${inputs - 2}.kernel`);
   if (typeof count === 'number' && count <= FEW_TILES) {
-    const turned = FusedMatMul(s, op.Transpose(s, split, [2, 0, 1]), tiles, { transB: 1 });
-    return op.Transpose(s, turned, [0, 2, 1]);
+    const outByInto = op.Einsum(s, 'phw,oihw->poi', [table, weight]);
+    return op.Transpose(s, FusedMatMul(s, outByInto, tiles, { transB: 1 }), [0, 2, 1]);
   }
-  return op.MatMul(s, tiles, op.Transpose(s, split, [2, 1, 0]));
+  return op.MatMul(s, tiles, op.Einsum(s, 'phw,oihw->pio', [table, weight]));
 }
 
 interface AxisTransforms {

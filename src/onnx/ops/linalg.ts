@@ -11,6 +11,23 @@ export function MatMul(s: Scope, a: Value, b: Value): Value {
   return emit(s, 'MatMul', [a, b], {}, a.type, [...batch, ...a.shape.slice(-2, -1), n]);
 }
 
+/** Sum over the letters that the result does not have; a letter is an axis, as in `oi,ti->to`. */
+export function Einsum(s: Scope, equation: string, inputs: readonly Value[]): Value {
+  const [terms, result] = equation.split('->') as [string, string];
+  const lengths = new Map<string, Dim>();
+  for (const [i, letters] of terms.split(',').entries()) {
+    for (const [axis, letter] of [...letters].entries()) {
+      const length = inputs[i]?.shape[axis] as Dim;
+      if ((lengths.get(letter) ?? length) !== length) {
+        throw new RangeError(`Einsum in ${s.path}: ${letter} of ${equation} is ${lengths.get(letter)} and ${length}.`);
+      }
+      lengths.set(letter, length);
+    }
+  }
+  const shape = [...result].map((letter) => lengths.get(letter) as Dim);
+  return emit(s, 'Einsum', inputs, { equation }, (inputs[0] as Value).type, shape);
+}
+
 /** `a·b + c` for matrices, c being added to in place of a separate pass over the result. */
 export function Gemm(s: Scope, a: Value, b: Value, c: Value): Value {
   const [m, k] = a.shape as [Dim, Dim];
