@@ -178,7 +178,7 @@ export function attention(
   context: Value,
   { bias = false, ...options }: AttentionOptions & { readonly bias?: boolean },
 ): Branch {
-  const channels = query.shape[2] as number;
+  const channels = query.shape.at(-1) as number;
   const q = linear(s.in('to_q'), query, channels, { bias });
   const k = linear(s.in('to_k'), context, channels, { bias });
   const v = linear(s.in('to_v'), context, channels, { bias });
@@ -188,8 +188,10 @@ export function attention(
 /** GEGLU: value · gelu(gate), gate being the second half of the projection; the result's bias waits. */
 export function feedForward(s: LayerScope, x: Value): Branch {
   const channels = x.shape.at(-1) as number;
-  const { product, bias } = linearBranch(s.in('net', 0, 'proj'), x, channels * 8);
-  return linearBranch(s.in('net', 2), s.target.geglu(s, product, bias as Value), channels);
+  const p = s.in('net', 0, 'proj');
+  const both = channels * 8;
+  const [weights, bias] = [weight(p, 'weight', [channels, both], 'transposed'), weight(p, 'bias', [both])];
+  return linearBranch(s.in('net', 2), s.target.geglu(p, x, weights, bias), channels);
 }
 
 /** SiLU(time embedding) `[1, D]` in the form that resnets take it in: with channels last one row per image, which fused kernels want. */

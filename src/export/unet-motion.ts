@@ -225,19 +225,23 @@ function motionModule(s: LayerScope, context: Context, x: Stream, heads: number)
   const size = sizeOf(s, x);
   const { c: channels } = size;
   const area = times(size.h, size.w);
-  const perPixel = normedPerPixel(s.in('norm'), context, x);
-  const sequences = op.Reshape(s, perPixel, [times(batch, area), frames, channels]);
-  let h = beforeNorm(s.in('proj_in'), linearBranch(s.in('proj_in'), sequences, channels));
+  const inPlace = s.target.motionTokens === 'in-place';
+  const normed = inPlace
+    ? op.Reshape(s, normedFrames(s.in('norm'), context, x), [batch, frames, area, channels])
+    : op.Reshape(s, normedPerPixel(s.in('norm'), context, x), [times(batch, area), frames, channels]);
+  let h = beforeNorm(s.in('proj_in'), linearBranch(s.in('proj_in'), normed, channels));
   const b = s.in('transformer_blocks', 0);
   const table = weight(b.in('pos_embed'), 'pe', [1, options.positions, channels]);
-  const positions = frames === options.positions ? table : op.Slice(b, table, { axis: 1, length: frames });
+  const used = frames === options.positions ? table : op.Slice(b, table, { axis: 1, length: frames });
+  const positions = inPlace ? op.Reshape(b, used, [frames, 1, channels]) : used;
   for (const n of [1, 2]) {
     const placed = op.Add(b, layerNorm(b.in(`norm${n}`), h), positions);
-    h = residual(attention(b.in(`attn${n}`), placed, placed, { heads }), settle(b, h));
+    h = residual(attention(b.in(`attn${n}`), placed, placed, { heads, frames: inPlace }), settle(b, h));
   }
   const fed = layerNorm(b.in('norm3'), h);
   const tokens = settle(b, residual(feedForward(b.in('ff'), fed), settle(b, h)));
   const out = branchToImage(s, linearBranch(s.in('proj_out'), tokens, channels), (product) => {
+    if (inPlace) return op.Reshape(s, product, imageShape(s, size));
     const pixels = op.Reshape(s, product, [batch, area, frames, channels]);
     const toImages = s.target.images === 'NCHW' ? [0, 2, 3, 1] : [0, 2, 1, 3];
     return op.Reshape(s, op.Transpose(s, pixels, toImages), imageShape(s, size));
@@ -245,24 +249,29 @@ function motionModule(s: LayerScope, context: Context, x: Stream, heads: number)
   return residual(out, settle(s, x));
 }
 
-/** The image normalised and read pixel by pixel: `[B, H·W, F, C]`. */
-function normedPerPixel(s: LayerScope, { structure, options }: Context, x: Stream): Value {
+/** The images normalised, channels last. */
+function normedFrames(s: LayerScope, { structure, options }: Context, x: Stream): Value {
   const { batch, frames, motionNorm } = options;
+  const norm = { groups: structure.config.norm_num_groups, epsilon: TRANSFORMER_NORM_EPS };
+  if (motionNorm === 'per-frame') return groupNorm(s, x, norm);
+  // statistics over all frames: the clip is one tall image
+  const { c, h, w } = sizeOf(s, x);
+  const clip: ImageSize = { n: batch, c, h: times(frames, h), w };
+  return groupNorm(s, op.Reshape(s, settle(s, x), imageShape(s, clip)), norm);
+}
+
+/** The image normalised and read pixel by pixel: `[B, H·W, F, C]`. */
+function normedPerPixel(s: LayerScope, context: Context, x: Stream): Value {
+  const { batch, frames, motionNorm } = context.options;
   const { c, h, w } = sizeOf(s, x);
   const area = times(h, w);
-  const norm = { groups: structure.config.norm_num_groups, epsilon: TRANSFORMER_NORM_EPS };
-  const channelsLast = s.target.images === 'NHWC';
-  const asVideo = (image: Value) =>
-    op.Reshape(s, image, channelsLast ? [batch, frames, area, c] : [batch, frames, c, area]);
-  if (motionNorm === 'per-frame') {
-    return op.Transpose(s, asVideo(groupNorm(s, x, norm)), channelsLast ? [0, 2, 1, 3] : [0, 3, 1, 2]);
+  if (s.target.images === 'NHWC') {
+    const video = op.Reshape(s, normedFrames(s, context, x), [batch, frames, area, c]);
+    return op.Transpose(s, video, [0, 2, 1, 3]);
   }
-  // statistics over all frames: the clip is one tall image
-  const clip: ImageSize = { n: batch, c, h: times(frames, h), w };
-  if (channelsLast) {
-    const tall = groupNorm(s, op.Reshape(s, settle(s, x), imageShape(s, clip)), norm);
-    return op.Transpose(s, op.Reshape(s, tall, [batch, frames, area, c]), [0, 2, 1, 3]);
-  }
+  const norm = { groups: context.structure.config.norm_num_groups, epsilon: TRANSFORMER_NORM_EPS };
+  const asVideo = (image: Value) => op.Reshape(s, image, [batch, frames, c, area]);
+  if (motionNorm === 'per-frame') return op.Transpose(s, asVideo(groupNorm(s, x, norm)), [0, 3, 1, 2]);
   const channelsFirst = op.Transpose(s, asVideo(settle(s, x)), [0, 2, 1, 3]); // [B, C, F, H·W]
   return op.Transpose(s, groupNorm(s, channelsFirst, norm), [0, 3, 2, 1]);
 }

@@ -4,6 +4,7 @@
  */
 import { type ConvPlacement, placement } from './conv-placement.ts';
 import { type Dim, emit, emitMany, type Scope, type Value } from './graph.ts';
+import { broadcast } from './ops/elementwise.ts';
 
 const DOMAIN = 'com.microsoft';
 
@@ -104,4 +105,27 @@ export function BiasSplitGelu(s: Scope, x: Value, bias: Value): Value {
 /** x + bias + skip on `[B, S, C]`. Its kernel knows 320, 640 and 1280 channels. Devices: CUDA, WebGPU. */
 export function BiasAdd(s: Scope, x: Value, bias: Value, skip: Value): Value {
   return emit(s, 'BiasAdd', [x, bias, skip], {}, x.type, x.shape, undefined, DOMAIN);
+}
+
+interface FusedMatMulOptions {
+  readonly transB?: 0 | 1;
+  /** The operand is `[m, …, k]` (b: `[k, …, n]`, with transB `[n, …, k]`): its first axis belongs behind those of the batch. */
+  readonly transBatchA?: 0 | 1;
+  readonly transBatchB?: 0 | 1;
+  /** Factor of the product. */
+  readonly alpha?: number;
+}
+
+/** alpha · a·b of the last two axes, or of axes elsewhere, without a transposition; leading dimensions broadcast. Devices: CPU, CUDA. */
+export function FusedMatMul(s: Scope, a: Value, b: Value, options: FusedMatMulOptions = {}): Value {
+  const { transB = 0, transBatchA = 0, transBatchB = 0, alpha = 1 } = options;
+  const behind = ([first, ...rest]: readonly Dim[]) => [...rest.slice(0, -1), first, rest.at(-1)] as Dim[];
+  const left = transBatchA ? behind(a.shape) : a.shape;
+  const right = transBatchB ? behind(b.shape) : b.shape;
+  const [k, n] = (transB ? right.slice(-2).reverse() : right.slice(-2)) as [Dim, Dim];
+  if (left.at(-1) !== k) throw new RangeError(`FusedMatMul in ${s.path}: [${a.shape}] × [${b.shape}] do not fit.`);
+  const batch = broadcast('FusedMatMul', left.slice(0, -2), right.slice(0, -2));
+  const attributes = { transB, transBatchA, transBatchB, alpha: { float: alpha } };
+  const shape = [...batch, left.at(-2) as Dim, n];
+  return emit(s, 'FusedMatMul', [a, b], attributes, a.type, shape, undefined, DOMAIN);
 }

@@ -2,6 +2,7 @@
  * From a prompt to moving frames: text encoder → sampler over the UNet → VAE decoder, as diffusers' AnimateDiffPipeline
  * does it. The sampler's state is float32 whatever the graph's type: 1/√ᾱ amplifies an error in ε some 25-fold.
  */
+import { basename } from 'node:path';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';

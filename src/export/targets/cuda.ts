@@ -52,15 +52,17 @@ export const cuda: Target = {
   groupNorm,
   layerNorm,
   attention,
-  geglu: (s, product, bias) =>
-    SPLIT_GELU_WIDTHS.includes(product.shape.at(-1) as number) && isCounted(product)
-      ? ms.BiasSplitGelu(s, product, bias)
-      : portable.geglu(s, product, bias),
+  geglu: (s, x, weight, bias) => {
+    const width = weight.shape.at(-1) as number;
+    return SPLIT_GELU_WIDTHS.includes(width) && isCounted(x.shape.with(-1, width))
+      ? ms.BiasSplitGelu(s, op.MatMul(s, x, weight), bias)
+      : portable.geglu(s, x, weight, bias);
+  },
   sum,
 };
 
 /** Is its number of elements known, and one that 32 bits hold? */
-function isCounted({ shape }: Value): boolean {
+function isCounted(shape: Value['shape']): boolean {
   const count = elementCount(shape);
   return count !== undefined && count <= MAX_ELEMENTS;
 }
@@ -68,7 +70,7 @@ function isCounted({ shape }: Value): boolean {
 /** Branch, bias and skip in one pass where all three are there; the kernel wants `[B, S, C]`. */
 function sum(s: LayerScope, x: Residual): Value {
   const { branch, bias, skip } = x;
-  if (!bias || !skip || skip.shape.join() !== branch.shape.join() || !isCounted(branch)) return addUp(s, x);
+  if (!bias || !skip || skip.shape.join() !== branch.shape.join() || !isCounted(branch.shape)) return addUp(s, x);
   const channels = branch.shape.at(-1) as number;
   const rows = (elementCount(branch.shape) as number) / channels;
   const [a, b] = [branch, skip].map((value) =>

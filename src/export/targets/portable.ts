@@ -14,9 +14,13 @@ export const portable: Target = {
   conv2d: (s, x, weight, bias, options) => op.Conv(s, x, weight, bias as Value, options),
   groupNorm: (s, x, gamma, beta, options) => instanceGroupNorm(s, settle(s, x), gamma, beta, options),
   layerNorm: (s, x: Stream, gamma, beta, options) => op.LayerNormalization(s, settle(s, x), gamma, beta, options),
+  motionTokens: 'sequences',
   attention: scaledDotProduct,
-  geglu: (s, product, bias) => {
-    const [value, gate] = op.Split(s, op.Add(s, product, bias), { axis: -1, parts: 2 }) as [Value, Value];
+  geglu: (s, x, weight, bias) => {
+    const [value, gate] = op.Split(s, op.Add(s, op.MatMul(s, x, weight), bias), { axis: -1, parts: 2 }) as [
+      Value,
+      Value,
+    ];
     return op.Mul(s, value, op.Gelu(s, gate));
   },
   sum: addUp,

@@ -23,10 +23,15 @@ export interface Target {
   groupNorm(s: LayerScope, x: Stream, gamma: Value, beta: Value, options: GroupNormOptions): Value;
   /** On the last axis. */
   layerNorm(s: LayerScope, x: Stream, gamma: Value, beta: Value, options: { readonly epsilon: number }): Value;
+  /**
+   * Are the tokens of a motion module `[B·H·W, F, C]`, every pixel a sequence, or do they stay as the images have them,
+   * `[B, F, H·W, C]`?
+   */
+  readonly motionTokens: 'sequences' | 'in-place';
   /** softmax(q·kᵀ / √d)·v of `[B, S, C]`, `[B, T, C]`, `[B, T, C]`. */
   attention(s: LayerScope, q: Value, k: Value, v: Value, options: AttentionOptions): Value;
-  /** (product + bias) cut in halves on the last axis: value · gelu(gate). */
-  geglu(s: LayerScope, product: Value, bias: Value): Value;
+  /** x·weight + bias, cut in halves on the last axis: value · gelu(gate). */
+  geglu(s: LayerScope, x: Value, weight: Value, bias: Value): Value;
   /** What a residual stands for. */
   sum(s: LayerScope, residual: Residual): Value;
 }
@@ -50,6 +55,8 @@ export interface AttentionOptions {
   readonly causal?: boolean;
   /** The sequence is the pixels of an image: scores of the square of that must not all be in memory at once. */
   readonly pixels?: boolean;
+  /** Queries, keys and values are `[B, F, H·W, C]`: the frames of a pixel are the sequence. Asked only of targets with tokens in place. */
+  readonly frames?: boolean;
 }
 
 /** A place in a model's graph (onnx/graph.ts), made for a target. */

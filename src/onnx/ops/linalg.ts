@@ -11,6 +11,23 @@ export function MatMul(s: Scope, a: Value, b: Value): Value {
   return emit(s, 'MatMul', [a, b], {}, a.type, [...batch, ...a.shape.slice(-2, -1), n]);
 }
 
+/** Sum over the letters that the result does not have; a letter is an axis, as in `oi,ti->to`. */
+export function Einsum(s: Scope, equation: string, inputs: readonly Value[]): Value {
+  const [terms, result] = equation.split('->') as [string, string];
+  const lengths = new Map<string, Dim>();
+  for (const [i, letters] of terms.split(',').entries()) {
+    for (const [axis, letter] of [...letters].entries()) {
+      const length = inputs[i]?.shape[axis] as Dim;
+      if ((lengths.get(letter) ?? length) !== length) {
+        throw new RangeError(`Einsum in ${s.path}: ${letter} of ${equation} is ${lengths.get(letter)} and ${length}.`);
+      }
+      lengths.set(letter, length);
+    }
+  }
+  const shape = [...result].map((letter) => lengths.get(letter) as Dim);
+  return emit(s, 'Einsum', inputs, { equation }, (inputs[0] as Value).type, shape);
+}
+
 /** `a·b + c` for matrices, c being added to in place of a separate pass over the result. */
 export function Gemm(s: Scope, a: Value, b: Value, c: Value): Value {
   const [m, k] = a.shape as [Dim, Dim];
@@ -30,12 +47,12 @@ export function Gemm(s: Scope, a: Value, b: Value, c: Value): Value {
  * 2-D convolution of `[N, C, H, W]` with an OIHW weight. Kernels here are 1×1 without padding or 3×3 with `pad` 1, stride 1 or 2,
  * which is all that SD1.5 has; `pad` is that before an axis and that behind it where they differ (0 and 1, at stride 2).
  */
-export function Conv(s: Scope, x: Value, w: Value, b: Value, options: ConvPlacement = {}): Value {
+export function Conv(s: Scope, x: Value, w: Value, b: Value | undefined, options: ConvPlacement = {}): Value {
   const [n, c, h, width] = x.shape as [Dim, Dim, Dim, Dim];
   const [o, i, kh, kw] = w.shape as [number, number, number, number];
   if (c !== i) throw new RangeError(`Conv in ${s.path}: input has ${c} channels, weight [${w.shape}] wants ${i}.`);
   const { attributes, length } = placement([kh, kw], options);
-  return emit(s, 'Conv', [x, w, b], attributes, x.type, [n, o, length(h), length(width)]);
+  return emit(s, 'Conv', b ? [x, w, b] : [x, w], attributes, x.type, [n, o, length(h), length(width)]);
 }
 
 /** Normalises each channel of `[N, C, …]` on its own; scale and bias are `[C]`. */
