@@ -308,11 +308,7 @@ export const COMMANDS = {
       },
       ...COMMON,
     },
-    examples: [
-      'lcm-merge inspect models/tiny/lcm.safetensors',
-      'lcm-merge inspect out/tiny --frames 32 --width 512 --height 768',
-      'lcm-merge inspect out/tiny --json',
-    ],
+    examples: ['lcm-merge inspect models/tiny/lcm.safetensors', 'lcm-merge inspect out/tiny --frames 32 --json'],
   },
   doctor: {
     summary: 'try every device and show what this machine has',

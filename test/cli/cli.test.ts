@@ -156,7 +156,9 @@ describe('results', () => {
     expect(code).toBe(0);
     const { devices, node } = JSON.parse(stdout);
     expect(node).toBe(process.versions.node);
-    expect(devices).toContainEqual({ device: 'cpu', installed: true, works: true, milliseconds: expect.any(Number) });
+    const rate = expect.any(Number);
+    const rates = { matrix: { float32: rate, float16: rate }, copy: rate };
+    expect(devices).toContainEqual({ device: 'cpu', installed: true, works: true, milliseconds: rate, rates });
     for (const device of devices)
       if (!device.works) expect(device).toMatchObject({ reason: expect.any(String), remedy: expect.any(String) });
   });

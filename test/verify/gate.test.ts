@@ -35,6 +35,13 @@ function movingVideo(changes: Partial<Video> = {}): Video {
   };
 }
 
+/** As other tools write it: types and shapes of intermediate values are left out. */
+async function withoutShapes(path: string): Promise<void> {
+  const model = onnx.ModelProto.decode(await readFile(path));
+  if (model.graph) model.graph.valueInfo = [];
+  await writeFile(path, onnx.ModelProto.encode(model).finish());
+}
+
 describe('the gate on the tiny package', () => {
   let sound: string;
   let planned: Plan;
@@ -91,12 +98,22 @@ describe('the gate on the tiny package', () => {
     expect((await readdir(join(folder, 'verification'))).sort()).toEqual(['frames.webp', 'report.html', 'report.json']);
     const html = await readFile(join(folder, 'verification/report.html'), 'utf8');
     expect(html).toContain('src="data:image/webp;base64,');
+    expect(report.limit).toMatchObject({ graph: 'unet/model.cpu.onnx', flops_per_step: 2_223_689_728 }); // test/verify/limit.test.ts
+    expect(html).toContain('How close to the device’s limit');
     expect(html).not.toMatch(/(src|href)="(?!data:)/); // nothing is fetched from outside
   });
 
   it('leaves recomputation out where there are no sources, and cannot tell without a lock', async () => {
-    const folder = await altered((at) => rm(join(at, LOCK_FILE)));
-    const report = await drain(verify(folder));
+    const folder = await altered(async (at) => {
+      await rm(join(at, LOCK_FILE));
+      await withoutShapes(join(at, 'unet/model.cpu.onnx'));
+    });
+    const events: Event[] = [];
+    const report = await drain(verify(folder), (event) => events.push(event));
+    expect(report.limit).toBeUndefined();
+    expect(events.flatMap((event) => (event.type === 'warning' ? [event.message] : []))).toEqual([
+      expect.stringContaining('unet/model.cpu.onnx cannot be worked out: it does not tell the shapes'),
+    ]);
     expect(report.checks.map(({ id }) => id)).not.toContain('recompute');
     expect(report.checks.filter(({ verdict }) => verdict === 'unknown').map(({ id }) => id)).toEqual([
       'integrity',
