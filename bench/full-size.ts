@@ -87,7 +87,7 @@ const RECIPES = {
   'recipe.yaml': { frames: 16, width: 512, height: 512 },
   '4x128.yaml': { frames: 4, width: 128, height: 128, weights: true },
   '4x128-fp32.yaml': { frames: 4, width: 128, height: 128, dtype: 'fp32', weights: true },
-  '16x256.yaml': { frames: 16, width: 256, height: 256, weights: true },
+  '16x256.yaml': { frames: 16, width: 256, height: 256 },
   '16x256-fp32.yaml': { frames: 16, width: 256, height: 256, dtype: 'fp32' },
   '1x512.yaml': { frames: 1, width: 512, height: 512 },
   '2x512.yaml': { frames: 2, width: 512, height: 512 },

@@ -41,6 +41,7 @@ const SETTINGS: Readonly<Record<string, Options>> = {
   'all, initializers outside arena': { ...all, ...keys({ use_device_allocator_for_initializers: '1' }) },
   'all, no constant folding': { ...all, ...keys({}, noFolding) },
   'all, no constant folding, no arena': { ...all, ...noArena, ...keys({}, noFolding) },
+  'basic, no prepacking': { graphOptimizationLevel: 'basic', ...keys(noPrepacking) },
   'all, no spinning': { ...all, ...keys({ intra_op: { allow_spinning: '0' } } as never) },
 };
 

@@ -174,6 +174,20 @@ describe('the graph of SD1.5', async () => {
     expect(bytes).toBeLessThan(elements * 2 * 1.01);
   });
 
+  it('makes attention scores in float32, from the product to the softmax', () => {
+    const madeBy = new Map(graph.nodes.flatMap((node) => node.outputs.map((output) => [output, node])));
+    const float32 = 1; // TensorProto.FLOAT
+    const scores = graph.nodes
+      .filter(({ opType }) => opType === 'Softmax')
+      .map(({ inputs }) => madeBy.get(inputs[0] ?? ''));
+    expect(scores.length).toBeGreaterThanOrEqual(16 * 2 + 21 * 2);
+    for (const product of scores) {
+      expect(product?.opType).toBe('MatMul');
+      const operands = product?.inputs.map((input) => madeBy.get(input));
+      expect(operands).toMatchObject(Array(2).fill({ opType: 'Cast', attributes: { to: float32 } }));
+    }
+  });
+
   it('uses no operator beyond those every execution provider has', () => {
     const used = new Set(graph.nodes.map(({ opType }) => opType));
     const known =

@@ -104,13 +104,15 @@ def diffusers_phase(options) -> None:
         states = torch.from_numpy(answers["prompt_states"]).to(dtype)
         return lambda x, t: models.noise_prediction(unet, torch.from_numpy(x).to(dtype), t, states).float().numpy()
 
-    answers["trajectory"] = trajectory(scheduler, predict(torch.float32), tensors["sample"].shape)
-    log("diffusers: trajectory")
+    if not options.no_trajectory:
+        answers["trajectory"] = trajectory(scheduler, predict(torch.float32), tensors["sample"].shape)
+        log("diffusers: trajectory")
     if options.half:
         unet = unet.half()
         t = options.timesteps[0]
         answers[f"half.unet.{t}"] = models.noise_prediction(unet, tensors["sample"].half(), t, tensors["states"].half()).float().numpy()
-        answers["half.trajectory"] = trajectory(scheduler, predict(torch.float16), tensors["sample"].shape)
+        if not options.no_trajectory:
+            answers["half.trajectory"] = trajectory(scheduler, predict(torch.float16), tensors["sample"].shape)
     numpy.savez(options.reference, **asked, **answers, peak=numpy.array(peak()))
 
 
@@ -158,12 +160,13 @@ def onnxruntime_phase(options) -> None:
     def predict(x, t, states):
         return unet.run(None, {"sample": x, "timestep": numpy.array(int(t)), "encoder_hidden_states": states})[0]
 
-    for t in asked["timesteps"]:
+    for t in options.timesteps:
         started = time.perf_counter()
         answers[f"unet.{t}"] = predict(asked["sample"], t, asked["states"])
         log(f"onnxruntime: t = {t}, {time.perf_counter() - started:.1f} s")
-    scheduler = LCMScheduler.from_pretrained(options.package / "scheduler")
-    answers["trajectory"] = trajectory(scheduler, lambda x, t: predict(x, t, asked["prompt_states"]), asked["sample"].shape)
+    if not options.no_trajectory:
+        scheduler = LCMScheduler.from_pretrained(options.package / "scheduler")
+        answers["trajectory"] = trajectory(scheduler, lambda x, t: predict(x, t, asked["prompt_states"]), asked["sample"].shape)
     numpy.savez(options.answers, **answers, peak=numpy.array(peak()))
 
 
@@ -184,7 +187,7 @@ def main() -> int:
     parser.add_argument("--timesteps", type=lambda s: [int(t) for t in s.split(",")], default=list(TIMESTEPS))
     parser.add_argument("--reference", type=Path, help="where diffusers' answers are kept")
     parser.add_argument("--half", action="store_true", help="also what diffusers itself loses in float16")
-    parser.add_argument("--no-run", action="store_true", help="leave out lcm-merge's own runtime")
+    parser.add_argument("--no-trajectory", action="store_true", help="leave out trajectories, and with them lcm-merge's own runtime")
     parser.add_argument("--phase", choices=("diffusers", "onnxruntime"), help=argparse.SUPPRESS)
     parser.add_argument("--answers", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -219,8 +222,8 @@ def main() -> int:
         limit = LIMIT[read_recipe(options.recipe)["output"].get("dtype", "fp16")]
         for name in sorted(set(ours.files) - {"trajectory", "peak"}):
             row(name.replace(".", " t = "), relative_rms(ours[name], theirs[name]), limit)
-        row("trajectory, onnxruntime for Python", relative_rms(ours["trajectory"], theirs["trajectory"]))
-        if not options.no_run:
+        if not options.no_trajectory:
+            row("trajectory, onnxruntime for Python", relative_rms(ours["trajectory"], theirs["trajectory"]))
             prefix = ["node", str(CLI), "run", str(options.package), "--device", "cpu", "--prompt", PROMPT, "--seed", str(SEED), "--steps", str(STEPS)]
             done = subprocess.run([*prefix, "--save-latents", str(latents), "-o", f"{scratch}/frames", "--json"], check=True, stdout=subprocess.PIPE, env=os.environ)
             from safetensors.numpy import load_file

@@ -106,6 +106,7 @@ def norms_in_half(node, operands):
 
 
 def softmax_in_half(node, operands):
+    """And the scores."""
     if node.op_type != "Softmax":
         return None
     e = halved(torch.exp(halved(operands[0] - operands[0].amax(-1, keepdim=True))))
@@ -133,8 +134,8 @@ CHOICES = {
     "as exported": {},
     "norms: float32 statistics, the rest in fp16": kept(lambda node, kind: HALF if is_group_norm(node) and node.op_type != "InstanceNormalization" else None),
     "norms: all in fp16": kept(lambda node, kind: HALF if is_group_norm(node) else None) | {"replace": norms_in_half},
-    "softmax in fp16": kept(lambda node, kind: HALF if node.op_type == "Softmax" else None) | {"replace": softmax_in_half},
-    "attention scores in float32": kept(lambda node, kind: SINGLE if node.op_type == "Softmax" or (node.op_type in ("MatMul", "Cast") and ".attn" in node.name and path_of(node).endswith(("attn1", "attn2"))) else None),
+    "attention scores and softmax in fp16": kept(lambda node, kind: HALF if node.op_type == "Softmax" or (node.op_type in ("MatMul", "Add") and kind == SINGLE and ".attn" in node.name) else None) | {"replace": softmax_in_half},
+    "attention scores in fp16, softmax in float32": kept(lambda node, kind: HALF if node.op_type == "MatMul" and kind == SINGLE else None),
     "time embedding in fp16": kept(lambda node, kind: HALF if node.name.startswith("time_proj") else None),
     "time embedding: its Linear layers in float32, too": kept(lambda node, kind: SINGLE if node.name.startswith(("time_embedding", "time_proj")) else None),
     "GEGLU in float32": kept(lambda node, kind: SINGLE if ".net.0.proj" in node.name or node.op_type == "Gelu" or (node.op_type == "Mul" and path_of(node).endswith(".ff")) else None),

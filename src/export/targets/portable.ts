@@ -64,12 +64,13 @@ function restOf(shape: readonly Dim[], groups: number): Dim {
  */
 const MAX_SCORES = 2 ** 26;
 
-/** Added to scores that are hidden; the smallest float16, so that no −∞ can turn into NaN. */
-const MASKED = -65504;
+/** Added to scores that are hidden: far below all others, and no −∞, which could turn into NaN. */
+const MASKED = -1e9;
 
 /**
- * Attention from MatMul and Softmax. The query is scaled before the product: fp16 scores of a trained model can pass 65504
- * otherwise. Where all scores together would not fit into memory, it is computed in parts.
+ * Attention from MatMul and Softmax. Scores are float32, as in fused kernels: they are the first values to leave the range of
+ * fp16, and exp of what fp16 leaves of them loses what attention is about. Where all scores together would not fit into memory,
+ * it is computed in parts.
  */
 function scaledDotProduct(s: Scope, q: Value, k: Value, v: Value, options: AttentionOptions): Value {
   const width = (q.shape[2] as number) / options.heads;
@@ -84,20 +85,17 @@ function scaledDotProduct(s: Scope, q: Value, k: Value, v: Value, options: Atten
 }
 
 function attend(s: Scope, [queries, keys, values]: Operands, mask?: Value): Value {
-  const scores = op.MatMul(s, queries, keys);
-  return op.MatMul(s, softmax(s, mask ? op.Add(s, scores, mask) : scores), values);
-}
-
-/** In float32: exp of fp16 scores loses what attention is about, and the CPU has no fp16 kernel but unfolds the operator. */
-function softmax(s: Scope, scores: Value): Value {
-  return op.Cast(s, op.Softmax(s, op.Cast(s, scores, { to: 'float32' })), { to: scores.type });
+  const [q, k] = [queries, keys].map((x) => op.Cast(s, x, { to: 'float32' })) as [Value, Value];
+  const scores = op.MatMul(s, q, k);
+  const weights = op.Softmax(s, mask ? op.Add(s, scores, mask) : scores);
+  return op.MatMul(s, op.Cast(s, weights, { to: values.type }), values);
 }
 
 function causalMask(s: Scope, length: number): Value {
   const mask = Float32Array.from({ length: length * length }, (_, i) =>
     i % length > Math.floor(i / length) ? MASKED : 0,
   );
-  return floatConstant(s.graph, s.type, mask, [length, length], 'causal_mask');
+  return floatConstant(s.graph, 'float32', mask, [length, length], 'causal_mask');
 }
 
 type Operands = readonly [queries: Value, keys: Value, values: Value];
