@@ -270,7 +270,7 @@ def open_contenders(folder, device, stream, size, options):
         return {"onnxruntime fp32": lambda: OnnxRuntime(folder, "model.cpu.onnx", device, None, size),
                 "diffusers fp32": lambda: Diffusers(folder, device, size, torch.float32)}
     ort = lambda graph, **more: lambda: OnnxRuntime(folder, graph, device, stream, size, **more)  # noqa: E731
-    tuned = {"fuse_conv_bias": "1", "cudnn_conv_use_max_workspace": "1"}
+    tuned = {"fuse_conv_bias": "1", "cudnn_conv_use_max_workspace": "1", **dict(entry.split("=", 1) for entry in options.option)}
     makers = {
         "onnxruntime cuda fp16, CUDA graph": ort("model.cuda.onnx", options=tuned, cuda_graph=True),
         "onnxruntime cuda fp16": ort("model.cuda.onnx", options=tuned),
@@ -298,6 +298,7 @@ def main():
     parser.add_argument("--only", choices=("agree", "time", "profile"), action="append", help="may be given several times; all when left out")
     parser.add_argument("--without", action="append", default=[], help="contenders to leave out: part of a name, e.g. compile or diffusers")
     parser.add_argument("--compile-mode", default="default", help="of torch.compile: default, reduce-overhead, max-autotune-no-cudagraphs")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of onnxruntime's CUDA provider, for the first two contenders: sdpa_kernel=1 takes flash attention, 8 cuDNN's")
     parser.add_argument("--portable", action="store_true", help="time the portable graph on the GPU too")
     parser.add_argument("--node-latents", type=Path, help="what bench/gpu/node.ts --latents wrote, to be held against these")
     parser.add_argument("--json", type=Path, help="where to write everything that was found")
