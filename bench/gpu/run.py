@@ -270,7 +270,7 @@ def open_contenders(folder, device, stream, size, options):
         return {"onnxruntime fp32": lambda: OnnxRuntime(folder, "model.cpu.onnx", device, None, size),
                 "diffusers fp32": lambda: Diffusers(folder, device, size, torch.float32)}
     ort = lambda graph, **more: lambda: OnnxRuntime(folder, graph, device, stream, size, **more)  # noqa: E731
-    tuned = {"fuse_conv_bias": "1", "cudnn_conv_use_max_workspace": "1"}
+    tuned = {"fuse_conv_bias": "1", "cudnn_conv_use_max_workspace": "1", **dict(entry.split("=", 1) for entry in options.option)}
     makers = {
         "onnxruntime cuda fp16, CUDA graph": ort("model.cuda.onnx", options=tuned, cuda_graph=True),
         "onnxruntime cuda fp16": ort("model.cuda.onnx", options=tuned),
@@ -298,7 +298,9 @@ def main():
     parser.add_argument("--only", choices=("agree", "time", "profile"), action="append", help="may be given several times; all when left out")
     parser.add_argument("--without", action="append", default=[], help="contenders to leave out: part of a name, e.g. compile or diffusers")
     parser.add_argument("--compile-mode", default="default", help="of torch.compile: default, reduce-overhead, max-autotune-no-cudagraphs")
+    parser.add_argument("--option", action="append", default=[], metavar="KEY=VALUE", help="of onnxruntime's CUDA provider, for the first two contenders: sdpa_kernel=1 takes flash attention, 8 cuDNN's")
     parser.add_argument("--portable", action="store_true", help="time the portable graph on the GPU too")
+    parser.add_argument("--node-latents", type=Path, help="what bench/gpu/node.ts --latents wrote, to be held against these")
     parser.add_argument("--json", type=Path, help="where to write everything that was found")
     options = parser.parse_args()
     chosen = options.only or ["agree", "time", "profile"]
@@ -337,6 +339,12 @@ def main():
                 report(f"left out: {result['left_out'][name][:300]}")
         if "agree" in chosen:
             result["agreement"] = agree(folder, device, stream, size, contenders, options)
+        if options.node_latents and contenders:
+            name, contender = next(iter(contenders.items()))
+            ours = sample(contender, size, device, options.steps)[0]
+            theirs = torch.from_numpy(numpy.fromfile(options.node_latents, dtype=numpy.float32)).reshape(ours.shape)
+            limit = LIMITS["fp32" if "fp32" in name else "fp16"]
+            result.setdefault("agreement", {})[f"Node's final latents, against {name}"] = {"relative_error": relative_error(theirs, ours), "limit": limit}
         if "time" in chosen:
             times = {name: [] for name in contenders}
             for round_ in range(options.runs + 1):
@@ -364,7 +372,7 @@ def print_tables(result):
     print(f"{result['size']} on {result['device']}, PyTorch {result['torch']}, onnxruntime {result['onnxruntime']}")
     step, rate, floor = result["step"], result["rates"], result["floor_ms"]
     print(f"a step of the CUDA graph: {step['flops'] / 1e12:.3f} TFLOP in products, {step['bytes'] / 1e9:.2f} GB moved node by node; "
-          f"{result['steps']} steps at this machine's {rate['flops'] / 1e12:.1f} TFLOP/s and {rate['bytes'] / 1e9:.0f} GB/s: {floor['flops']:.1f} ms and {floor['bytes']:.1f} ms")
+          f"{result['steps']} steps at this machine's {rate['flops'] / 1e12:.3g} TFLOP/s and {rate['bytes'] / 1e9:.0f} GB/s: {floor['flops']:.1f} ms and {floor['bytes']:.1f} ms")
     for name, row in result.get("agreement", {}).items():
         print(f"  {name:45} relative error {row['relative_error']:.1e}  {'agrees' if row['relative_error'] <= row['limit'] else 'DOES NOT AGREE'}")
     times = result.get("times_ms", {})

@@ -15,7 +15,7 @@ import { feedForward } from '../../src/export/layers.ts';
 import { TARGETS } from '../../src/export/targets/index.ts';
 import { type FloatType, layerScope, type Target } from '../../src/export/targets/target.ts';
 import { type UNetGraphOptions, unetMotionGraph } from '../../src/export/unet-motion.ts';
-import { vaeDecoderGraph } from '../../src/export/vae.ts';
+import { vaeDecoderGraph, vaeEncoderGraph } from '../../src/export/vae.ts';
 import { addInput, addOutput, createGraph, type Graph } from '../../src/onnx/graph.ts';
 import * as op from '../../src/onnx/ops.ts';
 import { serializeModel } from '../../src/onnx/proto.ts';
@@ -129,6 +129,13 @@ describe('a graph for CUDA computes in float32 and in fp16 what the portable one
     await expectAgreement(make, { latent_sample: noise(3, 2, 4, 4, 4) });
   });
 
+  it('VAE encoder', async () => {
+    const config = await readVaeConfig('models/tiny/base/vae/config.json');
+    const make = (target: Target, stored: FloatType) =>
+      vaeEncoderGraph(config, { target, type: stored, images: 'images', height: 32, width: 32 });
+    await expectAgreement(make, { sample: noise(5, 2, 3, 32, 32) });
+  });
+
   it('text encoder', async () => {
     const config = await readClipTextConfig('models/tiny/base/text_encoder/config.json');
     const make = (target: Target, stored: FloatType) => clipTextGraph(config, { target, type: stored, batch: 1 });
@@ -191,7 +198,8 @@ describe('a graph for CUDA', async () => {
     expect(transpositions(full)).toEqual({ ofActivations: 2 + 2 * 21, ofWeights: 98 });
     const vae = await readVaeConfig('models/tiny/base/vae/config.json');
     const size = { images: 'images', height: 8, width: 8 };
-    expect(transpositions(vaeDecoderGraph(vae, { target: cuda, type: 'float16', ...size })).ofActivations).toBe(2);
+    for (const graph of [vaeDecoderGraph, vaeEncoderGraph])
+      expect(transpositions(graph(vae, { target: cuda, type: 'float16', ...size })).ofActivations).toBe(2);
     const text = await readClipTextConfig('models/tiny/base/text_encoder/config.json');
     expect(transpositions(clipTextGraph(text, { target: cuda, type: 'float16', batch: 1 })).ofActivations).toBe(0);
   });
