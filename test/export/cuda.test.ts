@@ -170,18 +170,22 @@ describe('a graph for CUDA', async () => {
     readonly unet: readonly { readonly name: string; readonly base: object }[];
   };
   const sd15 = golden.unet.find(({ name }) => name === 'SD1.5 with AnimateLCM');
-  const full = unetMotionGraph(
-    unetStructure(await read(readUNetConfig, sd15?.base as object), { mid: true }),
-    unetOptions({
-      target: cuda,
-      type: 'float16',
-      frames: 16,
-      height: 64,
-      width: 64,
-      tokens: 77,
-      positions: 32,
-    }),
-  );
+  const structure = unetStructure(await read(readUNetConfig, sd15?.base as object), { mid: true });
+  /** Of a square clip of 16 frames, `side` latents wide. */
+  const graphOf = (side: number) =>
+    unetMotionGraph(
+      structure,
+      unetOptions({
+        target: cuda,
+        type: 'float16',
+        frames: 16,
+        height: side,
+        width: side,
+        tokens: 77,
+        positions: 32,
+      }),
+    );
+  const full = graphOf(64);
   /** Operators that run at every step; views, which move nothing, are left out. */
   const count = (graph: Graph) => {
     const known = knownValues(graph);
@@ -226,14 +230,20 @@ describe('a graph for CUDA', async () => {
     });
   });
 
+  it('keeps within what launch grids and 32-bit counters hold', () => {
+    // 256² pixels are one sequence too many: the 5 modules of the outermost level attend twice, each time in halves;
+    // and what goes into GEGLU there, of 5 transformers and 5 modules, has 2.7 G elements
+    const { MultiHeadAttention, BiasSplitGelu, Split, Concat } = count(graphOf(256));
+    expect({ MultiHeadAttention, BiasSplitGelu }).toEqual({ MultiHeadAttention: 74 + 10, BiasSplitGelu: 37 - 10 });
+    expect({ Split, Concat }).toEqual({ Split: 3 * 10 + 10, Concat: 13 + 10 });
+  });
+
   it.each([
     ['static', {}],
     ['symbolic', SYMBOLS],
   ] as const)('has nodes that onnxruntime knows, with %s shapes', async (_, lengths) => {
-    const structure = await structureOf('models/tiny');
-    const graph = withRandomWeights(
-      unetMotionGraph(structure, unetOptions({ target: cuda, type: 'float16', ...lengths })),
-    );
+    const tiny = await structureOf('models/tiny');
+    const graph = withRandomWeights(unetMotionGraph(tiny, unetOptions({ target: cuda, type: 'float16', ...lengths })));
     const model = serializeModel(graph, { producerVersion: 'test' });
     // All nodes have been looked up and their types and shapes inferred when kernels are: of these the CPU has none.
     await expect(InferenceSession.create(model, { logSeverityLevel: 4 })).rejects.toThrow(
