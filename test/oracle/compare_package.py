@@ -10,6 +10,7 @@ needs: torch==2.13.0 diffusers==0.42.1 transformers safetensors onnx onnxruntime
 import argparse
 import dataclasses
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -27,11 +28,14 @@ from merge_reference import Merged, MergeReference
 OPSET, IR_VERSION = 20, 10
 ULP_LIMIT = {"fp16": 1.0, "fp32": 8.0}  # fp16: the contract. fp32: units of 2^-24 of the sum of magnitudes; PyTorch in float32 reaches 4.4 at rank 128
 GRAPH_LIMIT = {"fp16": 3e-3, "fp32": 1e-5}  # relative RMS, against float32 arithmetic on the package's own weights
+CPU_LIMIT = {"fp16": 1e-4, "fp32": 1e-5}  # of model.cpu.onnx, which computes in float32; positional encodings, exact in PyTorch, are rounded with the weights
 TRAJECTORY_LIMIT_FP32 = 1e-4
 TRAJECTORY_LIMIT_FP16 = 2.0  # times what diffusers itself loses when it computes in float16
 TIMESTEPS = (999, 759, 499, 259, 19)
 DYNAMIC_SHAPES = ((1, 8, 8, 8), (1, 16, 8, 8), (2, 8, 16, 8), (2, 16, 8, 16), (1, 8, 12, 20))  # B, F, h, w; the last halves to odd sizes
 PROMPTS = ("a red circle", "", "An ORANGE square, moving right! " * 20, "naïve café 🎈 <|endoftext|> 123")
+GRAPH_NAME = re.compile(r"model(?:\.(cpu|cuda|webgpu))?(?:\.\d+(?:x\d+)+)?\.onnx")
+ON_CPU = ("portable", "cpu", "webgpu")  # targets all of whose operators have a kernel on the CPU
 ONNX_DTYPES = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}
 
 
@@ -131,6 +135,30 @@ def is_dynamic(reference: MergeReference) -> bool:
     return (reference.recipe.get("output") or {}).get("shapes", "static") == "dynamic"
 
 
+def graphs(package: Path, component: str) -> list[tuple[str, Path]]:
+    """(target, file) of every graph of a component, the portable one of the default shape first."""
+    found = [(GRAPH_NAME.fullmatch(path.name), path) for path in (package / component).iterdir()]
+    return sorted(((match[1] or "portable", path) for match, path in found if match), key=lambda pair: (pair[1].name != "model.onnx", pair[1].name))
+
+
+def check_other_graph(target: str, path: Path, reference: Path, rows: list[Row]) -> None:
+    """A target's or a shape's graph: valid, and over exactly the weights that the portable graph of the default shape reads."""
+    faults = []
+    try:
+        onnx.checker.check_model(str(path), full_check=target == "portable")  # shape inference knows no operators of onnxruntime's own
+    except Exception as error:
+        faults.append(f"onnx.checker: {str(error).strip()[:300]}")
+
+    def places(file):
+        tensors = onnx.load(file, load_external_data=False).graph.initializer
+        return {t.name: (t.data_type, tuple(t.dims), tuple((e.key, e.value) for e in t.external_data)) for t in tensors if t.external_data}
+
+    own, wanted = places(path), places(reference)
+    faults += [f"{name} is read from {own.get(name)}, by the portable graph from {wanted.get(name)}" for name in own.keys() | wanted.keys() if own.get(name) != wanted.get(name)][:3]
+    domains = sorted({node.domain or "ai.onnx" for node in onnx.load(path, load_external_data=False).graph.node})
+    rows.append(Row("onnx", f"{path.parent.name}/{path.name}", f"the same {len(own)} weights, operators of {', '.join(domains)}" + "".join(f"\n    {f}" for f in faults), not faults))
+
+
 def check_graph(reference: MergeReference, component: str, path: Path, rows: list[Row]) -> None:
     faults = []
     try:
@@ -186,17 +214,16 @@ def compare(check: str, subject: str, got, wanted: torch.Tensor, limit: float, r
 
 def check_unet(reference: MergeReference, path: Path, model: UNetMotionModel, limit: float, rows: list[Row]) -> None:
     run = session(path)
-    if is_dynamic(reference):
-        shapes = DYNAMIC_SHAPES
-    else:
-        sizes = static_sizes(reference)
-        shapes = (tuple(sizes[k] for k in ("B", "F", "h", "w")),)
+    inputs = {i.name: i for i in run.get_inputs()}
+    batch, _, frames, height, width = inputs["sample"].shape
+    shapes = DYNAMIC_SHAPES if is_dynamic(reference) else ((batch, frames, height, width),)
+    timestep_dtype = torch.float32 if inputs["timestep"].type == "tensor(float)" else torch.int64
     for shape in shapes:
         batch, frames, height, width = shape
         sample, states = randn(1, batch, 4, frames, height, width), randn(2, batch, 77, reference.configs["text_encoder"]["hidden_size"])
         for t in TIMESTEPS if shape is shapes[0] else TIMESTEPS[::3]:
-            got = run.run(["out_sample"], {"sample": sample.numpy(), "timestep": torch.tensor(t).numpy(), "encoder_hidden_states": states.numpy()})[0]
-            compare(f"unet {reference.norm}", f"B{batch} F{frames} {height}x{width} t={t}", got, models.noise_prediction(model, sample, t, states), limit, rows)
+            got = run.run(["out_sample"], {"sample": sample.numpy(), "timestep": torch.tensor(t, dtype=timestep_dtype).numpy(), "encoder_hidden_states": states.numpy()})[0]
+            compare(f"unet {reference.norm}", f"{path.name} B{batch} F{frames} {height}x{width} t={t}", got, models.noise_prediction(model, sample, t, states), limit, rows)
 
 
 def check_text_encoder(path: Path, model, tokenizer, limit: float, rows: list[Row]) -> None:
@@ -204,7 +231,7 @@ def check_text_encoder(path: Path, model, tokenizer, limit: float, rows: list[Ro
     batch = fixed(run.get_inputs()[0].shape[0], len(PROMPTS))
     ids = models.token_ids(tokenizer, list(PROMPTS))
     got = torch.cat([torch.from_numpy(run.run(["last_hidden_state"], {"input_ids": part.numpy()})[0]) for part in ids.split(batch)])
-    compare("text encoder", f"{len(PROMPTS)} prompts, batches of {batch}", got.numpy(), model(ids)[0], limit, rows)
+    compare("text encoder", f"{path.name} {len(PROMPTS)} prompts, batches of {batch}", got.numpy(), model(ids)[0], limit, rows)
 
 
 def check_vae_decoder(path: Path, model, limit: float, rows: list[Row]) -> None:
@@ -212,7 +239,7 @@ def check_vae_decoder(path: Path, model, limit: float, rows: list[Row]) -> None:
     shape = run.get_inputs()[0].shape
     for count, height, width in dict.fromkeys((fixed(shape[0], n), fixed(shape[2], h), fixed(shape[3], w)) for n, h, w in ((1, 8, 8), (3, 8, 16), (2, 9, 7))):
         latents = randn(3, count, 4, height, width)
-        compare("vae decoder", f"N{count} {height}x{width}", run.run(["sample"], {"latent_sample": latents.numpy()})[0], model.decode(latents).sample, limit, rows)
+        compare("vae decoder", f"{path.name} N{count} {height}x{width}", run.run(["sample"], {"latent_sample": latents.numpy()})[0], model.decode(latents).sample, limit, rows)
 
 
 def check_vae_encoder(path: Path, model, limit: float, rows: list[Row]) -> None:
@@ -221,7 +248,7 @@ def check_vae_encoder(path: Path, model, limit: float, rows: list[Row]) -> None:
     for count, height, width in dict.fromkeys((fixed(shape[0], n), fixed(shape[2], h), fixed(shape[3], w)) for n, h, w in ((1, 64, 64), (3, 64, 128), (2, 72, 56), (1, 61, 90))):
         pictures = randn(4, count, 3, height, width)
         wanted = model.encode(pictures).latent_dist.parameters
-        compare("vae encoder", f"N{count} {height}x{width}", run.run(["latent_parameters"], {"sample": pictures.numpy()})[0], wanted, limit, rows)
+        compare("vae encoder", f"{path.name} N{count} {height}x{width}", run.run(["latent_parameters"], {"sample": pictures.numpy()})[0], wanted, limit, rows)
 
 
 # ---- (d) package files and whole trajectories
@@ -290,21 +317,27 @@ def main() -> int:
     parameters = {component: check_weights(reference, component, path, rows) for component, path in paths.items()}
     for component, path in paths.items():
         check_graph(reference, component, path, rows)
+        for target, other in graphs(options.package, component)[1:]:
+            check_other_graph(target, other, path, rows)
     if not options.weights_only and not any(row.check == "initializers" and not row.ok for row in rows):  # without every parameter there is no model to compare with
-        limit = GRAPH_LIMIT[dtype_of(reference)]
         unet = models.unet_motion_model(reference, parameters["unet"], frames=max(32, static_sizes(reference)["F"]))
         text = models.clip_text_model(reference, parameters["text_encoder"])
-        check_text_encoder(paths["text_encoder"], text, models.load_tokenizer(reference), limit, rows)
-        check_vae_decoder(paths["vae_decoder"], models.vae_half(reference, "vae_decoder", parameters["vae_decoder"]), limit, rows)
-        if "vae_encoder" in paths:
-            check_vae_encoder(paths["vae_encoder"], models.vae_half(reference, "vae_encoder", parameters["vae_encoder"]), limit, rows)
-        check_unet(reference, paths["unet"], unet, limit, rows)
+        checks = {
+            "text_encoder": lambda path, limit: check_text_encoder(path, text, models.load_tokenizer(reference), limit, rows),
+            "vae_decoder": lambda path, limit: check_vae_decoder(path, models.vae_half(reference, "vae_decoder", parameters["vae_decoder"]), limit, rows),
+            "vae_encoder": lambda path, limit: check_vae_encoder(path, models.vae_half(reference, "vae_encoder", parameters["vae_encoder"]), limit, rows),
+            "unet": lambda path, limit: check_unet(reference, path, unet, limit, rows),
+        }
+        for component in paths:
+            for target, path in graphs(options.package, component):
+                if target in ON_CPU:
+                    checks[component](path, (CPU_LIMIT if target == "cpu" else GRAPH_LIMIT)[dtype_of(reference)])
         check_package_files(reference, options.package, unet, rows)
         if options.latents:
             check_trajectory(reference, unet, text, options, rows)
     for row in rows:
         limit = "" if row.limit is None else f"  (limit {row.limit:.3g})"
-        print(f"{'ok  ' if row.ok else 'FAIL'}  {row.check:14} {row.subject:34} {row.figure}{limit}")
+        print(f"{'ok  ' if row.ok else 'FAIL'}  {row.check:14} {row.subject:48} {row.figure}{limit}")
     failed = sum(not row.ok for row in rows)
     print(f"{len(rows)} checks, {failed} failed")
     if options.save:
