@@ -16,7 +16,7 @@ import { plan } from '../src/merge/plan.ts';
 import { loadRecipe } from '../src/recipe/load.ts';
 import { startHost } from '../src/runtime/host.ts';
 import { createGenerator } from '../src/runtime/noise.ts';
-import { openPackage } from '../src/runtime/package-folder.ts';
+import { type GraphFile, graphFor, openPackage } from '../src/runtime/package-folder.ts';
 import { createLcmScheduler } from '../src/runtime/schedulers/lcm.ts';
 import { relativeRms } from '../src/verify/relative-rms.ts';
 import {
@@ -68,7 +68,7 @@ async function openOurs(dtype: 'fp16' | 'fp32'): Promise<Sampler> {
   await drain(bake(planned, { into: folder }));
   const pkg = await openPackage(folder);
   const host = stack.use(startHost());
-  const unet = stack.use(await host.load(pkg.models.unet, 'cpu'));
+  const unet = stack.use(await host.load((graphFor(pkg.graphs.unet, 'cpu') as GraphFile).path, 'cpu'));
   const states = { dims: [1, planned.text_encoder.max_position_embeddings, planned.text_encoder.hidden_size] };
   const shape = [1, 4, frames, height / 8, width / 8];
   const count = (dims: readonly number[]) => dims.reduce((n, dim) => n * dim, 1);

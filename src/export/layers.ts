@@ -194,9 +194,9 @@ export function feedForward(s: LayerScope, x: Value): Branch {
   return linearBranch(s.in('net', 2), s.target.geglu(p, x, weights, bias), channels);
 }
 
-/** SiLU(time embedding) `[1, D]` in the form that resnets take it in: with channels last one row per image, which fused kernels want. */
+/** SiLU(time embedding) `[1, D]` in the form that resnets take it in: one row for all images, or one for each. */
 export function perImage(s: LayerScope, temb: Value, images: Dim): Value {
-  return s.target.images === 'NCHW' ? temb : op.Expand(s, temb, [images, temb.shape[1] as Dim]);
+  return s.target.timeRows === 'one' ? temb : op.Expand(s, temb, [images, temb.shape[1] as Dim]);
 }
 
 /**

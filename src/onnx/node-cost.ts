@@ -97,11 +97,23 @@ const AFFINE = 2;
 
 /** `[…, m, k] × […, k, n]`. */
 const matMul: Formula = (op) => {
-  const { transA = 0, transB = 0, transBatchA = 0, transBatchB = 0, alpha = 1 } = op.attributes;
-  if (transBatchA !== 0 || transBatchB !== 0 || typeof transB !== 'number') return undefined;
+  const { transA = 0, transB = 0, transBatchA = 0, alpha = 1 } = op.attributes;
+  // an axis of the batch may lie before the rows; that of k is the last of A unless both are turned
+  if (typeof transB !== 'number' || (transBatchA !== 0 && transA !== 0)) return undefined;
   const shape = op.inputs[0]?.shape ?? [];
   const k = shape.at(transA === 1 && shape.length > 1 ? -2 : -1) ?? 1;
   return { matrix_flops: 2 * first(op) * k, other_flops: alpha === 1 ? 0 : first(op) };
+};
+
+/** A product for each combination of all letters. */
+const einsum: Formula = ({ attributes, inputs }) => {
+  const [terms] = String(attributes['equation'] ?? '').split('->') as [string];
+  const lengths = new Map(
+    terms.split(',').flatMap((letters, i) => [...letters].map((letter, axis) => [letter, inputs[i]?.shape[axis] ?? 0])),
+  );
+  return inputs.length === 2 && /^[a-z,]+$/.test(terms)
+    ? { matrix_flops: 2 * product([...lengths.values()]) }
+    : undefined;
 };
 
 /** α·A·B + β·C, with an activation behind it in FusedGemm. */
@@ -181,6 +193,7 @@ const inverse: Formula = (op) => ({ other_flops: 2 * first(op) * (op.outputs[0]?
 const OPERATORS: Readonly<Record<string, Formula>> = {
   // products
   MatMul: matMul,
+  Einsum: einsum,
   Gemm: gemm,
   Conv: conv,
   ConvTranspose: convTranspose,

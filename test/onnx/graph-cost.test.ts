@@ -79,7 +79,11 @@ describe('operations are those that PyTorch counts', () => {
       expect(openLengths(graph)).toEqual(lengths === open ? Object.keys(open) : []);
       const cost = graphCost(graph, { batch, frames, height, width });
       expect(cost).toMatchObject({ unknown_operators: {}, unsized_nodes: 0 });
-      expect(cost.total.matrix_flops).toBe(each.flops - shared);
+      // Winograd's convolution, which needs to know the image's size, has fewer products
+      const fewer = graph.nodes.some(({ opType }) => opType === 'Einsum');
+      expect(fewer).toBe(target.name === 'cpu' && lengths !== open && each.family === 'sd15');
+      if (fewer) expect(cost.total.matrix_flops).toBeLessThan(0.85 * (each.flops - shared));
+      else expect(cost.total.matrix_flops).toBe(each.flops - shared);
       const motion = sumUp(cost.nodes.filter(({ name }) => name.includes('motion_modules.')));
       expect(motion.matrix_flops).toBe(each.motion);
     }

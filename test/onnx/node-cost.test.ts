@@ -109,6 +109,38 @@ describe('products', () => {
         { alpha: 0.5 },
       ),
     ).toEqual([84, 6]);
+    const turned = { transBatchA: 1, transBatchB: 1, transB: 1 };
+    expect(
+      flops(
+        'com.microsoft:FusedMatMul',
+        [
+          [3, 4, 5, 7],
+          [2, 4, 5, 7],
+        ],
+        [[4, 5, 3, 2]],
+        turned,
+      ),
+    ).toEqual(
+      flops(
+        'MatMul',
+        [
+          [4, 5, 3, 7],
+          [4, 5, 7, 2],
+        ],
+        [[4, 5, 3, 2]],
+      ),
+    );
+    expect(
+      flops(
+        'Einsum',
+        [
+          [6, 3, 3],
+          [4, 5, 3, 3],
+        ],
+        [[6, 5, 4]],
+        { equation: 'phw,oihw->pio' },
+      ),
+    ).toEqual([2 * 6 * 9 * 20, 0]);
   });
 });
 

@@ -33,6 +33,7 @@ const CALLS: Record<
   Gelu: (s, x, a) => op.Gelu(s, x[0] as Value, a),
   Cast: (s, x, a) => op.Cast(s, x[0] as Value, a),
   MatMul: (s, x) => op.MatMul(s, x[0] as Value, x[1] as Value),
+  Einsum: (s, x, a: { equation: string }) => op.Einsum(s, a.equation, x),
   Gemm: (s, x) => op.Gemm(s, x[0] as Value, x[1] as Value, x[2] as Value),
   Conv: (s, x, a) => op.Conv(s, x[0] as Value, x[1] as Value, x[2] as Value, a),
   InstanceNormalization: (s, x, a) => op.InstanceNormalization(s, x[0] as Value, x[1] as Value, x[2] as Value, a),
@@ -200,6 +201,11 @@ describe('what does not fit', () => {
       'MatMul, batch',
       /MatMul: shapes \[2\] and \[3\] do not broadcast at axis 0/,
       (s, v) => op.MatMul(s, v([2, 3, 4]), v([3, 4, 5])),
+    ],
+    [
+      'Einsum',
+      /Einsum in here: i of oi,ti->to is 3 and 4/,
+      (s, v) => op.Einsum(s, 'oi,ti->to', [v([2, 3]), v([5, 4])]),
     ],
     ['Gemm', /Gemm in here: \[2,3\] × \[4,5\] \+ \[5\] do not fit/, (s, v) => op.Gemm(s, v([2, 3]), v([4, 5]), v([5]))],
     [

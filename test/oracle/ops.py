@@ -120,8 +120,14 @@ def downsampling():
         case("Conv", [x, w, b], F.conv2d(F.pad(x, (0, 1, 0, 1)), w, b, 2), stride=2, pad=[0, 1])
 
 
+def contractions():
+    """What the CPU's convolutions make of their weights."""
+    a, b, equation = random(7, 2, 3), random(4, 5, 2, 3), "phw,oihw->pio"
+    case("Einsum", [a, b], torch.einsum(equation, a, b), equation=equation)
+
+
 if __name__ == "__main__":
-    for write in (movement, arithmetic, layers, merging, downsampling):
+    for write in (movement, arithmetic, layers, merging, downsampling, contractions):
         write()
     path = Path(__file__).parents[1] / "golden/ops.json"
     text = json.dumps({"command": "python test/oracle/ops.py", "cases": CASES}, separators=(",", ":"))

@@ -40,6 +40,7 @@ export const cuda: Target = {
   ...portable,
   name: 'cuda',
   images: 'NHWC',
+  timeRows: 'per-image', // as SkipGroupNorm takes what it adds
   conv2d: (s, x, weight, bias, options) => {
     const [out, into, kernel] = weight.shape as [number, number, number, number];
     if (kernel === 1) {

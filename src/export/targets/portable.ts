@@ -11,6 +11,7 @@ export const portable: Target = {
   images: 'NCHW',
   compute: (stored) => stored,
   timestep: 'int64',
+  timeRows: 'one',
   conv2d: (s, x, weight, bias, options) => op.Conv(s, x, weight, bias as Value, options),
   groupNorm: (s, x, gamma, beta, options) => instanceGroupNorm(s, settle(s, x), gamma, beta, options),
   layerNorm: (s, x: Stream, gamma, beta, options) => op.LayerNormalization(s, settle(s, x), gamma, beta, options),

@@ -17,6 +17,8 @@ export interface Target {
   readonly compute: (stored: FloatType) => FloatType;
   /** Of the input `timestep`: a device without 64-bit integers takes it as a number. */
   readonly timestep: 'int64' | 'float32';
+  /** Do resnets take the time embedding in as one row for all images, or one for each? */
+  readonly timeRows: 'one' | 'per-image';
   /** Kernel 1 or 3; `weight` is OIHW whatever the layout of images. */
   conv2d(s: LayerScope, x: Value, weight: Value, bias: Value | undefined, options: ConvOptions): Value;
   /** `gamma` and `beta` are as stored. */
