@@ -127,6 +127,8 @@ def signature(reference: MergeReference, component: str) -> tuple[dict, dict]:
 
 def static_sizes(reference: MergeReference) -> dict[str, int]:
     output, guidance = reference.recipe.get("output") or {}, (reference.recipe.get("sampler") or {}).get("guidance", 1)
+    if isinstance(output.get("shapes"), list):
+        output = output | output["shapes"][0]  # the default
     height, width = output.get("height", 512), output.get("width", 512)
     return {"B": 2 if guidance > 1 else 1, "F": output.get("frames", 16), "h": height // 8, "w": width // 8, "8h": height, "8w": width}
 
