@@ -34,7 +34,6 @@ const CALLS: Record<
   Cast: (s, x, a) => op.Cast(s, x[0] as Value, a),
   MatMul: (s, x) => op.MatMul(s, x[0] as Value, x[1] as Value),
   Einsum: (s, x, a: { equation: string }) => op.Einsum(s, a.equation, x),
-  Einsum: (s, x, a: { equation: string }) => op.Einsum(s, a.equation, x),
   Gemm: (s, x) => op.Gemm(s, x[0] as Value, x[1] as Value, x[2] as Value),
   Conv: (s, x, a) => op.Conv(s, x[0] as Value, x[1] as Value, x[2] as Value, a),
   InstanceNormalization: (s, x, a) => op.InstanceNormalization(s, x[0] as Value, x[1] as Value, x[2] as Value, a),
