@@ -25,8 +25,12 @@ export async function chooseDevice(wish: DeviceWish, dtype: string): Promise<Cho
           ? 'WebGPU is only imitated by the CPU here'
           : undefined;
   if (reason || !adapter) return { device: 'wasm', note: `Running on the CPU: ${reason}.` };
-  return { device: 'webgpu', ...(isImitated && { gpu: await withoutSubgroups(adapter) }) };
+  const isSound = SOUND_VENDORS.includes(adapter.info.vendor);
+  return { device: 'webgpu', ...(!isSound && { gpu: await withoutSubgroups(adapter) }) };
 }
+
+/** On whose cards onnxruntime-web's fused attention takes the way that is right, whatever they offer. */
+const SOUND_VENDORS: readonly string[] = ['nvidia', 'apple'];
 
 /** What onnxruntime-web asks of a device at its most. */
 const LIMITS = [
@@ -43,8 +47,9 @@ const LIMITS = [
 ] as const;
 
 /**
- * The fused attention of onnxruntime-web 1.30 gave latents 16 % off on SwiftShader, whose subgroups are as small as a CPU's vectors; on a
- * device that offers none it takes another way, which is right (onnxruntime PR 28520 has the two ways).
+ * The fused attention of onnxruntime-web 1.30 exchanges values within subgroups where there are any, and does not clear its sums between
+ * blocks of keys then: latents were 16 % off on SwiftShader. On a device that offers none it takes another way, which is right; on NVIDIA's
+ * and Apple's it does so anyway (docs/devices.md).
  */
 function withoutSubgroups(adapter: GPUAdapter): Promise<GPUDevice> {
   return adapter.requestDevice({
