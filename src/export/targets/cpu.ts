@@ -85,14 +85,17 @@ const WINOGRAD_CHANNELS = 128;
 /** Fewer pixels, and reading the weights, which get larger, takes longer. */
 const WINOGRAD_PIXELS = 128;
 
-/** More products of channels, and four times the memory of the weight is too much for what tiles of 4 gain over tiles of 2. */
-const LARGE_TILE_WEIGHTS = 2 ** 20;
+/**
+ * More products of channels, and Winograd's weights, 4 times (tiles of 4) or 1.8 times (of 2) as large in float32, take more memory
+ * than their use is worth: those of SD1.5's deepest levels lie above, which are most of its weights and a tenth of the work.
+ */
+const WINOGRAD_WEIGHTS = 2 ** 20;
 
 /** Of Winograd's convolution, or undefined where the direct one is better. */
 function tileSize({ shape }: Value, out: number, { stride, pad }: ConvOptions): TileSize | undefined {
   const [n, h, w, c] = shape as [Dim, Dim, Dim, number];
   if (stride !== 1 || pad[0] !== 1 || pad[1] !== 1 || typeof h !== 'number' || typeof w !== 'number') return undefined;
   const pixels = h * w * (typeof n === 'number' ? n : 1);
-  if (Math.min(c, out) < WINOGRAD_CHANNELS || pixels < WINOGRAD_PIXELS) return undefined;
-  return Math.min(h, w) > 4 && c * out <= LARGE_TILE_WEIGHTS ? 4 : 2;
+  if (Math.min(c, out) < WINOGRAD_CHANNELS || c * out > WINOGRAD_WEIGHTS || pixels < WINOGRAD_PIXELS) return undefined;
+  return Math.min(h, w) > 4 ? 4 : 2;
 }

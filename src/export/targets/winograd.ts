@@ -32,29 +32,48 @@ export function winogradConv(s: Scope, x: Value, weight: Value, size: TileSize):
   const out = weight.shape[0] as number;
   const m = matrices(size);
   const inputs = m.input.length;
-  const rows = axisTransforms(s, m, h);
-  const columns = axisTransforms(s, m, w);
+  const rows = inputTransform(s, m, h);
+  const columns = inputTransform(s, m, w);
 
-  const alongRows = op.MatMul(s, rows.input, op.Reshape(s, x, [n, h, w * c]));
+  const alongRows = op.MatMul(s, rows.matrix, op.Reshape(s, x, [n, h, w * c]));
   const strips = op.Reshape(s, alongRows, [times(n, inputs * rows.tiles), w, c]);
-  const both = op.MatMul(s, columns.input, strips);
+  const both = op.MatMul(s, columns.matrix, strips);
   const tiled = [n, inputs, rows.tiles, inputs, columns.tiles, c];
   const positionFirst = op.Transpose(s, op.Reshape(s, both, tiled), [1, 3, 0, 2, 4, 5]);
   const tiles = op.Reshape(s, positionFirst, [inputs ** 2, times(n, rows.tiles * columns.tiles), c]);
-  const products = multiply(s, m, tiles, weight);
+  const { products, channelsFirst } = multiply(s, m, tiles, weight);
 
-  const unfolded = op.Reshape(s, products, [inputs, inputs, n, rows.tiles, columns.tiles, out]);
-  const stripFirst = op.Transpose(s, unfolded, [2, 0, 3, 1, 4, 5]);
-  const spread = op.Reshape(s, stripFirst, [times(n, inputs * rows.tiles), inputs * columns.tiles, out]);
-  const backAlongColumns = op.Reshape(s, op.MatMul(s, columns.output, spread), [n, inputs * rows.tiles, w * out]);
-  return op.Reshape(s, op.MatMul(s, rows.output, backAlongColumns), [n, h, w, out]);
+  // all results of a tile at once: fewer operations than one axis after the other, and what is then turned is smaller
+  const places = [n, rows.tiles, columns.tiles];
+  const results = op.MatMul(
+    s,
+    outputTransform(s, m),
+    op.Reshape(s, products, [inputs ** 2, times(times(n, rows.tiles * columns.tiles), out)]),
+  );
+  const image = op.Transpose(
+    s,
+    op.Reshape(s, results, channelsFirst ? [size, size, out, ...places] : [size, size, ...places, out]),
+    channelsFirst ? [3, 4, 0, 5, 1, 2] : [2, 3, 0, 4, 1, 5],
+  );
+  const whole = op.Reshape(s, image, [n, rows.tiles * size, columns.tiles * size, out]);
+  return cropped(s, cropped(s, whole, 1, h), 2, w);
+}
+
+/** The first `length` entries of `axis`: the last tile may reach beyond the image. */
+function cropped(s: Scope, x: Value, axis: number, length: number): Value {
+  return x.shape[axis] === length ? x : op.Slice(s, x, { axis, length });
 }
 
 /**
- * `[positions, tiles, C]` × the transformed weight → `[positions, tiles, O]`. The transform is one node, so that loading holds
- * no second copy of a result that is four times as large as the weight.
+ * `[positions, tiles, C]` × the transformed weight → `[positions, tiles, O]`, or `[positions, O, tiles]`. The transform is one
+ * node, so that loading holds no second copy of a result that is four times as large as the weight.
  */
-function multiply(s: Scope, { kernel }: Matrices, tiles: Value, weight: Value): Value {
+function multiply(
+  s: Scope,
+  { kernel }: Matrices,
+  tiles: Value,
+  weight: Value,
+): { readonly products: Value; readonly channelsFirst: boolean } {
   const [positions, count] = tiles.shape as [number, Dim];
   const inputs = kernel.length;
   const taps = TAPS ** 2;
@@ -66,26 +85,40 @@ function multiply(s: Scope, { kernel }: Matrices, tiles: Value, weight: Value): 
   const table = floatConstant(s.graph, 'float32', kronecker, [positions, TAPS, TAPS], `winograd${inputs - 2}.kernel`);
   if (typeof count === 'number' && count <= FEW_TILES) {
     const outByInto = op.Einsum(s, 'phw,oihw->poi', [table, weight]);
-    return op.Transpose(s, FusedMatMul(s, outByInto, tiles, { transB: 1 }), [0, 2, 1]);
+    return { products: FusedMatMul(s, outByInto, tiles, { transB: 1 }), channelsFirst: true };
   }
-  return op.MatMul(s, tiles, op.Einsum(s, 'phw,oihw->pio', [table, weight]));
+  const intoByOut = op.Einsum(s, 'phw,oihw->pio', [table, weight]);
+  return { products: op.MatMul(s, tiles, intoByOut), channelsFirst: false };
 }
 
-interface AxisTransforms {
+/** `[m², (m + 2)²]`: from the products at all positions of a tile to its results. */
+function outputTransform(s: Scope, { output }: Matrices): Value {
+  const [results, positions] = [output.length, (output[0] as readonly number[]).length];
+  const kronecker = Array.from({ length: (results * positions) ** 2 }, (_, index) => {
+    const [result, position] = [Math.floor(index / positions ** 2), index % positions ** 2];
+    const [i, j, u, v] = [
+      Math.floor(result / results),
+      result % results,
+      Math.floor(position / positions),
+      position % positions,
+    ];
+    return at(output, i, u) * at(output, j, v);
+  });
+  return floatConstant(s.graph, 'float32', kronecker, [results ** 2, positions ** 2], `winograd${results}.output`);
+}
+
+interface InputTransform {
   /** `[(m + 2) · tiles, length]` */
-  readonly input: Value;
-  /** `[length, (m + 2) · tiles]` */
-  readonly output: Value;
+  readonly matrix: Value;
   readonly tiles: number;
 }
 
-/** The transforms of a whole axis of `length` as matrices, in which most entries are 0: padding and overlap of tiles included. */
-function axisTransforms(s: Scope, { input, output }: Matrices, length: number): AxisTransforms {
+/** The transform of a whole axis of `length` as a matrix, in which most entries are 0: padding and overlap of tiles included. */
+function inputTransform(s: Scope, { input, output }: Matrices, length: number): InputTransform {
   const [inputs, results] = [input.length, output.length];
   const tiles = Math.ceil(length / results);
   const places = inputs * tiles;
   const into = new Float32Array(places * length);
-  const from = new Float32Array(length * places);
   for (let u = 0; u < inputs; u += 1) {
     for (let tile = 0; tile < tiles; tile += 1) {
       const place = u * tiles + tile;
@@ -93,17 +126,9 @@ function axisTransforms(s: Scope, { input, output }: Matrices, length: number): 
         const position = tile * results + i - 1; // padding of 1
         if (position >= 0 && position < length) into[place * length + position] = at(input, u, i);
       }
-      for (let i = 0; i < results; i += 1) {
-        const position = tile * results + i;
-        if (position < length) from[position * places + place] = at(output, i, u);
-      }
     }
   }
-  return {
-    input: floatConstant(s.graph, 'float32', into, [places, length], `winograd${results}.input`),
-    output: floatConstant(s.graph, 'float32', from, [length, places], `winograd${results}.output`),
-    tiles,
-  };
+  return { matrix: floatConstant(s.graph, 'float32', into, [places, length], `winograd${results}.input`), tiles };
 }
 
 type Matrix = readonly (readonly number[])[];
