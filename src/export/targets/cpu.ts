@@ -6,9 +6,10 @@
 import { FusedMatMul, MultiHeadAttention } from '../../onnx/contrib-ops.ts';
 import { type Dim, elementCount, times, type Value } from '../../onnx/graph.ts';
 import * as op from '../../onnx/ops.ts';
+import { channelsLastGroupNorm } from './channels-last-norm.ts';
 import { portable } from './portable.ts';
 import { type ConvOptions, type LayerScope, settle, type Target } from './target.ts';
-import { type TileSize, winogradConv } from './winograd.ts';
+import { type TileSize, winogradConv, winogradShare } from './winograd.ts';
 
 export const cpu: Target = {
   ...portable,
@@ -25,10 +26,11 @@ export const cpu: Target = {
     const channelsFirst = op.Transpose(s, x, [0, 3, 1, 2]);
     return op.Transpose(s, op.Conv(s, channelsFirst, weight, bias, options), [0, 2, 3, 1]);
   },
-  /** InstanceNormalization wants channels first; there is no kernel for channels last on the CPU. */
+  /** InstanceNormalization wants channels first: only where the image's size is not known is it worth being turned. */
   groupNorm: (s, x, gamma, beta, options) => {
     const whole = settle(s, x);
     const [n, h, w, c] = whole.shape as [Dim, Dim, Dim, number];
+    if (elementCount([h, w]) !== undefined) return channelsLastGroupNorm(s, whole, gamma, beta, options);
     const channelsFirst = op.Transpose(s, op.Reshape(s, whole, [n, times(h, w), c]), [0, 2, 1]);
     const normed = portable.groupNorm(s, channelsFirst, gamma, beta, options);
     return op.Reshape(s, op.Transpose(s, normed, [0, 2, 1]), whole.shape);
@@ -91,11 +93,15 @@ const WINOGRAD_PIXELS = 128;
  */
 const WINOGRAD_WEIGHTS = 2 ** 20;
 
+/** Of the direct sum's operations; the passes over transformed images cost the rest. The share grows with the length of an axis. */
+const WINOGRAD_SHARE = 0.7;
+
 /** Of Winograd's convolution, or undefined where the direct one is better. */
 function tileSize({ shape }: Value, out: number, { stride, pad }: ConvOptions): TileSize | undefined {
   const [n, h, w, c] = shape as [Dim, Dim, Dim, number];
   if (stride !== 1 || pad[0] !== 1 || pad[1] !== 1 || typeof h !== 'number' || typeof w !== 'number') return undefined;
   const pixels = h * w * (typeof n === 'number' ? n : 1);
   if (Math.min(c, out) < WINOGRAD_CHANNELS || c * out > WINOGRAD_WEIGHTS || pixels < WINOGRAD_PIXELS) return undefined;
-  return Math.min(h, w) > 4 ? 4 : 2;
+  const tile = Math.min(h, w) > 4 ? 4 : 2; // an image of one tile is a product of few rows
+  return winogradShare(tile, { h, w, c, out }) < WINOGRAD_SHARE ? tile : undefined;
 }

@@ -59,6 +59,20 @@ export function winogradConv(s: Scope, x: Value, weight: Value, size: TileSize):
   return cropped(s, cropped(s, whole, 1, h), 2, w);
 }
 
+/** Operations of winogradConv, transforms of inputs and results included, over those of the direct sum. */
+export function winogradShare(
+  size: TileSize,
+  { h, w, c, out }: { readonly h: number; readonly w: number; readonly c: number; readonly out: number },
+): number {
+  const [rows, columns] = [Math.ceil(h / size), Math.ceil(w / size)];
+  const inputs = size + TAPS - 1;
+  const alongRows = inputs * rows * h * w * c;
+  const alongColumns = inputs * columns * w * inputs * rows * c;
+  const products = inputs ** 2 * rows * columns * c * out;
+  const results = (size * inputs) ** 2 * rows * columns * out;
+  return (alongRows + alongColumns + products + results) / (TAPS ** 2 * h * w * c * out);
+}
+
 /** The first `length` entries of `axis`: the last tile may reach beyond the image. */
 function cropped(s: Scope, x: Value, axis: number, length: number): Value {
   return x.shape[axis] === length ? x : op.Slice(s, x, { axis, length });
