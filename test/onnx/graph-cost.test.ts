@@ -82,9 +82,12 @@ describe('operations are those that PyTorch counts', () => {
       // Winograd's convolution, which needs to know the image's size, has fewer products
       const fewer = graph.nodes.some(({ opType }) => opType === 'Einsum');
       expect(fewer).toBe(target.name === 'cpu' && lengths !== open && each.family === 'sd15');
-      if (fewer) expect(cost.total.matrix_flops).toBeLessThan(0.85 * (each.flops - shared));
-      else expect(cost.total.matrix_flops).toBe(each.flops - shared);
-      const motion = sumUp(cost.nodes.filter(({ name }) => name.includes('motion_modules.')));
+      // with channels last on the CPU, sums of a normalisation are products with ones
+      const products = cost.nodes.filter(({ name }) => !/norm\w*\/MatMul/.test(name));
+      const { matrix_flops } = sumUp(products);
+      if (fewer) expect(matrix_flops).toBeLessThan(0.9 * (each.flops - shared));
+      else expect(matrix_flops).toBe(each.flops - shared);
+      const motion = sumUp(products.filter(({ name }) => name.includes('motion_modules.')));
       expect(motion.matrix_flops).toBe(each.motion);
     }
   });

@@ -98,7 +98,10 @@ describe('the gate on the tiny package', () => {
     expect((await readdir(join(folder, 'verification'))).sort()).toEqual(['frames.webp', 'report.html', 'report.json']);
     const html = await readFile(join(folder, 'verification/report.html'), 'utf8');
     expect(html).toContain('src="data:image/webp;base64,');
-    expect(report.limit).toMatchObject({ graph: 'unet/model.cpu.onnx', flops_per_step: 2_223_689_728 }); // test/verify/limit.test.ts
+    expect(report.limit).toMatchObject({ graph: 'unet/model.cpu.onnx' });
+    // what PyTorch counts (test/golden/cost.json), and the sums of normalisations, which are products with ones here
+    expect(report.limit?.flops_per_step).toBeGreaterThan(2_223_689_728);
+    expect(report.limit?.flops_per_step).toBeLessThan(1.01 * 2_223_689_728);
     expect(html).toContain('How close to the device’s limit');
     expect(html).not.toMatch(/(src|href)="(?!data:)/); // nothing is fetched from outside
   });
