@@ -89,7 +89,7 @@ const WINOGRAD_PIXELS = 128;
 
 /**
  * More products of channels, and Winograd's weights, 4 times (tiles of 4) or 1.8 times (of 2) as large in float32, take more memory
- * than their use is worth: those of SD1.5's deepest levels lie above, which are most of its weights and a tenth of the work.
+ * than their use is worth: those of SD1.5's deepest levels lie above, which are most of its weights and a sixth of the work.
  */
 const WINOGRAD_WEIGHTS = 2 ** 20;
 
