@@ -153,7 +153,7 @@ def save_recipe(path, options, lcm_modules, extras):
         "lcm": {"lora": "lcm.safetensors", "beta": options.beta, "expect": {"modules": lcm_modules}},
         "motion": {"module": motion_file(options), "gamma": options.gamma, "mode": options.mode, "norm": options.norm, **extras["motion"]},
         "sampler": {"kind": "lcm", "steps": options.steps, "guidance": options.guidance, "beta_schedule": "linear", "original_steps": 50},
-        "output": {"frames": options.frames, "width": width, "height": height, "dtype": options.out_dtype, "shapes": options.shapes, "vae_encoder": options.vae_encoder},
+        "output": {"frames": options.frames, "width": width, "height": height, "dtype": options.out_dtype, "shapes": options.shapes, "targets": options.targets.split(","), "vae_encoder": options.vae_encoder},
         "verify": {"prompt": "a red circle", "seed": 0},
     }
     for entry, blocks in ((recipe["personalized"][0], options.blocks), (recipe["lcm"], options.blocks), (recipe["motion"], options.motion_blocks)):
@@ -227,6 +227,7 @@ def main():
     recipe.add_argument("--out-dtype", choices=("fp16", "fp32"), default="fp16")
     recipe.add_argument("--vae-encoder", action="store_true", help="ask for the VAE encoder, too")
     recipe.add_argument("--shapes", choices=("static", "dynamic"), default="static")
+    recipe.add_argument("--targets", default="portable,cpu,cuda,webgpu", help="graphs to be written, with commas")
     options = parser.parse_args()
     generator, dtype = torch.Generator().manual_seed(options.seed), DTYPES[options.dtype]
     options.out.mkdir(parents=True, exist_ok=True)
