@@ -17,8 +17,8 @@ import { loadRecipe } from '../src/recipe/load.ts';
 import { startHost } from '../src/runtime/host.ts';
 import { createGenerator } from '../src/runtime/noise.ts';
 import { type GraphFile, graphFor, openPackage } from '../src/runtime/package-folder.ts';
+import { relativeRms } from '../src/runtime/relative-rms.ts';
 import { createLcmScheduler } from '../src/runtime/schedulers/lcm.ts';
-import { relativeRms } from '../src/verify/relative-rms.ts';
 import {
   type Contender,
   describeLoad,

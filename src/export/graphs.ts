@@ -98,7 +98,8 @@ function elementType({ recipe }: Plan, component: Component): FloatType {
 /** A graph, and its file's name in the component's folder. */
 export interface GraphExport {
   readonly file: string;
-  readonly graph: Graph;
+  /** Makes it: a plan needs one of a component, a bake one at a time. */
+  readonly make: () => Graph;
 }
 
 /** The graphs of a component; the first is portable and of the default shape. */
@@ -112,7 +113,7 @@ export function graphsOf(plan: Plan, { graph, size }: ComponentExport): readonly
   const exports = plan.recipe.output.targets.flatMap((name) =>
     [first, ...more].map((shape) => ({
       file: graphFileName({ target: name, size: shape === first ? [] : size(shape) }),
-      graph: graph(plan, TARGETS[name], lengthsOf(plan, shape)),
+      make: () => graph(plan, TARGETS[name], lengthsOf(plan, shape)),
     })),
   );
   return exports as [GraphExport, ...GraphExport[]];

@@ -16,7 +16,7 @@ export function layOutComponents(plan: Plan): readonly ComponentLayout[] {
   return COMPONENT_EXPORTS.filter(({ component }) => plan.components.includes(component)).map((row) => {
     const { component, folder, config } = row;
     const graphs = graphsOf(plan, row);
-    const layout = layOutWeights(graphs[0].graph, max_shard_bytes);
+    const layout = layOutWeights(graphs[0].make(), max_shard_bytes);
     if (layout.files.length > MAX_WEIGHT_FILES) {
       throw recipeMistake(
         plan.recipe,

@@ -59,7 +59,8 @@ export async function* bake(
   await using hashing = digestInBackground(plan.files.map((file) => file.path));
   for (const { component, folder, graphs, layout, config } of components) {
     const metadata = graphMetadata(plan, component);
-    for (const { file, graph } of graphs) {
+    for (const { file, make } of graphs) {
+      const graph = make();
       const external = placesOf(graph, layout);
       await put(`${folder}/${file}`, serializeModel(graph, { external, metadata, producerVersion: VERSION }));
     }

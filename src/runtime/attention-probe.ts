@@ -9,6 +9,7 @@ import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
 import type { Device } from './device.ts';
 import { startHost } from './host.ts';
+import { relativeRms } from './relative-rms.ts';
 
 /** 64 queries of one head: more than the 31 that another kernel takes, and several blocks of keys on any hardware. */
 const [LENGTH, WIDTH] = [64, 8];
@@ -26,7 +27,8 @@ export async function attentionFault(device: Device, signal?: AbortSignal): Prom
   const [q, k, v] = [wave(0.37), wave(0.71), wave(1.13)];
   const feed = (data: Float32Array) => ({ type: 'float32' as const, dims: [1, LENGTH, WIDTH], data });
   const { outputs } = await session.run({ q: feed(q), k: feed(k), v: feed(v) });
-  const error = relativeError((outputs['y']?.data ?? []) as Float32Array, attention(q, k, v));
+  const [found, expected] = [outputs['y']?.data as Float32Array | undefined, attention(q, k, v)];
+  const error = found?.length === expected.length ? relativeRms(found, expected) : Number.POSITIVE_INFINITY;
   return error <= MAX_ERROR
     ? undefined
     : `The driver of ${device} and onnxruntime compute fused attention wrongly here (relative error ${error.toExponential(1)})`;
@@ -59,11 +61,4 @@ function attention(q: Float32Array, k: Float32Array, v: Float32Array): number[] 
 
 function dot(a: Float32Array, b: Float32Array): number {
   return a.reduce((sum, value, i) => sum + value * (b[i] as number), 0);
-}
-
-/** NaN, or another number of values than expected, is an infinite error. */
-function relativeError(found: Float32Array, expected: readonly number[]): number {
-  const square = (values: readonly number[]) => values.reduce((sum, value) => sum + value ** 2, 0);
-  const error = Math.sqrt(square(expected.map((value, i) => (found[i] as number) - value)) / square(expected));
-  return Number.isNaN(error) ? Number.POSITIVE_INFINITY : error;
 }

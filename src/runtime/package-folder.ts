@@ -3,7 +3,7 @@
  * read off the graph; scheduler, tokenizer and VAE scale come from the configs beside it.
  */
 import { access, readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
 import { type LcmConfig, readSchedulerConfig } from '../architecture/lcm-config.ts';
@@ -111,6 +111,11 @@ export function graphFor(
 ): GraphFile | undefined {
   const fitting = files.filter((file) => file.size.join() === size.join());
   return fitting.find(({ target }) => target === wanted) ?? fitting.find(({ target }) => target === 'portable');
+}
+
+/** A file's path inside the package, with forward slashes on every system. */
+export function pathInPackage(folder: string, path: string): string {
+  return relative(folder, path).split(sep).join('/');
 }
 
 async function graphFiles(folder: string): Promise<GraphFile[]> {

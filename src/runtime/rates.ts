@@ -2,6 +2,7 @@
  * How fast a device multiplies matrices and moves memory, measured in onnxruntime itself: the two limits that docs/cost-model.md
  * holds a run against. Each is what a chain of equal operators attains, at the size at which it is fastest.
  */
+import type { FloatType } from '../export/targets/target.ts';
 import {
   addInput,
   addOutput,
@@ -17,8 +18,6 @@ import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
 import type { Device } from './device.ts';
 import type { HostTensor, InferenceHost } from './host.ts';
-
-export type FloatType = 'float16' | 'float32';
 
 export interface DeviceRates {
   /** FLOP/s of matrix products by the type of their operands, a multiplication and an addition counting 2. */

@@ -3,13 +3,13 @@
  * is ever published.
  */
 import { readdir } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { join } from 'node:path';
 import type { CheckVerdict, Stage } from '../events.ts';
 import { digestFile } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
 import type { Plan } from '../merge/plan.ts';
 import { type Device, resolveDevice } from '../runtime/device.ts';
-import { openPackage, type VideoPackage } from '../runtime/package-folder.ts';
+import { openPackage, pathInPackage, type VideoPackage } from '../runtime/package-folder.ts';
 import { sample, type Video } from '../runtime/pipeline.ts';
 import { VERSION } from '../version.ts';
 import type { Check, CheckContext, CheckResult } from './check.ts';
@@ -101,7 +101,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
       height: made?.frames.height ?? 0,
     },
     checks,
-    graphs: made ? Object.values(made.graphs).map((path) => relative(folder, path).split(sep).join('/')) : [],
+    graphs: made ? Object.values(made.graphs).map((path) => pathInPackage(folder, path)) : [],
     timing: made?.timing ?? null,
     ...(limit && { limit }),
     ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
@@ -181,7 +181,7 @@ export async function digestPackage(folder: string, signal?: AbortSignal): Promi
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const names = entries
     .filter((entry) => !entry.isDirectory())
-    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).split(sep).join('/'))
+    .map((entry) => pathInPackage(folder, join(entry.parentPath, entry.name)))
     .filter(
       (name) => !name.startsWith(`${VERIFICATION_FOLDER}/`) && !name.startsWith(`${VERIFICATION_FOLDER}.partial/`),
     )

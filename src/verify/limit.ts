@@ -2,15 +2,15 @@
  * How close a run came to what its device can do at best: a step cannot take less time than its products at the device's matrix
  * rate, nor less than its weights, inputs and outputs at its copy rate. docs/cost-model.md.
  */
-import { relative, sep } from 'node:path';
 import { FormatError } from '../errors.ts';
+import type { FloatType } from '../export/targets/target.ts';
 import { graphCost, traffic } from '../onnx/graph-cost.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
 import { lengthsFor } from '../runtime/graph-lengths.ts';
 import { startHost } from '../runtime/host.ts';
-import type { VideoPackage } from '../runtime/package-folder.ts';
+import { pathInPackage, type VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
-import { type DeviceRates, type FloatType, measureRates } from '../runtime/rates.ts';
+import { type DeviceRates, measureRates } from '../runtime/rates.ts';
 
 export interface RunLimit {
   /** The UNet's graph that ran, by its path in the package. */
@@ -51,7 +51,7 @@ export async function measureLimit(
   const info = path === pkg.models.unet ? pkg.info : await readModelInfo(path);
   await using host = startHost(signal);
   const rates = await measureRates(host, video.device, computedTypes(info));
-  return runLimit(info, relative(pkg.folder, path).split(sep).join('/'), { video, guidance, rates });
+  return runLimit(info, pathInPackage(pkg.folder, path), { video, guidance, rates });
 }
 
 /** Apart from the measurement. @throws FormatError as above */

@@ -213,7 +213,7 @@ describe('the dimensions of a package', () => {
   const inputsOf = async (changes: Parameters<typeof tinyRecipe>[0]) => {
     const planned = await plan(tinyRecipe(changes));
     return Object.fromEntries(
-      layOutComponents(planned).map(({ component, graphs }) => [component, graphs[0].graph.inputs[0]?.shape]),
+      layOutComponents(planned).map(({ component, graphs }) => [component, graphs[0].make().inputs[0]?.shape]),
     );
   };
 

@@ -1,10 +1,11 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import type { FloatType } from '../../src/export/targets/target.ts';
 import { graphCost, traffic } from '../../src/onnx/graph-cost.ts';
 import { readModelInfo } from '../../src/onnx/model-info.ts';
 import { type InferenceHost, startHost } from '../../src/runtime/host.ts';
-import { type FloatType, measureRates } from '../../src/runtime/rates.ts';
+import { measureRates } from '../../src/runtime/rates.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 /**

@@ -284,6 +284,19 @@ describe('the gate on the tiny package', () => {
       );
     });
 
+    it('fails when the only graph of a shape gives no numbers, and counts it when it does', async () => {
+      const frequencies = (model: Model) =>
+        model.graph?.initializer?.find(({ name }) => name?.endsWith('timestep_frequencies'))?.rawData as Uint8Array;
+      const broken = await withGraph('model.16x64x72.onnx', (model) => frequencies(model).fill(0xff));
+      const result = await judge('targets', broken);
+      expect(result.verdict).toBe('failed');
+      expect(result.reason).toBe('unet/model.16x64x72.onnx gives values that are not finite.');
+      expect(await judge('targets', await withGraph('model.16x64x72.onnx', () => undefined))).toMatchObject({
+        verdict: 'passed',
+        figures: { compared: 3, run_alone: 1 },
+      });
+    });
+
     it('cannot tell where a graph’s device is not there', async () => {
       const folder = await withGraph('model.cuda.onnx', () => undefined);
       const result = await judge('targets', folder);

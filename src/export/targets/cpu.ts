@@ -7,6 +7,7 @@ import { FusedMatMul, MultiHeadAttention } from '../../onnx/contrib-ops.ts';
 import { type Dim, elementCount, times, type Value } from '../../onnx/graph.ts';
 import * as op from '../../onnx/ops.ts';
 import { channelsLastGroupNorm } from './channels-last-norm.ts';
+import { pointwise } from './pointwise.ts';
 import { portable } from './portable.ts';
 import { type ConvOptions, type LayerScope, settle, type Target } from './target.ts';
 import { type TileSize, winogradConv, winogradShare } from './winograd.ts';
@@ -17,10 +18,8 @@ export const cpu: Target = {
   images: 'NHWC',
   compute: () => 'float32',
   conv2d: (s, x, weight, bias, options) => {
-    const [out, into, kernel] = weight.shape as [number, number, number];
-    if (kernel === 1) {
-      return biased(s, op.MatMul(s, x, op.Transpose(s, op.Reshape(s, weight, [out, into]), [1, 0])), bias);
-    }
+    const [out, , kernel] = weight.shape as [number, number, number];
+    if (kernel === 1) return biased(s, pointwise(s, x, weight), bias);
     const tile = tileSize(x, out, options);
     if (tile) return biased(s, winogradConv(s, x, weight, tile), bias);
     const channelsFirst = op.Transpose(s, x, [0, 3, 1, 2]);

@@ -7,6 +7,7 @@
 import * as ms from '../../onnx/contrib-ops.ts';
 import { type Dim, elementCount, type Value } from '../../onnx/graph.ts';
 import * as op from '../../onnx/ops.ts';
+import { pointwise } from './pointwise.ts';
 import { portable } from './portable.ts';
 import { skipLayerNorm } from './skip-layer-norm.ts';
 import {
@@ -42,10 +43,8 @@ export const cuda: Target = {
   images: 'NHWC',
   timeRows: 'per-image', // as SkipGroupNorm takes what it adds
   conv2d: (s, x, weight, bias, options) => {
-    const [out, into, kernel] = weight.shape as [number, number, number, number];
-    if (kernel === 1) {
-      const matrix = op.Transpose(s, op.Reshape(s, weight, [out, into]), [1, 0]);
-      const product = op.MatMul(s, x, matrix);
+    if (weight.shape[2] === 1) {
+      const product = pointwise(s, x, weight);
       return bias ? op.Add(s, product, bias) : product;
     }
     return ms.NhwcConv(s, x, op.Transpose(s, weight, [0, 2, 3, 1]), bias, options);

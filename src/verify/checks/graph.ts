@@ -1,9 +1,8 @@
 /** The graphs are what their boundary promises, and every weight they name lies inside the file beside them. */
-import { relative } from 'node:path';
 import { type ModelInfo, readModelInfo } from '../../onnx/model-info.ts';
 import { IR_VERSION, OPSET } from '../../onnx/proto.ts';
 import { boundaryFaults, externalFaults } from '../../runtime/graph-contract.ts';
-import type { GraphFile, PartName } from '../../runtime/package-folder.ts';
+import { type GraphFile, type PartName, pathInPackage } from '../../runtime/package-folder.ts';
 import { type Check, failed, passed } from '../check.ts';
 
 export const graph: Check = {
@@ -20,7 +19,7 @@ export const graph: Check = {
       const reference = await readModelInfo(portable);
       for (const { path, target } of files) {
         const info = path === portable ? reference : await readModelInfo(path);
-        const at = (fault: string) => faults.push(`${relative(pkg.folder, path)}: ${fault}`);
+        const at = (fault: string) => faults.push(`${pathInPackage(pkg.folder, path)}: ${fault}`);
         boundaryFaults(component, info, target).forEach(at);
         if (info.opsets[''] !== OPSET || info.irVersion !== IR_VERSION)
           at(`opset ${info.opsets['']} and IR ${info.irVersion} instead of ${OPSET} and ${IR_VERSION}`);
