@@ -7,7 +7,7 @@ import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { MAX_CLIP_PIXELS, type TargetName } from '../recipe/schema.ts';
-import { decode, denoise, encodePrompts, type LoadedGraph } from './denoise.ts';
+import { decode, denoise, type LoadedGraph } from './denoise.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
 import type { ChosenGraph } from './graph-contract.ts';
@@ -17,11 +17,16 @@ import type { HostedSession } from './host.ts';
 import { createGenerator } from './noise.ts';
 import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
 import { probeDevice } from './probe.ts';
+import { encodePrompts, preparePrompts } from './prompt/encode.ts';
+import type { Prompt } from './prompt/travel.ts';
 import { createLcmScheduler } from './schedulers/lcm.ts';
 
 export interface SampleOptions {
-  readonly prompt: string;
-  readonly negative?: string;
+  /** Keyframes, between which the prompt changes, want a graph baked with `output.prompt.per_frame`. */
+  readonly prompt: Prompt;
+  readonly negative?: Prompt;
+  /** Read `(word:1.2)`, `(word)` and `[word]` in both as weights; brackets are text otherwise. */
+  readonly promptWeights?: boolean;
   readonly seed?: number;
   readonly steps?: number;
   /** Classifier-free guidance; at 1 or below the negative prompt is never evaluated. */
@@ -55,6 +60,8 @@ export interface Video {
   /** After each step; the last is `latents`. */
   readonly trajectory: readonly Float32Array[];
   readonly frames: Frames;
+  /** Length of the text states. */
+  readonly tokens: number;
   /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
   readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
   readonly device: Device;
@@ -109,11 +116,14 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const { target, warning } = await graphTarget(sessions, options.signal);
   if (warning !== undefined) yield { type: 'warning', stage: 'run', message: warning };
   const graphs = await readGraphs(sessions, target, shape);
+  const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
+  const weighted = options.promptWeights ?? false;
+  const prepared = preparePrompts(pkg, graphs.unet.info.inputs, prompts, { frames: shape[2], weighted });
+  for (const message of prepared.warnings) yield { type: 'warning', stage: 'run', message };
   const load = async (model: ModelName) => loaded(graphs[model], await sessions.session(model, graphs[model].path));
   const textEncoder = await load('text_encoder');
   const unet = await load('unet');
-  const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
-  const states = await encodePrompts(pkg, textEncoder, prompts);
+  const states = await encodePrompts(textEncoder, prepared);
   let load_ms = performance.now() - started;
 
   const trajectory: Float32Array[] = [];
@@ -158,6 +168,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     shape,
     trajectory,
     frames,
+    tokens: states[0]?.dims.at(-2) as number,
     decoded: rangeOf(decoded),
     device,
     graphs: { unet: graphs.unet.path, text_encoder: graphs.text_encoder.path, vae_decoder: graphs.vae_decoder.path },

@@ -27,6 +27,7 @@ function movingVideo(changes: Partial<Video> = {}): Video {
     shape: [1, 4, 4, 2, 2],
     trajectory: [latents, latents],
     frames: { width: side, height: side, count, data },
+    tokens: 77,
     decoded: { min: -1, max: 1, finite: true },
     device: 'cpu',
     graphs: { unet: '', text_encoder: '', vae_decoder: '' },
