@@ -1,6 +1,6 @@
 /**
  * A prompt of any length as the text encoder takes it: chunks of 75 tokens, each between bos and eos and padded to 77, to be encoded
- * one by one. The same in AUTOMATIC1111 (without its search for commas), compel and diffusers' lpw pipelines. Needs nothing of Node.
+ * one by one. The same as in diffusers' lpw pipelines, compel (BRUTAL) and, but for its search for commas, AUTOMATIC1111. Needs nothing of Node.
  */
 import type { Tokenizer } from '../tokenizer.ts';
 import { parseWeights } from './weights.ts';
