@@ -135,7 +135,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
       terms.set(parameter.name, [...(terms.get(parameter.name) ?? []), term]);
     warnings.push(...planned.warnings);
   }
-  if (!recipe.lcm)
+  if (!recipe.lcm && recipe.sampler.kind === 'lcm')
     warnings.push('The recipe has no lcm LoRA: with a base that is no LCM itself, few steps give noisy frames.');
 
   const { contributions, stored_positional_encodings, ...rest } = await planMotion(recipe, parameters.unet, {
