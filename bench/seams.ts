@@ -2,7 +2,8 @@
  * How visible the borders of context windows are: long clips of a recipe under every way of cutting and averaging, some seeds each,
  * beside plain clips of one window's length. docs/long-videos.md has the table; `--sheets` also draws each clip's frames.
  *
- *     node bench/seams.ts [RECIPE] [--frames 40] [--seeds 5] [--overlaps 0,2,4,8] [--prompt P] [--dir out] [--sheets]
+ *     node bench/seams.ts [RECIPE] [--frames 40] [--seeds 5] [--overlaps 0,2,4,8] [--fuse flat,pyramid] [--schedules static,uniform]
+ *       [--prompt P] [--dir out] [--sheets]
  */
 import { mkdir, mkdtempDisposable } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,12 +14,12 @@ import { bake } from '../src/export/package.ts';
 import { plan } from '../src/merge/plan.ts';
 import { loadRecipe } from '../src/recipe/load.ts';
 import type { ClipLengths } from '../src/runtime/clip-shape.ts';
-import { bordersOf, contextWindows, FUSE_METHODS, windowsAt } from '../src/runtime/context-windows.ts';
+import { contextWindows, FUSE_METHODS, WINDOW_SCHEDULES, windowsAt } from '../src/runtime/context-windows.ts';
 import type { Frames } from '../src/runtime/frames.ts';
 import { NOISE_TYPES } from '../src/runtime/initial-noise.ts';
 import { loadPackage } from '../src/runtime/loaded-package.ts';
 import type { ClipOptions } from '../src/runtime/pipeline.ts';
-import { changeAfter, measureSeam, type Seam } from '../src/runtime/seam.ts';
+import { changeAfter, type Seam } from '../src/runtime/seam.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -26,6 +27,8 @@ const { values, positionals } = parseArgs({
     frames: { type: 'string', default: '40' },
     seeds: { type: 'string', default: '5' },
     overlaps: { type: 'string', default: '0,2,4,8' },
+    fuse: { type: 'string', default: 'flat,pyramid' },
+    schedules: { type: 'string', default: 'static,uniform' },
     prompt: { type: 'string' },
     dir: { type: 'string', default: 'out' },
     sheets: { type: 'boolean', default: false },
@@ -46,10 +49,7 @@ await using pkg = await loadPackage(folder, { device: 'cpu' });
 
 /** What is measured on one clip. */
 interface Measured {
-  /** At the borders of the last step. */
   readonly seam: Seam | undefined;
-  /** At those of the first, where the picture is laid out. */
-  readonly first: Seam | undefined;
   /** Mean change from frame to frame, in levels. */
   readonly change: number;
   /** The largest over the mean, wherever it is. */
@@ -70,7 +70,6 @@ async function measure(seed: number, options: Omit<ClipOptions, 'prompt'>, lengt
   }
   return {
     seam: video.seam,
-    first: measureSeam(video.frames, bordersOf(windows, windowsAt(windows, 0))),
     change,
     jump: Math.max(...changes) / change,
   };
@@ -119,12 +118,11 @@ console.log(
 console.log(
   `a plain clip of ${window}: ${plainChange.toFixed(2)} levels from frame to frame, jump ${figure(plain.map(({ jump }) => jump))}`,
 );
-row(['schedule', 'overlap', 'fuse', 'noise', 'frames ×', 'seam', 'worst', 'seam 1st', 'worst 1st', 'jump', 'motion']);
-row(Array.from({ length: 11 }, () => '---:'));
-for (const schedule of ['static', 'uniform'] as const) {
+row(['schedule', 'overlap', 'fuse', 'noise', 'frames ×', 'seam', 'worst', 'jump', 'motion']);
+row(Array.from({ length: 9 }, () => '---:'));
+for (const schedule of WINDOW_SCHEDULES.filter((name) => values.schedules.split(',').includes(name))) {
   for (const overlap of values.overlaps.split(',').map(Number)) {
-    const methods =
-      overlap === 0 && schedule === 'static' && frames % window === 0 ? (['flat'] as const) : FUSE_METHODS; // nothing to average
+    const methods = FUSE_METHODS.filter((method) => values.fuse.split(',').includes(method));
     for (const fuse of methods) {
       for (const noise of NOISE_TYPES) {
         const lengths = { frames, overlap, schedule, fuse };
@@ -140,8 +138,6 @@ for (const schedule of ['static', 'uniform'] as const) {
           (evaluated / frames).toFixed(2),
           figure(clips.map(({ seam }) => seam?.mean)),
           figure(clips.map(({ seam }) => seam?.worst)),
-          figure(clips.map(({ first }) => first?.mean)),
-          figure(clips.map(({ first }) => first?.worst)),
           figure(clips.map(({ jump }) => jump)),
           figure(clips.map(({ change }) => change / plainChange)),
         ]);

@@ -209,7 +209,7 @@ export const COMMANDS = {
         type: 'string',
         placeholder: 'NAME',
         choices: WINDOW_SCHEDULES,
-        otherwise: 'uniform',
+        otherwise: 'static',
         description: 'where windows lie: static, elsewhere in every step (uniform), or so that the clip loops (looped)',
       },
       fuse: {

@@ -117,12 +117,18 @@ export function sharesOf(
   return windows.map((window) => weights.map((weight, i) => weight / (sums[window[i] as number] as number)));
 }
 
-/** Pairs of neighbouring frames between which some window begins or ends, by the first frame of the pair: where a seam can be. */
-export function bordersOf({ frames, schedule }: ContextWindows, windows: readonly Window[]): readonly number[] {
+/**
+ * Pairs of neighbouring frames between which a window of some step begins or ends, by the first frame of the pair: where a seam can be.
+ * The last frame and the first are neighbours in a loop only.
+ */
+export function bordersOf(windows: ContextWindows, steps: number): readonly number[] {
+  const { frames, schedule } = windows;
   const borders = new Set<number>();
-  for (const window of windows) {
-    borders.add(((window[0] as number) + frames - 1) % frames);
-    borders.add(window.at(-1) as number);
+  for (let step = 0; step < steps; step += 1) {
+    for (const window of windowsAt(windows, step)) {
+      borders.add(((window[0] as number) + frames - 1) % frames);
+      borders.add(window.at(-1) as number);
+    }
   }
   const isLoop = schedule === 'looped';
   return [...borders].filter((frame) => isLoop || frame < frames - 1).sort((a, b) => a - b);

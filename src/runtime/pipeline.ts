@@ -8,7 +8,7 @@ import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import type { TargetName } from '../recipe/schema.ts';
 import { type ClipLengths, clipShape, type LatentShape } from './clip-shape.ts';
-import { bordersOf, describeWindows, windowsAt } from './context-windows.ts';
+import { bordersOf, describeWindows } from './context-windows.ts';
 import { decode, denoise, encodePrompts, type LoadedGraph } from './denoise.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
@@ -59,7 +59,7 @@ export interface Video {
   readonly frames: Frames;
   /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
   readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
-  /** How visible the borders of windows are, where the clip was made in windows; of the last step's. */
+  /** How visible the borders of windows are, where the clip was made in windows. */
   readonly seam?: Seam | undefined;
   readonly device: Device;
   /** The files that ran. */
@@ -164,7 +164,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const milliseconds = performance.now() - started;
   const [, , frameCount, h, w] = shape;
   const frames = framesFromDecoder(decoded, [frameCount, 3, h * VAE_SCALE, w * VAE_SCALE]);
-  const seam = windows && measureSeam(frames, bordersOf(windows, windowsAt(windows, steps - 1)));
+  const seam = windows && measureSeam(frames, bordersOf(windows, steps));
   yield {
     type: 'stage-finished',
     stage: 'run',

@@ -18,13 +18,16 @@ export interface Seam {
 const STILL_LEVELS = 0.02;
 
 /**
- * `borders` names pairs of neighbouring frames by the first of them; after the last frame comes frame 0. Undefined where there is no
- * border, or nothing else.
+ * `borders` names pairs of neighbouring frames by the first of them; after the last frame comes frame 0. Where every pair is a border,
+ * they are held against the mean of them all. Undefined where there is no border.
  */
 export function measureSeam(frames: Frames, borders: readonly number[]): Seam | undefined {
   const others = Array.from({ length: frames.count - 1 }, (_, i) => i).filter((i) => !borders.includes(i));
-  if (borders.length === 0 || others.length === 0) return undefined;
-  const elsewhere = Math.max(STILL_LEVELS, mean(others.map((i) => changeAfter(frames, i))));
+  if (borders.length === 0) return undefined;
+  const elsewhere = Math.max(
+    STILL_LEVELS,
+    mean((others.length > 0 ? others : borders).map((i) => changeAfter(frames, i))),
+  );
   const changes = borders.map((i) => changeAfter(frames, i));
   const largest = Math.max(...changes);
   return {
