@@ -32,7 +32,7 @@ export type Window = readonly number[];
 /** Chosen by the measured seam: docs/long-videos.md. */
 const DEFAULTS = {
   overlapOf: (length: number) => Math.floor(length / 4),
-  schedule: 'uniform',
+  schedule: 'static',
   fuse: 'pyramid',
 } as const;
 
