@@ -62,7 +62,7 @@ describe('a clip in windows', () => {
   it('is another with other windows, weights or noise', async () => {
     const options = { ...golden.cases['clip.0'], steps: 1 } as const;
     const { latents } = await run(packages.static, options);
-    for (const other of [{ overlap: 8 }, { fuse: 'flat' }, { noise: 'freenoise' }] as const)
+    for (const other of [{ overlap: 12 }, { fuse: 'flat' }, { noise: 'freenoise' }] as const)
       expect(relativeRms((await run(packages.static, { ...options, ...other })).latents, latents)).toBeGreaterThan(
         1e-2,
       );
