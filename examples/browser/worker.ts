@@ -198,6 +198,7 @@ async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>)
   let latents = new Float32Array();
   const denoising = denoise(graphs.unet, { states, shape, scheduler, generator, guidance });
   for await (const step of denoising) {
+    if (step.kind === 'window') continue;
     ({ latents } = step as { latents: Float32Array<ArrayBuffer> });
     if (!latents.every(Number.isFinite)) {
       throw new Error(

@@ -4,7 +4,9 @@
  */
 import { SAMPLER_KINDS } from '../architecture/sampler-config.ts';
 import { PROFILES } from '../recipe/profile.ts';
+import { FUSE_METHODS, WINDOW_SCHEDULES } from '../runtime/context-windows.ts';
 import type { Device } from '../runtime/device.ts';
+import { NOISE_TYPES } from '../runtime/initial-noise.ts';
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean' | 'number' | 'integer';
@@ -158,7 +160,7 @@ export const COMMANDS = {
   run: {
     summary: 'sample a clip with a package',
     details:
-      'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused.',
+      'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused. More frames than the graph takes are made in overlapping windows.',
     operands: { package: PACKAGE },
     options: {
       out: {
@@ -197,7 +199,42 @@ export const COMMANDS = {
         placeholder: 'F',
         min: 1,
         otherwise: "the graph's",
-        description: 'frames of the clip',
+        description: 'frames of the clip; more than a window has are made in overlapping windows',
+      },
+      context: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 1,
+        otherwise: "the graph's frames, or its positions",
+        description: 'frames of a window',
+      },
+      overlap: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 0,
+        otherwise: 'a quarter of the window',
+        description: 'frames that two windows share',
+      },
+      schedule: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: WINDOW_SCHEDULES,
+        otherwise: 'static',
+        description: 'where windows lie: static, elsewhere in every step (uniform), or so that the clip loops (looped)',
+      },
+      fuse: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: FUSE_METHODS,
+        otherwise: 'pyramid',
+        description: 'how noise predictions of overlapping windows are weighted',
+      },
+      noise: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: NOISE_TYPES,
+        otherwise: 'random',
+        description: "what later windows start from: noise of their own, or the first window's shuffled (freenoise)",
       },
       width: {
         type: 'integer',

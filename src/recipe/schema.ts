@@ -19,7 +19,7 @@ import { byteSize } from './byte-size.ts';
 import { PROFILES, type Profile } from './profile.ts';
 
 /** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
-const MAX_FRAMES = 1024;
+export const MAX_FRAMES = 1024;
 /** Pixels; far beyond what SD1.5 draws well, and small enough that no size in bytes overflows. */
 export const MAX_SIDE = 16384;
 /** Of a whole clip: 16 frames of the largest side. Its latents alone are 1 GiB, and every step needs many times that. */

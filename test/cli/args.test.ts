@@ -96,6 +96,13 @@ describe('parseCommandLine', () => {
     [['run', 'p', '--steps', '0'], '"0" was given'],
     [['run', 'p', '--steps', '1e1'], '"1e1" was given'],
     [['run', 'p', '--steps', ''], '--steps must be a whole number'],
+    [['run', 'p', '--context', '0'], '--context must be a whole number of 1 or more; "0" was given.'],
+    [['run', 'p', '--overlap=-1'], '--overlap must be a whole number of 0 or more; "-1" was given.'],
+    [
+      ['run', 'p', '--schedule', 'statik'],
+      '--schedule must be one of static, uniform, looped; "statik" was given. Did you mean static?',
+    ],
+    [['run', 'p', '--noise', 'free'], '--noise must be one of random, freenoise; "free" was given.'],
     [['run', 'p', '--seed', '9007199254740993'], '--seed must be a whole number from 0 to 9007199254740991'],
     [['run', 'p', '--guidance', 'Infinity'], '--guidance must be a number from 0 to 1000; "Infinity" was given.'],
     [['run', 'p', '--guidance', '0x10'], '"0x10" was given'],
