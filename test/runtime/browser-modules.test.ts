@@ -10,7 +10,7 @@ const ENTRIES = [
   'runtime/noise.ts',
   'runtime/prompt/encode.ts',
   'runtime/tokenizer.ts',
-  'runtime/schedulers/lcm.ts',
+  'runtime/schedulers/index.ts',
 ];
 
 /** The modules that `entries` import, directly or not, and whatever else they name in an import. */

@@ -27,9 +27,14 @@ export function statesForm(inputs: Inputs): StatesForm {
   };
 }
 
-/** The input `encoder_hidden_states` for a batch of prompts, whose states are `[T, D]` or, of every frame, `[F, T, D]`. */
+/**
+ * The input `encoder_hidden_states` for a batch of prompts, whose states are `[T, D]` or, of every frame, `[F, T, D]`.
+ * @throws RangeError for states of every frame where the graph takes them once for all; preparePrompts refuses such prompts.
+ */
 export function statesInput(inputs: Inputs, states: readonly Tensor[], frames: number): HostTensor {
   const { perFrame } = statesForm(inputs);
+  if (!perFrame && states.some(({ dims }) => dims.length > 2))
+    throw new RangeError('The graph takes text states once for all frames, but states of every frame were given.');
   const rows = states.flatMap(({ dims, data }) => (perFrame && dims.length === 2 ? Array(frames).fill(data) : [data]));
   const dims = (states[0] as Tensor).dims.slice(-2);
   return {
