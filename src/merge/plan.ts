@@ -202,10 +202,10 @@ function checkShardSize(recipe: Recipe, tensors: readonly PlannedTensor[]): void
 function checkPromptTokens(recipe: Recipe, { max_position_embeddings: chunk }: ClipTextConfig, file: string): void {
   const { tokens } = recipe.output.prompt;
   if (typeof tokens !== 'number' || tokens % chunk === 0) return;
-  const near = Math.max(1, Math.round(tokens / chunk)) * chunk;
+  const enough = Math.ceil(tokens / chunk) * chunk;
   throw recipeMistake(
     recipe,
     ['output', 'prompt', 'tokens'],
-    `output.prompt.tokens is ${tokens}, but a prompt is encoded in chunks of ${chunk} tokens (${file}). Ask for a multiple, such as ${near}, or for dynamic.`,
+    `output.prompt.tokens is ${tokens}, but a prompt is encoded in chunks of ${chunk} tokens (${file}). Ask for a multiple, such as ${enough}, or for dynamic.`,
   );
 }

@@ -67,13 +67,6 @@ export async function readRunnable(
       );
     }
   }
-  const { tokens: length } = statesForm(graphs.unet.info.inputs);
-  if (length !== undefined && length % tokenizer.maxLength !== 0) {
-    throw new FormatError(
-      `${graphs.unet.path}: encoder_hidden_states takes ${length} tokens, which is no multiple of the ${tokenizer.maxLength} that the text encoder gives for a chunk of a prompt.`,
-      { file: graphs.unet.path },
-    );
-  }
   const { info: textEncoder } = graphs.text_encoder;
   const tokens = textEncoder.inputs.find((input) => input.name === 'input_ids')?.shape[1];
   const rows = textEncoder.initializers.find(({ name }) => name.endsWith('token_embedding.weight'))?.shape[0];
@@ -86,6 +79,13 @@ export async function readRunnable(
   if (mismatch) {
     const file = join(folder, 'tokenizer');
     throw new FormatError(`${file}: ${mismatch}: they do not belong together.`, { file });
+  }
+  const { tokens: length } = statesForm(graphs.unet.info.inputs);
+  if (length !== undefined && length % tokenizer.maxLength !== 0) {
+    throw new FormatError(
+      `${graphs.unet.path}: encoder_hidden_states takes ${length} tokens, which is no multiple of the ${tokenizer.maxLength} that the text encoder gives for a chunk of a prompt.`,
+      { file: graphs.unet.path },
+    );
   }
   return graphs;
 }
