@@ -5,7 +5,7 @@
 import { basename } from 'node:path';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
-import type { Stage } from '../events.ts';
+import type { Preview, Stage } from '../events.ts';
 import { MAX_CLIP_PIXELS, type TargetName } from '../recipe/schema.ts';
 import { decode, denoise, encodePrompts, type LoadedGraph } from './denoise.ts';
 import { type Device, resolveDevice } from './device.ts';
@@ -16,6 +16,7 @@ import { type GraphTarget, targetFor } from './graph-target.ts';
 import type { HostedSession } from './host.ts';
 import { createGenerator } from './noise.ts';
 import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
+import { previewOf } from './preview.ts';
 import { probeDevice } from './probe.ts';
 import { createLcmScheduler } from './schedulers/lcm.ts';
 
@@ -31,6 +32,8 @@ export interface SampleOptions {
   readonly width?: number;
   readonly height?: number;
   readonly device?: Device | 'auto';
+  /** Decodes the middle frame of every step's clean estimate, and yields it as an event. */
+  readonly preview?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -40,7 +43,7 @@ export type ClipOptions = Omit<SampleOptions, 'device'>;
 export interface Timing {
   /** Starting the process and loading the graphs, where a loaded package does not have them already, and encoding the prompt. */
   readonly load_ms: number;
-  /** All steps, sampler included, VAE excluded. */
+  /** All steps, sampler included; the VAE, previews, and the time that events take whoever reads them are not in it. */
   readonly denoise_ms: number;
   /** The UNet's runs of each step. */
   readonly step_ms: readonly number[];
@@ -54,6 +57,8 @@ export interface Video {
   readonly shape: LatentShape;
   /** After each step; the last is `latents`. */
   readonly trajectory: readonly Float32Array[];
+  /** Of the steps, where previews were asked for. */
+  readonly previews: readonly Preview[];
   readonly frames: Frames;
   /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
   readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
@@ -114,13 +119,17 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const unet = await load('unet');
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
+  const decoder = options.preview ? await load('vae_decoder') : undefined;
   let load_ms = performance.now() - started;
 
   const trajectory: Float32Array[] = [];
+  const previews: Preview[] = [];
   const step_ms: number[] = [];
-  const denoiseStarted = performance.now();
+  let denoise_ms = 0;
+  let resumed = performance.now();
   const denoising = denoise(unet, { states, shape, scheduler, generator, guidance });
-  for await (const { index: i, timestep, latents, milliseconds } of denoising) {
+  for await (const { index: i, timestep, latents, denoised, milliseconds } of denoising) {
+    denoise_ms += performance.now() - resumed;
     options.signal?.throwIfAborted();
     step_ms.push(milliseconds);
     const broken = latents.find((x) => !Number.isFinite(x));
@@ -133,15 +142,20 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     trajectory.push(latents);
     yield { type: 'latents', stage: 'run', step: i, shape, data: latents };
     yield { type: 'progress', stage: 'run', done: i + 1, total: steps, unit: 'steps', detail: `t = ${timestep}` };
+    const preview = decoder && (await previewOf({ index: i, denoised }, steps, shape, { pkg, decoder }));
+    if (preview) {
+      previews.push(preview);
+      yield { type: 'preview', stage: 'run', ...preview };
+    }
+    resumed = performance.now();
   }
-  const denoise_ms = performance.now() - denoiseStarted;
   const latents = trajectory.at(-1) as Float32Array;
 
   const loadStarted = performance.now();
-  const { session: decoder } = await load('vae_decoder');
+  const vae = decoder ?? (await load('vae_decoder'));
   load_ms += performance.now() - loadStarted;
   const decodeStarted = performance.now();
-  const decoded = await decode(pkg, decoder, latents, shape);
+  const decoded = await decode(pkg, vae, latents, shape);
   const decode_ms = performance.now() - decodeStarted;
   const peak_bytes = await sessions.peakBytes();
   const milliseconds = performance.now() - started;
@@ -157,6 +171,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     latents,
     shape,
     trajectory,
+    previews,
     frames,
     decoded: rangeOf(decoded),
     device,

@@ -105,7 +105,8 @@ function badgeOf(pane: PaneName, { recipes, plan, job, clip }: State): string {
         ? `${Math.floor((done / total) * 100)}%`
         : MARKS[JOB_MARKS[job.status]][0];
     case 'frames':
-      return clip?.status === 'ready' ? String(clip.frames.count) : '';
+      if (clip?.status === 'ready') return String(clip.frames.count);
+      return job?.preview && !clip ? `${job.preview.step}/${job.preview.total}` : '';
     case 'gate':
       return job?.folder === undefined ? '' : MARKS[JOB_MARKS[job.status]][0];
   }
@@ -130,7 +131,7 @@ function Body({ state, store, arrangement, whole }: BodyProps) {
     ),
     plan: (box, focused) => <PlanPane box={box} focused={focused} view={state.plan} {...scroll('plan')} />,
     job: (box, focused) => <JobPane box={box} focused={focused} job={state.job} {...scroll('job')} />,
-    frames: (box, focused) => <FramesPane box={box} focused={focused} clip={state.clip} />,
+    frames: (box, focused) => <FramesPane box={box} focused={focused} clip={state.clip} preview={state.job?.preview} />,
     gate: (box, focused) => <GatePane box={box} focused={focused} job={state.job} {...scroll('gate')} />,
   };
   if (state.cover === 'help') return <HelpPane box={whole} {...scroll('help')} />;

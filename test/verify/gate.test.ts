@@ -26,6 +26,7 @@ function movingVideo(changes: Partial<Video> = {}): Video {
     latents,
     shape: [1, 4, 4, 2, 2],
     trajectory: [latents, latents],
+    previews: [],
     frames: { width: side, height: side, count, data },
     decoded: { min: -1, max: 1, finite: true },
     device: 'cpu',
