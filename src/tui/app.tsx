@@ -1,7 +1,7 @@
 /** The screen: tabs, panes and keys, drawn from the store's state; keys and clocks go back into it. */
 import { Box, useApp, useInput, usePaste, useWindowSize } from 'ink';
 import { type ReactNode, useEffect, useEffectEvent, useSyncExternalStore } from 'react';
-import { PREVIEW_FPS } from '../verify/report.ts';
+import { PREVIEW_FPS } from '../verify/report/pictures.ts';
 import { currentStage, isBusy } from './job.ts';
 import { commandFor, footer, keyNames } from './keys.ts';
 import { type Arrangement, arrange, PANES, type PaneBox, type PaneName, SMALLEST, TITLES } from './layout.ts';

@@ -1,0 +1,75 @@
+/** Where the time went, and how that compares with the budgets of the recipe. */
+import type { Lock } from '../../export/lock.ts';
+import type { Timing } from '../../runtime/pipeline.ts';
+import type { Report } from '../report.ts';
+import { figure, label, milliseconds, percent } from './figures.ts';
+import { type Html, html } from './html.ts';
+import type { Section } from './section.ts';
+
+export function timingSection(report: Report, lock: Lock | undefined): Section | undefined {
+  const { timing } = report;
+  if (!timing) return undefined;
+  const budgets = Object.entries(lock?.recipe.verify.budgets ?? {}).flatMap(([name, budget]) => {
+    const measured = measuredFor(name, report);
+    return typeof budget === 'number' && measured !== undefined ? [budgetRow(name, measured, budget)] : [];
+  });
+  return {
+    id: 'timing',
+    title: 'Timing',
+    body: html`<div class="columns">
+<div class="card"><h3>Where the time went</h3>${timeline(timing)}</div>
+<div class="card"><h3>Against the recipe’s budgets</h3>${
+      budgets.length > 0
+        ? html`<table class="budgets">
+<thead><tr><th scope="col">Figure</th><th scope="col" class="n">Measured</th><th scope="col" class="n">Budget</th><th scope="col" class="n">Used</th></tr></thead>
+${budgets}</table>`
+        : html`<p class="note">The recipe sets none.</p>`
+    }
+<dl class="figures"><div><dt>all steps together</dt><dd>${milliseconds(timing.denoise_ms)}</dd></div><div><dt>peak memory</dt><dd>${figure('peak_bytes', timing.peak_bytes)}</dd></div></dl></div>
+</div>`,
+  };
+}
+
+/** Loading, steps and decoding end to end, on one scale. */
+function timeline({ load_ms, step_ms, decode_ms }: Timing): Html {
+  const parts = [
+    { name: 'Loading', ms: load_ms, kind: 'rest' },
+    ...step_ms.map((ms, i) => ({ name: `Step ${i + 1}`, ms, kind: 'bar' })),
+    { name: 'Decoding', ms: decode_ms, kind: 'rest' },
+  ];
+  const total = Math.max(
+    Number.MIN_VALUE,
+    parts.reduce((sum, { ms }) => sum + ms, 0),
+  );
+  let from = 0;
+  const rows = parts.map(({ name, ms, kind }) => {
+    const bar = html`<span class="bar ${kind}" style="margin-left:${share(from / total)};width:${share(ms / total)}"></span>`;
+    from += ms;
+    return html`<tr><th scope="row">${name}</th><td class="chart">${bar}</td><td class="n">${milliseconds(ms)}</td></tr>
+`;
+  });
+  return html`<table class="timeline">
+<thead class="unseen"><tr><th scope="col">Part</th><th scope="col">Share of the run</th><th scope="col">Time</th></tr></thead>
+<tbody>${rows}</tbody></table>`;
+}
+
+/** A figure of a budget's name: as the checks tell it, else as it was measured; of a list the largest counts. */
+function measuredFor(name: string, { checks, timing }: Report): number | undefined {
+  const told = checks.map(({ figures }) => figures[name]).find((value) => typeof value === 'number');
+  const value = told ?? (timing as Readonly<Record<string, unknown>> | null)?.[name];
+  if (typeof value === 'number') return value;
+  return Array.isArray(value) && value.length > 0 ? Math.max(...value) : undefined;
+}
+
+/** Two rows: the figures, and their bar, in which the budget is a line where it was passed. */
+function budgetRow(name: string, measured: number, budget: number): Html {
+  const scale = Math.max(measured, budget);
+  const kept = measured <= budget;
+  return html`<tbody><tr><th scope="row">${label(name)}</th><td class="n">${figure(name, measured)}</td><td class="n">${figure(name, budget)}</td><td class="n ${kept ? 'good' : 'bad'}">${percent(measured / budget)}</td></tr>
+<tr aria-hidden="true"><td colspan="4"><span class="track"><span class="bar ${kept ? 'bar' : 'over'}" style="width:${share(measured / scale)}"></span>${!kept && html`<span class="limit-line" style="left:${share(budget / scale)}"></span>`}</span></td></tr></tbody>
+`;
+}
+
+function share(value: number): string {
+  return `${(value * 100).toFixed(2)}%`;
+}
