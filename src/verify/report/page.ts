@@ -74,9 +74,9 @@ ${body}
 `;
 }
 
-function tally({ checks, device }: Report): string {
+function tally({ checks, device, profile }: Report): string {
   const passed = checks.filter(({ verdict }) => verdict === 'passed').length;
-  return `${passed} of ${plural(checks.length, 'check')} passed on ${device}`;
+  return `${passed} of ${plural(checks.length, 'check')} passed on ${device}, profile ${profile}`;
 }
 
 /** What keeps the package from passing, first of all. */
