@@ -17,7 +17,7 @@ function copyingDecoder(batch?: number): LoadedGraph & { readonly given: number[
     inputs: [],
     session: {
       async run({ latent_sample }) {
-        const [n, , h, w] = latent_sample?.dims as [number, number, number, number];
+        const [n = 0, , h = 0, w = 0] = latent_sample?.dims ?? [];
         given.push(n);
         if (batch !== undefined && n !== batch) throw new RangeError(`${n} pictures for a graph of ${batch}`);
         const latents = latent_sample?.data as Float32Array;

@@ -53,12 +53,13 @@ function timeline({ load_ms, step_ms, decode_ms }: Timing): Html {
 <tbody>${rows}</tbody></table>`;
 }
 
-/** A figure of a budget's name: as the checks tell it, else as it was measured; of a list the largest counts. */
+/** The figure that has a budget's name: as the check told it, else as it was measured; of a list the largest counts. */
 function measuredFor(name: string, { checks, timing }: Report): number | undefined {
-  const told = checks.map(({ figures }) => figures[name]).find((value) => typeof value === 'number');
-  const value = told ?? (timing as Readonly<Record<string, unknown>> | null)?.[name];
-  if (typeof value === 'number') return value;
-  return Array.isArray(value) && value.length > 0 ? Math.max(...value) : undefined;
+  const told = checks.find(({ id }) => id === 'timing')?.figures[name];
+  if (typeof told === 'number') return told;
+  const measured = (timing as Readonly<Record<string, unknown>> | null)?.[name];
+  const values = (Array.isArray(measured) ? measured : [measured]).filter((value) => typeof value === 'number');
+  return values.length > 0 ? Math.max(...values) : undefined;
 }
 
 /** Two rows: the figures, and their bar, in which the budget is a line where it was passed. */
