@@ -90,10 +90,13 @@ function objections({ checks }: Report): Html | undefined {
 }
 
 function facts({ run, timing, limit }: Report): Html {
-  const sampled: [string, string][] = [
+  const clip: [string, string][] = [
     ['frames', String(run.frames)],
     ['size', `${run.width}×${run.height}`],
     ['steps', String(run.steps)],
+  ];
+  const sampled: [string, string][] = [
+    ...(run.frames > 0 ? clip : []),
     ['guidance', String(run.guidance)],
     ['seed', String(run.seed)],
   ];

@@ -25,7 +25,8 @@ code,pre{font-family:ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;font-s
 section{padding-top:3.5rem}
 
 header{padding-top:3rem}
-.hero{display:grid;grid-template-columns:24rem minmax(0,1fr);gap:3rem;align-items:center}
+.hero{display:grid;grid-template-columns:24rem minmax(0,1fr);gap:3rem;align-items:start}
+.good .hero{align-items:center}
 .eyebrow{text-transform:uppercase;letter-spacing:.12em;font-size:.75rem;font-weight:600;color:var(--muted);margin-bottom:.75rem}
 .verdict{display:flex;flex-wrap:wrap;align-items:center;gap:.5rem .9rem;margin-top:1.1rem}
 .badge{display:inline-block;white-space:nowrap;padding:.1rem .65rem;border-radius:2rem;font-size:.875rem;font-weight:600;color:var(--verdict);background:var(--verdict-soft)}
@@ -57,6 +58,7 @@ figcaption{color:var(--muted);font-size:.875rem;margin-top:.6rem}
 .clip :checked~label .if-reduced{display:inline}
 .nothing{display:grid;place-items:center;text-align:center;aspect-ratio:1;padding:1rem;background:var(--well);border:1px dashed var(--line);border-radius:.75rem;color:var(--muted);font-size:.875rem}
 .strip{list-style:none;display:grid;grid-template-columns:repeat(auto-fit,minmax(min(9rem,calc(50% - .5rem)),1fr));gap:1rem}
+.strip.many{grid-template-columns:repeat(auto-fill,minmax(min(6.5rem,calc(33.3% - .7rem)),1fr))}
 .strip figure{max-width:17.5rem}
 
 table{border-collapse:collapse;width:100%}
@@ -65,6 +67,7 @@ th:first-child,td:first-child{padding-left:0}
 th:last-child,td:last-child{padding-right:0}
 tbody:last-child tr:last-child>*{border-bottom:0}
 th{font-weight:600}
+thead th,.budgets th{overflow-wrap:break-word}
 th.n,td.n{text-align:right}
 thead th{padding-top:0;color:var(--muted);font-size:.8125rem}
 .checks td:nth-child(3){width:62%}
@@ -92,6 +95,7 @@ summary{cursor:pointer;color:var(--accent);width:fit-content}
 
 .heat{font-variant-numeric:tabular-nums;font-size:.8125rem;border-collapse:separate;border-spacing:3px;table-layout:fixed}
 .heat th,.heat td{border:0;padding:.3rem .2rem;text-align:center;vertical-align:middle;border-radius:.3rem}
+.heat td{padding-inline:0;white-space:nowrap;font-size:.75rem}
 .heat th:first-child{text-align:left;padding-left:0;font-weight:500}
 .heat tfoot th,.heat tfoot td{font-weight:700}
 .heat .no-change{color:var(--muted)}
@@ -115,14 +119,13 @@ footer{padding-block:3rem;color:var(--muted);font-size:.875rem}
 .heat{display:flex}
 .heat thead,.heat tbody,.heat tfoot{display:flex}
 .heat tbody{flex:1}
-.heat tr{display:flex;flex-direction:column;gap:3px;flex:1;margin-right:3px}
+.heat tr{display:flex;flex-direction:column;gap:3px;flex:1;min-width:0;margin-right:3px}
 .heat thead{flex:none;max-width:10rem}
 .heat thead tr{margin-right:.75rem}
 .heat th,.heat td{display:flex;align-items:center;justify-content:center;height:1.9rem;white-space:nowrap}
 .heat thead th{padding:.3rem 0;justify-content:flex-start;overflow:hidden}
 .heat th:first-child{padding-inline:0;font-size:.6875rem}
 .heat thead th:first-child{font-size:.8125rem}
-.heat td{padding-inline:0}
 .heat tfoot{margin-left:.5rem;min-width:2.5rem}
 }
 @media (max-width:62rem){
@@ -135,6 +138,9 @@ header{padding-top:1.5rem}
 section{padding-top:2.5rem}
 .card{padding:1rem}
 nav{gap:.3rem 1.1rem}
+.budgets th,.budgets td{font-size:.875rem}
+.budgets th+th,.budgets th~td{padding-inline:.3rem}
+.budgets :last-child{padding-right:0}
 .checks thead{position:absolute;clip-path:inset(50%)}
 .checks tr{display:grid;grid-template-columns:1fr auto;padding-block:.9rem;border-bottom:1px solid var(--line)}
 .checks tr:first-child{padding-top:0}

@@ -2,7 +2,7 @@
 import type { Lock } from '../../export/lock.ts';
 import type { Timing } from '../../runtime/pipeline.ts';
 import type { Report } from '../report.ts';
-import { figure, label, milliseconds, percent } from './figures.ts';
+import { figure, label, milliseconds } from './figures.ts';
 import { type Html, html } from './html.ts';
 import type { Section } from './section.ts';
 
@@ -17,7 +17,7 @@ export function timingSection(report: Report, lock: Lock | undefined): Section |
     id: 'timing',
     title: 'Timing',
     body: html`<div class="columns">
-<div class="card"><h3>Where the time went</h3>${timeline(timing)}</div>
+<div class="card"><h3>Where the time went</h3>${parts(timing)}</div>
 <div class="card"><h3>Against the recipe’s budgets</h3>${
       budgets.length > 0
         ? html`<table class="budgets">
@@ -30,13 +30,29 @@ ${budgets}</table>`
   };
 }
 
-/** Loading, steps and decoding end to end, on one scale. */
-function timeline({ load_ms, step_ms, decode_ms }: Timing): Html {
-  const parts = [
+interface Part {
+  readonly name: string;
+  readonly ms: number;
+  readonly kind: 'bar' | 'rest';
+}
+
+/** More steps than these are one bar, with their own behind a fold. */
+const MAX_ROWS = 12;
+
+/** Loading, steps and decoding. */
+function parts({ load_ms, step_ms, decode_ms }: Timing): Html {
+  const steps = step_ms.map((ms, i): Part => ({ name: `Step ${i + 1}`, ms, kind: 'bar' }));
+  const many = steps.length > MAX_ROWS;
+  const together: Part = { name: `${steps.length} steps`, ms: step_ms.reduce((sum, ms) => sum + ms, 0), kind: 'bar' };
+  return html`${timeline([
     { name: 'Loading', ms: load_ms, kind: 'rest' },
-    ...step_ms.map((ms, i) => ({ name: `Step ${i + 1}`, ms, kind: 'bar' })),
+    ...(many ? [together] : steps),
     { name: 'Decoding', ms: decode_ms, kind: 'rest' },
-  ];
+  ])}${many && html`<details><summary>Each step</summary>${timeline(steps)}</details>`}`;
+}
+
+/** End to end, on one scale. */
+function timeline(parts: readonly Part[]): Html {
   const total = Math.max(
     Number.MIN_VALUE,
     parts.reduce((sum, { ms }) => sum + ms, 0),
@@ -66,9 +82,13 @@ function measuredFor(name: string, { checks, timing }: Report): number | undefin
 function budgetRow(name: string, measured: number, budget: number): Html {
   const scale = Math.max(measured, budget);
   const kept = measured <= budget;
-  return html`<tbody><tr><th scope="row">${label(name)}</th><td class="n">${figure(name, measured)}</td><td class="n">${figure(name, budget)}</td><td class="n ${kept ? 'good' : 'bad'}">${percent(measured / budget)}</td></tr>
+  return html`<tbody><tr><th scope="row">${label(name)}</th><td class="n">${figure(name, measured)}</td><td class="n">${figure(name, budget)}</td><td class="n ${kept ? 'good' : 'bad'}">${ratio(measured / budget)}</td></tr>
 <tr aria-hidden="true"><td colspan="4"><span class="track"><span class="bar ${kept ? 'bar' : 'over'}" style="width:${share(measured / scale)}"></span>${!kept && html`<span class="limit-line" style="left:${share(budget / scale)}"></span>`}</span></td></tr></tbody>
 `;
+}
+
+function ratio(value: number): string {
+  return value < 10 ? `${Number((value * 100).toPrecision(3))} %` : `${Math.round(value)}×`;
 }
 
 function share(value: number): string {
