@@ -139,13 +139,11 @@ describe('results', () => {
     expect(previews).toMatchObject([1, 2].map((step) => ({ stage: 'run', step, total: 2, width: 64, height: 64 })));
     for (const { webp, pixels } of previews) {
       expect(pixels).toBeUndefined();
-      expect(await sharp(Buffer.from(String(webp), 'base64')).metadata()).toMatchObject({
-        ...{ format: 'webp', width: 64, height: 64 },
-      });
+      const { format, width, height } = await sharp(Buffer.from(String(webp), 'base64')).metadata();
+      expect({ format, width, height }).toEqual({ format: 'webp', width: 64, height: 64 });
     }
     expect((await run('--preview')).stderr).toMatch(/^run: step 1 of 2\nrun: step 2 of 2$/m);
     expect((await run('--json=stream')).stdout).not.toContain('preview');
-    expect((await run()).stderr).not.toContain('step 1');
   });
 
   it('schema, completion, help and version go to stdout', async () => {
