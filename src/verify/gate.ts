@@ -113,7 +113,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
     package: Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256])),
   };
-  await writeReport(folder, { report, video: made, lock: pkg.lock });
+  await writeReport(folder, report, { video: made, lock: pkg.lock });
   yield {
     type: 'stage-finished',
     stage: 'verify',

@@ -86,11 +86,8 @@ export function overall(checks: readonly { verdict: CheckVerdict }[]): CheckVerd
 /** Replaces the package's verification folder as a whole. */
 export async function writeReport(
   folder: string,
-  {
-    report,
-    video,
-    lock,
-  }: { readonly report: Report; readonly video: Video | undefined; readonly lock: Lock | undefined },
+  report: Report,
+  { video, lock }: { readonly video: Video | undefined; readonly lock: Lock | undefined },
 ): Promise<void> {
   const target = join(folder, VERIFICATION_FOLDER);
   const partial = `${target}.partial`;
