@@ -81,6 +81,15 @@ const PACKAGE_OUT = {
   description: 'the folder that becomes the package; an older package there is replaced',
 } as const;
 
+/** For the verbs that sample. */
+const PREVIEW = {
+  preview: {
+    type: 'boolean',
+    description:
+      'show what each sampling step comes to: on a terminal with colours as a picture, in --json=stream as WebP',
+  },
+} as const;
+
 /** For the verbs that load a recipe. */
 const HUB = {
   offline: {
@@ -124,10 +133,11 @@ export const COMMANDS = {
       profile: { ...PROFILE, otherwise: 'what the recipe says' },
       'dry-run': { type: 'boolean', description: 'show the plan and write nothing' },
       lock: LOCK,
+      ...PREVIEW,
       ...HUB,
       ...COMMON,
     },
-    examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu'],
+    examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu --preview'],
   },
   plan: {
     summary: 'show what would be merged, by which rule and how large it gets',
@@ -283,10 +293,11 @@ export const COMMANDS = {
         description:
           'also write the final latents, tensor `latents` float32 [1, 4, frames, height/8, width/8], as safetensors',
       },
+      ...PREVIEW,
       ...COMMON,
     },
     examples: [
-      'lcm-merge run out/tiny --prompt "a blue square"',
+      'lcm-merge run out/tiny --prompt "a blue square" --preview',
       'lcm-merge run out/tiny --seed 7 --steps 8 -o out/blue --save-latents out/blue.safetensors',
     ],
   },
@@ -303,6 +314,7 @@ export const COMMANDS = {
       },
       device: { ...DEVICE, otherwise: 'what the recipe said' },
       profile: { ...PROFILE, otherwise: 'what the recipe said' },
+      ...PREVIEW,
       ...HUB,
       ...COMMON,
     },

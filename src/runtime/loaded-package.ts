@@ -21,7 +21,7 @@ export interface LoadedPackage extends AsyncDisposable {
    * sample ends the inference process at once, and the next one loads the graphs again.
    * @throws UsageError when the graph cannot do what is asked or the package is closed, RuntimeFailure when it fails on the way.
    */
-  sample(options: ClipOptions, onEvent?: (event: Event) => void): Promise<Video>;
+  sample(options: ClipOptions, onEvent?: (event: Event) => unknown): Promise<Video>;
   /** The same as a stage: an async generator that yields the events and returns the clip. */
   stream(options: ClipOptions): Stage<Video>;
 }

@@ -6,7 +6,7 @@ import { basename } from 'node:path';
 import { type SamplerKind, samplerConfig } from '../architecture/sampler-config.ts';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
-import type { Stage } from '../events.ts';
+import type { Preview, Stage } from '../events.ts';
 import type { TargetName } from '../recipe/schema.ts';
 import { type ClipLengths, clipShape, type LatentShape } from './clip-shape.ts';
 import { bordersOf, describeWindows } from './context-windows.ts';
@@ -20,6 +20,7 @@ import type { HostedSession } from './host.ts';
 import { initialNoise, type NoiseType } from './initial-noise.ts';
 import { createGenerator } from './noise.ts';
 import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
+import { previewOf } from './preview.ts';
 import { probeDevice } from './probe.ts';
 import { createScheduler } from './schedulers/index.ts';
 import { describeSeam, measureSeam, type Seam } from './seam.ts';
@@ -36,6 +37,8 @@ export interface SampleOptions extends ClipLengths {
   /** What a clip of several windows starts from; `random` if not said. */
   readonly noise?: NoiseType;
   readonly device?: Device | 'auto';
+  /** Decodes the middle frame of every step's clean estimate, and yields it as an event. */
+  readonly preview?: boolean;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -45,7 +48,7 @@ export type ClipOptions = Omit<SampleOptions, 'device'>;
 export interface Timing {
   /** Starting the process and loading the graphs, where a loaded package does not have them already, and encoding the prompt. */
   readonly load_ms: number;
-  /** All steps, sampler included, VAE excluded. */
+  /** All steps, sampler included; the VAE, previews, and the time that events take whoever reads them are not in it. */
   readonly denoise_ms: number;
   /** The UNet's runs of each step. */
   readonly step_ms: readonly number[];
@@ -59,6 +62,8 @@ export interface Video {
   readonly shape: LatentShape;
   /** After each step; the last is `latents`. */
   readonly trajectory: readonly Float32Array[];
+  /** Of the steps, where previews were asked for. */
+  readonly previews: readonly Preview[];
   readonly frames: Frames;
   /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
   readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
@@ -126,22 +131,27 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const unet = await load('unet');
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
+  const decoder = options.preview ? await load('vae_decoder') : undefined;
   let load_ms = performance.now() - started;
 
   const trajectory: Float32Array[] = [];
+  const previews: Preview[] = [];
   const step_ms: number[] = [];
-  const denoiseStarted = performance.now();
+  let denoise_ms = 0;
+  let resumed = performance.now();
   const noise = windows && initialNoise(options.noise ?? 'random', generator, shape, windows);
   const denoising = denoise(unet, { states, shape, scheduler, generator, guidance, windows, initialNoise: noise });
   for await (const event of denoising) {
+    denoise_ms += performance.now() - resumed;
     options.signal?.throwIfAborted();
     const progress = { type: 'progress', stage: 'run', total: steps, unit: 'steps' } as const;
     if (event.kind === 'window') {
       const detail = `t = ${event.timestep}, window ${event.window + 1} of ${event.windows}`;
       yield { ...progress, done: event.index, detail };
+      resumed = performance.now();
       continue;
     }
-    const { index: i, timestep, latents, milliseconds } = event;
+    const { index: i, timestep, latents, denoised, milliseconds } = event;
     step_ms.push(milliseconds);
     const broken = latents.find((x) => !Number.isFinite(x));
     if (broken !== undefined) {
@@ -153,15 +163,20 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     trajectory.push(latents);
     yield { type: 'latents', stage: 'run', step: i, shape, data: latents };
     yield { ...progress, done: i + 1, detail: `t = ${timestep}` };
+    const preview = decoder && (await previewOf({ index: i, denoised }, steps, shape, { pkg, decoder }));
+    if (preview) {
+      previews.push(preview);
+      yield { type: 'preview', stage: 'run', ...preview };
+    }
+    resumed = performance.now();
   }
-  const denoise_ms = performance.now() - denoiseStarted;
   const latents = trajectory.at(-1) as Float32Array;
 
   const loadStarted = performance.now();
-  const { session: decoder } = await load('vae_decoder');
+  const vae = decoder ?? (await load('vae_decoder'));
   load_ms += performance.now() - loadStarted;
   const decodeStarted = performance.now();
-  const decoded = await decode(pkg, decoder, latents, shape);
+  const decoded = await decode(pkg, vae, latents, shape);
   const decode_ms = performance.now() - decodeStarted;
   const peak_bytes = await sessions.peakBytes();
   const milliseconds = performance.now() - started;
@@ -182,6 +197,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     latents,
     shape,
     trajectory,
+    previews,
     frames,
     decoded: rangeOf(decoded),
     seam,

@@ -128,7 +128,8 @@ describe('outputOptions', () => {
     [['--json=object', '--json=stream'], { mode: 'stream', quiet: false, color: true }],
     [['run', '--', '--json'], { mode: 'text', quiet: false, color: true }],
     [['--json=xml'], { mode: 'text', quiet: false, color: true }],
+    [['--preview', '-q'], { mode: 'text', quiet: true, color: true, preview: true }],
   ])('reads %j, whatever else is wrong', (argv, expected) => {
-    expect(outputOptions(argv)).toEqual(expected);
+    expect(outputOptions(argv)).toEqual({ preview: false, ...expected });
   });
 });

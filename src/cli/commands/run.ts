@@ -33,7 +33,7 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   };
 
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);
-  const video = await follow(sample(pkg, { ...asked, signal }));
+  const video = await follow(sample(pkg, { ...asked, preview: args.preview, signal }));
   for (let i = 0; i < video.frames.count; i += 1) await writePng(join(folder.path, frameName(i)), video.frames, i);
   await writeWebp(join(folder.path, ANIMATION), video.frames, { fps: args.fps });
   signal.throwIfAborted();
