@@ -62,6 +62,10 @@ export interface DenoisingStep {
   /** From 0. */
   readonly index: number;
   readonly timestep: number;
+  /** What the UNet was given … */
+  readonly given: Float32Array;
+  /** … and what it predicted under each of the text states. */
+  readonly noise: readonly Float32Array[];
   readonly latents: Float32Array;
   /** The clean latents as this step estimates them. */
   readonly denoised: Float32Array;
@@ -78,10 +82,11 @@ export async function* denoise(
   let latents = generator.randn(count);
   if (scheduler.initNoiseSigma !== 1) latents = latents.map((x) => x * scheduler.initNoiseSigma);
   for (const [index, timestep] of scheduler.timesteps.entries()) {
-    const { noise, milliseconds } = await predictNoise(unet, { latents, shape, timestep, states });
-    const step = scheduler.step(guide(noise, guidance), index, latents, () => generator.randn(count));
+    const given = latents;
+    const { noise, milliseconds } = await predictNoise(unet, { latents: given, shape, timestep, states });
+    const step = scheduler.step(guide(noise, guidance), index, given, () => generator.randn(count));
     latents = step.prevSample;
-    yield { index, timestep, latents, denoised: step.denoised, milliseconds };
+    yield { index, timestep, given, noise, latents, denoised: step.denoised, milliseconds };
   }
 }
 

@@ -7,7 +7,7 @@ import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { MAX_CLIP_PIXELS, type TargetName } from '../recipe/schema.ts';
-import { decode, denoise, encodePrompts, type LoadedGraph } from './denoise.ts';
+import { type DenoisingStep, decode, denoise, encodePrompts, type LoadedGraph, type Tensor } from './denoise.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
 import type { ChosenGraph } from './graph-contract.ts';
@@ -54,6 +54,9 @@ export interface Video {
   readonly shape: LatentShape;
   /** After each step; the last is `latents`. */
   readonly trajectory: readonly Float32Array[];
+  /** The clean latents as each step estimates them. */
+  readonly estimates: readonly Float32Array[];
+  readonly first: FirstStep;
   readonly frames: Frames;
   /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
   readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
@@ -61,6 +64,12 @@ export interface Video {
   /** The files that ran. */
   readonly graphs: Readonly<Record<ModelName, string>>;
   readonly timing: Timing;
+}
+
+/** What the UNet was given in the first step, and what it made of it: enough to have another graph do the same. */
+export interface FirstStep extends Pick<DenoisingStep, 'timestep' | 'given' | 'noise'> {
+  /** `[tokens, D]` of each prompt, the negative one first where guidance asks for it. */
+  readonly states: readonly Tensor[];
 }
 
 /** What a package without a lock is sampled with. */
@@ -117,12 +126,15 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   let load_ms = performance.now() - started;
 
   const trajectory: Float32Array[] = [];
+  const estimates: Float32Array[] = [];
+  let first: FirstStep | undefined;
   const step_ms: number[] = [];
   const denoiseStarted = performance.now();
   const denoising = denoise(unet, { states, shape, scheduler, generator, guidance });
-  for await (const { index: i, timestep, latents, milliseconds } of denoising) {
+  for await (const { index: i, timestep, given, noise, latents, denoised, milliseconds } of denoising) {
     options.signal?.throwIfAborted();
     step_ms.push(milliseconds);
+    first ??= { timestep, given, noise, states };
     const broken = latents.find((x) => !Number.isFinite(x));
     if (broken !== undefined) {
       throw new RuntimeFailure(
@@ -131,6 +143,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
       );
     }
     trajectory.push(latents);
+    estimates.push(denoised);
     yield { type: 'latents', stage: 'run', step: i, shape, data: latents };
     yield { type: 'progress', stage: 'run', done: i + 1, total: steps, unit: 'steps', detail: `t = ${timestep}` };
   }
@@ -157,6 +170,8 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     latents,
     shape,
     trajectory,
+    estimates,
+    first: first as FirstStep,
     frames,
     decoded: rangeOf(decoded),
     device,
