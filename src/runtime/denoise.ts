@@ -90,7 +90,7 @@ export async function* denoise(
   }
 }
 
-interface Evaluation extends Pick<Denoising, 'shape' | 'states'> {
+export interface Evaluation extends Pick<Denoising, 'shape' | 'states'> {
   readonly latents: Float32Array;
   readonly timestep: number;
 }
@@ -103,7 +103,7 @@ function timestepTensor({ inputs }: LoadedGraph, timestep: number): HostTensor {
 }
 
 /** The noise prediction under each of the text states. */
-async function predictNoise(unet: LoadedGraph, { latents, shape, timestep, states }: Evaluation) {
+export async function predictNoise(unet: LoadedGraph, { latents, shape, timestep, states }: Evaluation) {
   const answer = await runRows(unet, states, (batch) => ({
     sample: {
       type: 'float32',

@@ -284,7 +284,8 @@ function chooseGraphs(
   };
 }
 
-function loaded({ info }: ChosenGraph, session: HostedSession): LoadedGraph {
+/** A graph with what running it needs to know of it. */
+export function loaded({ info }: Pick<ChosenGraph, 'info'>, session: HostedSession): LoadedGraph {
   const batch = info.inputs[0]?.shape[0];
   return { session, batch: typeof batch === 'number' ? batch : undefined, inputs: info.inputs };
 }

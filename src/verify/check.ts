@@ -7,6 +7,14 @@ import type { VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
 import type { RunLimit } from './limit.ts';
 
+/** What is sampled to verify a package. */
+export interface RunRequest {
+  readonly prompt: string;
+  readonly negative: string;
+  readonly seed: number;
+  readonly guidance: number;
+}
+
 export interface CheckContext {
   readonly folder: string;
   readonly pkg: VideoPackage;
@@ -15,6 +23,7 @@ export interface CheckContext {
   readonly files: Readonly<Record<string, FileDigest>>;
   /** At hand when the sources are: right after baking, or with --recipe. */
   readonly plan: Plan | undefined;
+  readonly request: RunRequest;
   /** What the run gave, or why it gave nothing. */
   readonly video: Video | Error;
   /** How close the run came to what the device can do; undefined where that could not be told. */

@@ -15,6 +15,7 @@ import { sample, type Video } from '../runtime/pipeline.ts';
 import { VERSION } from '../version.ts';
 import type { Check, CheckContext, CheckResult } from './check.ts';
 import { accounting } from './checks/accounting.ts';
+import { agreement } from './checks/agreement.ts';
 import { encoder } from './checks/encoder.ts';
 import { frames } from './checks/frames.ts';
 import { graph } from './checks/graph.ts';
@@ -35,6 +36,7 @@ export const CHECKS: readonly Check[] = [
   weights,
   recompute,
   trajectory,
+  agreement,
   targets,
   frames,
   encoder,
@@ -75,6 +77,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     lock: pkg.lock,
     files,
     plan: options.plan,
+    request: wanted,
     video,
     limit,
     profile,
