@@ -47,6 +47,7 @@ const PLANNED: readonly Planned[] = [
   input('motion', 'module'),
   input('motion', 'base'),
   input('motion', 'loras', '*', 'lora'),
+  input('verify', 'reference'),
   {
     at: ['sampler', 'kind'],
     part: 'value',

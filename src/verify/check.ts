@@ -3,8 +3,10 @@ import type { CheckVerdict } from '../events.ts';
 import type { FileDigest, Lock } from '../export/lock.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Profile } from '../recipe/profile.ts';
+import type { Recipe } from '../recipe/schema.ts';
 import type { VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
+import type { Earlier } from './earlier.ts';
 import type { RunLimit } from './limit.ts';
 
 /** What is sampled to verify a package. */
@@ -30,7 +32,11 @@ export interface CheckContext {
   readonly limit?: RunLimit | undefined;
   /** How thorough the checks are to be. */
   readonly profile: Profile;
-  readonly budgets: { readonly denoise_ms?: number };
+  readonly budgets: Recipe['verify']['budgets'];
+  /** The verification that was there before. */
+  readonly earlier: Earlier | undefined;
+  /** Runs once more what `video` is. */
+  readonly again: () => Promise<Video>;
   readonly signal: AbortSignal | undefined;
 }
 
