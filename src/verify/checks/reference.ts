@@ -22,7 +22,10 @@ export const reference: Check = {
       const distance = Number.isFinite(difference)
         ? `differs by ${difference.toExponential(1)} (limit ${limit})`
         : 'is not of the same shape';
-      return failed(`Compared with ${basename(file)}, ${what} ${distance}.`, figures);
+      return failed(
+        `Compared with ${basename(file)}, ${what} ${distance}. Remove verify.reference if the recipe is meant to make another clip.`,
+        figures,
+      );
     }
     const latents = figures['latents'] as number;
     return passed(
