@@ -13,7 +13,7 @@ const STATIC_BELOW = 0.02;
 const CLIPPED_ABOVE = 0.9;
 /**
  * How far a frame's brightness may lie, as a rule, from the mean of those before and after it. Clips of models/tiny have 0.9 at
- * most, and 21 and more where they flicker; a fade, however fast, has none.
+ * most from three steps on; random weights gave 14 and more. A fade, however fast, has none.
  */
 const FLICKER_ABOVE = 8;
 /**

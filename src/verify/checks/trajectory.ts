@@ -19,7 +19,7 @@ const DEVIATION = { least: 0.2, most: 4 } as const;
  */
 const NOISE_FOUND = 0.8;
 /**
- * Of three steps or more the last changes the estimate by 0.7 of its size at most. When each step makes another picture of the
+ * Of three steps or more the last changes the estimate by 0.61 of its size at most. When each step makes another picture of the
  * noise that it was given, the change is that of two pictures that have nothing to do with each other: 1 and more.
  */
 const LAST_CHANGE = 0.9;
