@@ -303,7 +303,8 @@ export const COMMANDS = {
   },
   verify: {
     summary: 'run a package and check what comes out',
-    details: 'Writes verification/ into the package: report.json, report.html and the clip.',
+    details:
+      'Writes verification/ into the package: report.json, report.html, the clip and its fingerprint, which later verifications are compared with.',
     operands: { package: PACKAGE },
     options: {
       recipe: {

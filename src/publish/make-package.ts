@@ -47,7 +47,7 @@ export async function* makePackage(plan: Plan, { out, device, profile, signal }:
   if (recipe.publish) await assertReplaceable(recipe.publish.to);
   await using staging = await openStaging(target);
   yield* bake(plan, { into: staging.path, signal });
-  const report = yield* verify(staging.path, { plan, device: runsOn, profile, signal });
+  const report = yield* verify(staging.path, { plan, replaces: target, device: runsOn, profile, signal });
   signal?.throwIfAborted();
   if (report.verdict !== 'passed') return { folder: await staging.commit(failed), report };
   const folder = await staging.commit();

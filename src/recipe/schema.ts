@@ -329,10 +329,25 @@ const verify = z
       .describe('How thorough the checks are: quick for daily work, standard, or full before a release.'),
     budgets: z
       .strictObject({
-        denoise_ms: z.number().min(1).exactOptional().describe('Milliseconds for all sampling steps together.'),
+        denoise_ms: z
+          .number()
+          .min(1)
+          .exactOptional()
+          .describe('Milliseconds for all sampling steps together, VAE excluded.'),
+        step_ms: z.number().min(1).exactOptional().describe('Milliseconds for a step: the median of warm ones.'),
+        decode_ms: z.number().min(1).exactOptional().describe('Milliseconds for decoding all frames.'),
+        peak_bytes: byteSize()
+          .exactOptional()
+          .describe('The most memory of the process that samples, as a number or with a unit (6GB).'),
       })
       .prefault({})
       .describe('Limits that verification fails beyond.'),
+    reference: path()
+      .exactOptional()
+      .describe(
+        'A run that this one must equal: the fingerprint.json of another verification, or a safetensors file with its final latents as `latents` ' +
+          '(and, where it has them, latents.init, encoder_hidden_states, noise_pred.0, latents.0 … and frames), as models/tiny/reference.safetensors.',
+      ),
   })
   .prefault({})
   .describe('How the result is proved.');
@@ -484,7 +499,14 @@ export interface Recipe {
     readonly seed: number;
     readonly device: 'auto' | 'cpu' | 'webgpu' | 'cuda';
     readonly profile: Profile;
-    readonly budgets: { readonly denoise_ms?: number };
+    readonly budgets: {
+      readonly denoise_ms?: number;
+      readonly step_ms?: number;
+      readonly decode_ms?: number;
+      readonly peak_bytes?: number;
+    };
+    /** A fingerprint, or a file of tensors. */
+    readonly reference?: string;
   };
   /** A folder. */
   readonly publish?: { readonly to: string };

@@ -10,7 +10,7 @@ import type { Preview, Stage } from '../events.ts';
 import type { TargetName } from '../recipe/schema.ts';
 import { type ClipLengths, clipShape, type LatentShape } from './clip-shape.ts';
 import { bordersOf, describeWindows } from './context-windows.ts';
-import { decode, denoise, encodePrompts, type LoadedGraph } from './denoise.ts';
+import { type DenoisingStep, decode, denoise, encodePrompts, type LoadedGraph, type Tensor } from './denoise.ts';
 import { type Device, resolveDevice } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
 import type { ChosenGraph } from './graph-contract.ts';
@@ -62,6 +62,9 @@ export interface Video {
   readonly shape: LatentShape;
   /** After each step; the last is `latents`. */
   readonly trajectory: readonly Float32Array[];
+  /** The clean latents as each step estimates them. */
+  readonly estimates: readonly Float32Array[];
+  readonly first: FirstStep;
   /** Of the steps, where previews were asked for. */
   readonly previews: readonly Preview[];
   readonly frames: Frames;
@@ -73,6 +76,12 @@ export interface Video {
   /** The files that ran. */
   readonly graphs: Readonly<Record<ModelName, string>>;
   readonly timing: Timing;
+}
+
+/** What the UNet was given in the first step, and what it made of it: enough to have another graph do the same. */
+export interface FirstStep extends Pick<DenoisingStep, 'timestep' | 'given' | 'noise'> {
+  /** `[tokens, D]` of each prompt, the negative one first where guidance asks for it. */
+  readonly states: readonly Tensor[];
 }
 
 /** What a package without a lock is sampled with. */
@@ -135,12 +144,14 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   let load_ms = performance.now() - started;
 
   const trajectory: Float32Array[] = [];
+  const estimates: Float32Array[] = [];
+  let first: FirstStep | undefined;
   const previews: Preview[] = [];
   const step_ms: number[] = [];
   let denoise_ms = 0;
   let resumed = performance.now();
-  const noise = windows && initialNoise(options.noise ?? 'random', generator, shape, windows);
-  const denoising = denoise(unet, { states, shape, scheduler, generator, guidance, windows, initialNoise: noise });
+  const start = windows && initialNoise(options.noise ?? 'random', generator, shape, windows);
+  const denoising = denoise(unet, { states, shape, scheduler, generator, guidance, windows, initialNoise: start });
   for await (const event of denoising) {
     denoise_ms += performance.now() - resumed;
     options.signal?.throwIfAborted();
@@ -151,8 +162,9 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
       resumed = performance.now();
       continue;
     }
-    const { index: i, timestep, latents, denoised, milliseconds } = event;
+    const { index: i, timestep, given, noise, latents, denoised, milliseconds } = event;
     step_ms.push(milliseconds);
+    first ??= { timestep, given, noise, states };
     const broken = latents.find((x) => !Number.isFinite(x));
     if (broken !== undefined) {
       throw new RuntimeFailure(
@@ -161,6 +173,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
       );
     }
     trajectory.push(latents);
+    estimates.push(denoised);
     yield { type: 'latents', stage: 'run', step: i, shape, data: latents };
     yield { ...progress, done: i + 1, detail: `t = ${timestep}` };
     const preview = decoder && (await previewOf({ index: i, denoised }, steps, shape, { pkg, decoder }));
@@ -197,6 +210,8 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     latents,
     shape,
     trajectory,
+    estimates,
+    first: first as FirstStep,
     previews,
     frames,
     decoded: rangeOf(decoded),
@@ -236,7 +251,8 @@ function chooseGraphs(
   };
 }
 
-function loaded({ info }: ChosenGraph, session: HostedSession): LoadedGraph {
+/** A graph with what running it needs to know of it. */
+export function loaded({ info }: Pick<ChosenGraph, 'info'>, session: HostedSession): LoadedGraph {
   const batch = info.inputs[0]?.shape[0];
   return { session, batch: typeof batch === 'number' ? batch : undefined, inputs: info.inputs };
 }
