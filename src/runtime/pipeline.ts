@@ -5,17 +5,21 @@
 import { basename } from 'node:path';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
-import type { Stage } from '../events.ts';
+import type { Event, Stage } from '../events.ts';
+import { graphCost } from '../onnx/graph-cost.ts';
+import type { ModelInfo } from '../onnx/model-info.ts';
 import { MAX_CLIP_PIXELS, type TargetName } from '../recipe/schema.ts';
+import { chooseDevice, describeChoice } from './choose-device.ts';
 import { decode, denoise, encodePrompts, type LoadedGraph } from './denoise.ts';
-import { type Device, resolveDevice } from './device.ts';
+import type { Device } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
 import type { ChosenGraph } from './graph-contract.ts';
+import { lengthsFor } from './graph-lengths.ts';
 import { type GraphSessions, openGraphs } from './graph-sessions.ts';
 import { type GraphTarget, targetFor } from './graph-target.ts';
 import type { HostedSession } from './host.ts';
 import { createGenerator } from './noise.ts';
-import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
+import { type GraphFile, graphFor, type ModelName, type VideoPackage, weightType } from './package-folder.ts';
 import { probeDevice } from './probe.ts';
 import { createLcmScheduler } from './schedulers/lcm.ts';
 
@@ -31,11 +35,13 @@ export interface SampleOptions {
   readonly width?: number;
   readonly height?: number;
   readonly device?: Device | 'auto';
+  /** Take a graph of which parts are computed on the CPU because the device has no kernels for them. */
+  readonly allowFallback?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What a clip is, wherever it is made. */
-export type ClipOptions = Omit<SampleOptions, 'device'>;
+export type ClipOptions = Omit<SampleOptions, 'device' | 'allowFallback'>;
 
 export interface Timing {
   /** Starting the process and loading the graphs, where a loaded package does not have them already, and encoding the prompt. */
@@ -58,10 +64,15 @@ export interface Video {
   /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
   readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
   readonly device: Device;
+  /** Of each graph that is computed on the CPU in part, what and how much; left out where there is none. */
+  readonly fallback?: readonly string[];
   /** The files that ran. */
   readonly graphs: Readonly<Record<ModelName, string>>;
   readonly timing: Timing;
 }
+
+/** Evaluated together at most. */
+const PROMPTS = 2;
 
 /** What a package without a lock is sampled with. */
 const DEFAULTS = { steps: 4, frames: 16, side: 512 };
@@ -72,7 +83,8 @@ const DEFAULTS = { steps: 4, frames: 16, side: 512 };
  * when it fails on the way.
  */
 export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<Video> {
-  await using sessions = openGraphs(pkg, resolveDevice(options.device ?? 'auto'));
+  const choice = await chooseDevice(options.device ?? 'auto', weightType(pkg), options.signal);
+  await using sessions = openGraphs(pkg, choice, options);
   return yield* sampleOn(sessions, options);
 }
 
@@ -103,15 +115,23 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   if (!Number.isFinite(guidance)) throw new UsageError(`The guidance ${guidance} is no finite number.`);
   const scheduler = createLcmScheduler(pkg.scheduler, steps);
   const generator = createGenerator(options.seed ?? 0);
-  yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
+  yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${describeDevice(sessions)}` };
 
   using _ending = sessions.endOn(options.signal);
   const { target, warning } = await graphTarget(sessions, options.signal);
   if (warning !== undefined) yield { type: 'warning', stage: 'run', message: warning };
   const graphs = await readGraphs(sessions, target, shape);
-  const load = async (model: ModelName) => loaded(graphs[model], await sessions.session(model, graphs[model].path));
-  const textEncoder = await load('text_encoder');
-  const unet = await load('unet');
+  const fallback: string[] = [];
+  const load = async function* (model: ModelName): AsyncGenerator<Event, LoadedGraph> {
+    const session = await sessions.session(model, graphs[model].path);
+    if (session.fallback !== undefined) {
+      fallback.push(session.fallback);
+      yield { type: 'warning', stage: 'run', message: `${session.fallback}.` };
+    }
+    return loaded(graphs[model], session, shape);
+  };
+  const textEncoder = yield* load('text_encoder');
+  const unet = yield* load('unet');
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
   let load_ms = performance.now() - started;
@@ -138,7 +158,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const latents = trajectory.at(-1) as Float32Array;
 
   const loadStarted = performance.now();
-  const { session: decoder } = await load('vae_decoder');
+  const { session: decoder } = yield* load('vae_decoder');
   load_ms += performance.now() - loadStarted;
   const decodeStarted = performance.now();
   const decoded = await decode(pkg, decoder, latents, shape);
@@ -160,6 +180,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     frames,
     decoded: rangeOf(decoded),
     device,
+    ...(fallback.length > 0 && { fallback }),
     graphs: { unet: graphs.unet.path, text_encoder: graphs.text_encoder.path, vae_decoder: graphs.vae_decoder.path },
     timing: { load_ms, denoise_ms, step_ms, decode_ms, peak_bytes },
   };
@@ -269,9 +290,26 @@ function chooseGraphs(
   };
 }
 
-function loaded({ info }: ChosenGraph, session: HostedSession): LoadedGraph {
+function loaded({ info }: ChosenGraph, session: HostedSession, shape: LatentShape): LoadedGraph {
   const batch = info.inputs[0]?.shape[0];
-  return { session, batch: typeof batch === 'number' ? batch : undefined, inputs: info.inputs };
+  const flops = workOf(info, shape);
+  return {
+    session: { run: (feeds) => session.run(feeds, flops) },
+    batch: typeof batch === 'number' ? batch : undefined,
+    inputs: info.inputs,
+  };
+}
+
+/** Operations of a run for this clip; undefined where the graph does not tell. */
+function workOf(info: ModelInfo, [, , frames, h, w]: LatentShape): number | undefined {
+  const clip = { batch: PROMPTS, frames, height: h * VAE_SCALE, width: w * VAE_SCALE };
+  const { total, unsized_nodes } = graphCost(info, lengthsFor(info.inputs, clip));
+  return unsized_nodes > 0 ? undefined : total.matrix_flops + total.other_flops;
+}
+
+function describeDevice({ device, choice }: GraphSessions): string {
+  const why = describeChoice(choice);
+  return why === undefined ? device : `${device} (${why})`;
 }
 
 function rangeOf(values: Float32Array): Video['decoded'] {

@@ -33,16 +33,24 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   };
 
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);
-  const video = await follow(sample(pkg, { ...asked, signal }));
+  const video = await follow(sample(pkg, { ...asked, allowFallback: args['allow-fallback'], signal }));
   for (let i = 0; i < video.frames.count; i += 1) await writePng(join(folder.path, frameName(i)), video.frames, i);
   await writeWebp(join(folder.path, ANIMATION), video.frames, { fps: args.fps });
   signal.throwIfAborted();
   if (latents !== undefined) await writeLatents(inside === undefined ? latents : join(folder.path, inside), video);
   const made = await folder.commit();
-  const { shape, timing } = video;
+  const { shape, timing, fallback } = video;
   return {
     text: made,
-    value: { out: made, ...(latents !== undefined && { latents }), ...asked, device: video.device, shape, timing },
+    value: {
+      out: made,
+      ...(latents !== undefined && { latents }),
+      ...asked,
+      device: video.device,
+      ...(fallback && { fallback }),
+      shape,
+      timing,
+    },
   };
 };
 
