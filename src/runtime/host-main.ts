@@ -21,7 +21,7 @@ const answers = {
   async describe(request: Extract<HostRequest, { op: 'describe' }>) {
     const session = await open(request, LOG_SEVERITY_VERBOSE);
     await session.release();
-    writeSync(process.stderr.fd, END_OF_LOG);
+    writeSync(STDERR, END_OF_LOG);
   },
   async run({ session: id, feeds }: Extract<HostRequest, { op: 'run' }>) {
     const { name, session } = sessions.get(id) as { name: string; session: InferenceSession };
@@ -57,6 +57,9 @@ const answers = {
 
 /** COREML_FLAG_CREATE_MLPROGRAM: the older kind of CoreML model has no float16 (coreml_provider_factory.h). */
 const COREML = { name: 'coreml', coreMlFlags: 0x010 };
+
+/** By its number: Node's process.stderr, once it is looked at, does not block, and what onnxruntime writes then is lost. */
+const STDERR = 2;
 
 type Opening = Extract<HostRequest, { op: 'load' | 'describe' }>;
 

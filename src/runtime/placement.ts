@@ -77,15 +77,17 @@ export function cpuNodes(log: string): PlacedNode[] {
   return nodes.length > 0 ? nodes : [{ operator: 'node', name: '' }];
 }
 
-/** Does it make whole numbers or a single number, as far as the file tells? onnxruntime's own nodes it does not know. */
+/** Where onnxruntime changes the layout of images it permutes the shapes that belong to them (transpose_optimization). */
+const PERMUTED_SHAPE = /^Gather(_token_\d+)?$/;
+
+/** Does it make whole numbers or a single number, as far as the file tells? */
 function isSmall({ name }: PlacedNode, { nodes, values, outputs }: ModelInfo): boolean {
   const node = name === '' ? undefined : nodes.find((candidate) => candidate.name === name);
-  return (
-    node?.outputs.every((output) => {
-      const made = [...values, ...outputs].find((value) => value.name === output);
-      return made !== undefined && (/^U?INT|^BOOL/.test(made.type) || made.shape.every((length) => length === 1));
-    }) ?? false
-  );
+  if (!node) return PERMUTED_SHAPE.test(name);
+  return node.outputs.every((output) => {
+    const made = [...values, ...outputs].find((value) => value.name === output);
+    return made !== undefined && (/^U?INT|^BOOL/.test(made.type) || made.shape.every((length) => length === 1));
+  });
 }
 
 /** `3 nodes (2 × Gelu, 1 × TopK)` */
