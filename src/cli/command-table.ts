@@ -53,7 +53,10 @@ const PACKAGE = {
 const [MAX_SIDE, MAX_GUIDANCE] = [16384, 1000];
 
 /** Said here once more because help must not wait for onnxruntime to load. */
-const DEVICE_CHOICES = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'] as const satisfies readonly (Device | 'auto')[];
+const DEVICE_CHOICES = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'] as const satisfies readonly (
+  | Device
+  | 'auto'
+)[];
 
 const DEVICE = {
   type: 'string',
@@ -64,7 +67,8 @@ const DEVICE = {
 
 const ALLOW_FALLBACK = {
   type: 'boolean',
-  description: 'take graphs of which the device leaves parts to the CPU; what they are is said and stands in the report',
+  description:
+    'take graphs of which the device leaves parts to the CPU; what they are is said and stands in the report',
 } as const;
 
 const PROFILE = {

@@ -39,7 +39,10 @@ export interface MadePackage {
  * @throws UnavailableError, before anything is written, when the device is not there or does not work; UsageError when something
  * that is no package stands at `out`; what bake, verify and publish throw.
  */
-export async function* makePackage(plan: Plan, { out, device, allowFallback, profile, signal }: MakeOptions): Stage<MadePackage> {
+export async function* makePackage(
+  plan: Plan,
+  { out, device, allowFallback, profile, signal }: MakeOptions,
+): Stage<MadePackage> {
   const { recipe } = plan;
   const runsOn = device ?? recipe.verify.device;
   assertOffered(runsOn);

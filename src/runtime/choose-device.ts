@@ -122,7 +122,11 @@ export async function measureDevices(
     if (!step) continue;
     const error = relativeRms(step.output, reference.output);
     if (error <= MAX_ERROR[type]) measured.push({ ...trial, milliseconds: step.milliseconds });
-    else leftOut.push({ ...trial, reason: `It computes wrongly: a small UNet is ${error.toExponential(1)} away from the CPU's.` });
+    else
+      leftOut.push({
+        ...trial,
+        reason: `It computes wrongly: a small UNet is ${error.toExponential(1)} away from the CPU's.`,
+      });
   }
   measured.sort((a, b) => a.milliseconds - b.milliseconds);
   return { device: measured[0]?.device ?? 'cpu', trials: [...measured, ...leftOut] };

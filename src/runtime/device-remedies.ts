@@ -48,7 +48,9 @@ const REMEDIES: Readonly<Record<Device, (machine: Machine, reason: string) => Re
   cpu: () => ({ needs: 'Its library comes with onnxruntime-node: install again.', command: 'npm ci' }),
   webgpu: ({ platform, osRelease }) => {
     if (platform !== 'linux')
-      return { needs: `It needs the driver of a graphics card with ${platform === 'darwin' ? 'Metal' : 'Direct3D 12'}.` };
+      return {
+        needs: `It needs the driver of a graphics card with ${platform === 'darwin' ? 'Metal' : 'Direct3D 12'}.`,
+      };
     const command = VULKAN.find(([system]) => system.test(osRelease))?.[1];
     return {
       needs: "It needs Vulkan: NVIDIA's driver brings its own; for other cards, and for software, Mesa has it.",
@@ -57,7 +59,9 @@ const REMEDIES: Readonly<Record<Device, (machine: Machine, reason: string) => Re
   },
   cuda: ({ libraries }, reason) => {
     if (/driver|CUDA failure|no CUDA-capable/i.test(reason))
-      return { needs: 'It needs an NVIDIA card and a driver for CUDA 13 (580 or later); `nvidia-smi` says what there is.' };
+      return {
+        needs: 'It needs an NVIDIA card and a driver for CUDA 13 (580 or later); `nvidia-smi` says what there is.',
+      };
     if (/libcu\w+\.so|libnv\w+\.so/.test(reason)) {
       return {
         needs:
@@ -67,11 +71,13 @@ const REMEDIES: Readonly<Record<Device, (machine: Machine, reason: string) => Re
     }
     return {
       needs:
-        "Its provider is not in the npm package; the wheel onnxruntime-gpu has it, for CUDA 13 and cuDNN 9 (python3 -m pip install 'onnxruntime-gpu[cuda,cudnn]==1.30.0' brings them).",
+        'Its provider is not in the npm package; the wheel onnxruntime-gpu has it, and wants CUDA 13 and cuDNN 9 beside it.',
       command: cudaProvider(libraries),
     };
   },
-  dml: () => ({ needs: 'It needs the driver of a graphics card with Direct3D 12: Windows Update or its maker has it.' }),
+  dml: () => ({
+    needs: 'It needs the driver of a graphics card with Direct3D 12: Windows Update or its maker has it.',
+  }),
   coreml: () => ({ needs: 'It comes with macOS; a newer macOS may have what is missing.' }),
 };
 

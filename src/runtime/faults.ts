@@ -34,7 +34,8 @@ const FAULTS: readonly Fault[] = [
   {
     says: /CUDA failure (35|100|101|803|804):|no CUDA-capable device|driver version is insufficient/i,
     blame: 'machine',
-    remedy: 'No card answers, or its driver is too old for CUDA 13: `nvidia-smi` says which; lcm-merge doctor has more.',
+    remedy:
+      'No card answers, or its driver is too old for CUDA 13: `nvidia-smi` says which; lcm-merge doctor has more.',
   },
 ];
 

@@ -153,7 +153,7 @@ export function startHost(signal?: AbortSignal, { patience = patienceOf(), entry
       return {
         async run(feeds, flops) {
           const lengths = Object.values(feeds)
-            .map(({ dims }) => dims.join("×"))
+            .map(({ dims }) => dims.join('×'))
             .join();
           const limit = patience.run({ flops, slowest: slowest.get(lengths) });
           const reply = await call<RunReply>({ op: 'run', session, feeds }, `running ${name}`, limit);

@@ -17,7 +17,10 @@ export const verifyCommand: Command<'verify'> = async (
     recipe === undefined
       ? undefined
       : await follow(planRecipe(recipe, { signal, offline, lock: await lockOf(folder) }));
-  return verdictOutcome(await follow(verify(folder, { plan, device, allowFallback, profile, signal })), resolve(folder));
+  return verdictOutcome(
+    await follow(verify(folder, { plan, device, allowFallback, profile, signal })),
+    resolve(folder),
+  );
 };
 
 /** The package's own, so that it is compared with the commits that it was made from. */

@@ -11,6 +11,7 @@ import { targetFor } from '../../runtime/graph-target.ts';
 import { type HostTensor, type InferenceHost, startHost } from '../../runtime/host.ts';
 import { createGenerator } from '../../runtime/noise.ts';
 import { type GraphFile, type PartName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
+import { loadPlaced } from '../../runtime/placement.ts';
 import { probeDevice } from '../../runtime/probe.ts';
 import { relativeRms } from '../../runtime/relative-rms.ts';
 import { type Check, failed, passed, unknown } from '../check.ts';
@@ -47,11 +48,12 @@ export const targets: Check = {
           faults.push(`${pathInPackage(pkg.folder, reference.path)} gives values that are not finite`);
         } else if (runnable.length === 0) alone += 1;
         for (const file of runnable) {
-          const { output } = await evaluate(host, pkg, model, file, file.target as Device);
+          const { output, fallback } = await evaluate(host, pkg, model, file, file.target as Device);
           const difference = relativeRms(output, wanted);
           const allowed = file.target === 'webgpu' ? LIMITS.webgpu : limit;
           const name = pathInPackage(pkg.folder, file.path);
           compared.push(name);
+          if (fallback !== undefined) faults.push(fallback);
           worst = Math.max(worst, difference);
           if (!(difference <= allowed))
             faults.push(`${name} differs by ${difference.toExponential(1)} (limit ${allowed}) from the portable graph`);
@@ -111,6 +113,8 @@ async function answeringDevices(
 
 interface Evaluation {
   readonly output: Float32Array;
+  /** What of it the CPU computed instead of the device. */
+  readonly fallback: string | undefined;
   /** How far another graph over the same weights may be from it. */
   readonly limit: number;
 }
@@ -124,12 +128,13 @@ async function evaluate(
   device: Device,
 ): Promise<Evaluation> {
   const info = await readModelInfo(path);
-  await using session = await host.load(path, device);
+  await using session = await loadPlaced(host, path, device, { allowFallback: true });
   const { outputs } = await session.run(feedsOf(pkg, model, info));
   const isHalf = info.initializers.some(({ type }) => type === 'FLOAT16');
   return {
     output: outputs[info.outputs[0]?.name ?? '']?.data as Float32Array,
     limit: LIMITS[isHalf ? 'FLOAT16' : 'FLOAT'],
+    fallback: session.fallback,
   };
 }
 
