@@ -2,7 +2,8 @@
  * How to get a device that is missing or does not answer: one command where one adds it, by platform. Sources: onnxruntime-node's
  * script/install-metadata.js (what npm carries), the extras of PyPI's onnxruntime-gpu, the distributions' package lists.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { type Device, LIBRARIES } from './device.ts';
 
 export interface Remedy {
@@ -62,7 +63,8 @@ const REMEDIES: Readonly<Record<Device, (machine: Machine, reason: string) => Re
       return {
         needs: 'It needs an NVIDIA card and a driver for CUDA 13 (580 or later); `nvidia-smi` says what there is.',
       };
-    if (/libcu\w+\.so|libnv\w+\.so/.test(reason)) {
+    // onnxruntime says that it could not load the library, and only its log which other one was missing
+    if (existsSync(join(libraries, 'libonnxruntime_providers_cuda.so'))) {
       return {
         needs:
           'It needs CUDA 13 and cuDNN 9, where the loader finds them (LD_LIBRARY_PATH, the lib folders of nvidia/ in site-packages).',

@@ -3,9 +3,9 @@ import { RuntimeFailure } from '../../src/errors.ts';
 import {
   chooseDevice,
   describeChoice,
+  type Measurements,
   type MeasureOptions,
   measureDevices,
-  type Measurements,
 } from '../../src/runtime/choose-device.ts';
 import type { Device, DeviceInfo } from '../../src/runtime/device.ts';
 import { startHost } from '../../src/runtime/host.ts';
@@ -24,18 +24,18 @@ interface Machine {
 function machine(devices: Readonly<Partial<Record<Device, Machine>>>) {
   const asked: string[] = [];
   const of = (device: Device) => devices[device] as Machine;
-  const valueOf = <T>(value: T | Error): T => {
+  const unlessError = <T>(value: T | Error): T => {
     if (value instanceof Error) throw value;
     return value;
   };
   const measure: Measurements = {
     products: async (device) => {
       asked.push(`${device} products`);
-      return valueOf(of(device).products) * 1e9;
+      return unlessError(of(device).products) * 1e9;
     },
     step: async (device) => {
       asked.push(`${device} step`);
-      const milliseconds = valueOf(of(device).milliseconds ?? new Error('not expected'));
+      const milliseconds = unlessError(of(device).milliseconds ?? new Error('not expected'));
       return { milliseconds, output: Float32Array.of(1, -2, 3).map((x) => x * (1 + (of(device).error ?? 0))) };
     },
   };

@@ -8,7 +8,11 @@ import { startHost } from '../../src/runtime/host.ts';
 
 describe('failureFrom', () => {
   it.each([
-    ['unet.onnx fails when it runs: std::bad_alloc', 'machine', /bad_alloc\. The memory is not enough.*fewer frames.*fp16/],
+    [
+      'unet.onnx fails when it runs: std::bad_alloc',
+      'machine',
+      /bad_alloc\. The memory is not enough.*fewer frames.*fp16/,
+    ],
     ['CUDA failure 2: out of memory ; GPU=0', 'machine', /The memory is not enough/],
     ['CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED', 'machine', /The memory is not enough/],
     ['8007000E Not enough memory resources are available', 'machine', /The memory is not enough/],
@@ -16,8 +20,12 @@ describe('failureFrom', () => {
     ['887A0006 The GPU will not respond to more commands', 'machine', /The driver gave the device up/],
     ['CUDA failure 700: an illegal memory access was encountered', 'machine', /The driver gave the device up/],
     ['CUDA failure 35: CUDA driver version is insufficient', 'machine', /nvidia-smi/],
-    ["Program Cast requires f16 but the device does not support it", 'graph', /shader-f16.*dtype: fp32/],
-    ['Non-zero status code returned while running Add node', 'graph', /^Non-zero status code returned while running Add node\.$/],
+    ['Program Cast requires f16 but the device does not support it', 'graph', /shader-f16.*dtype: fp32/],
+    [
+      'Non-zero status code returned while running Add node',
+      'graph',
+      /^Non-zero status code returned while running Add node\.$/,
+    ],
   ] as const)('of %s', (message, blame, text) => {
     const failure = failureFrom(message);
     expect(failure).toBeInstanceOf(RuntimeFailure);
@@ -47,7 +55,7 @@ describe('failureFrom', () => {
 
 describe('endOf', () => {
   it('takes the reason from the last words', () => {
-    const { message, blame } = endOf('was ended by SIGABRT', 'running x on cpu', "what():  std::bad_alloc\n");
+    const { message, blame } = endOf('was ended by SIGABRT', 'running x on cpu', 'what():  std::bad_alloc\n');
     expect(message).toBe(
       'The inference process was ended by SIGABRT while running x on cpu. It said: what():  std::bad_alloc. The memory is not enough for this: ' +
         'sample fewer frames or a smaller size, bake with output.dtype: fp16, or close what else uses it.',

@@ -210,9 +210,18 @@ describe('startHost', () => {
   });
 
   it.each([
-    ["process.kill(process.pid, 'SIGKILL')", /was ended by SIGKILL, most likely for want of memory, while running m\.onnx on cuda\. The memory is not enough/],
-    ["process.kill(process.pid, 'SIGSEGV')", /was ended by SIGSEGV while running m\.onnx on cuda\..* lcm-merge doctor tries them all/],
-    ["process.stderr.write('the driver says goodbye'); process.exit(3)", /exited with code 3 while running m\.onnx on cuda\. It said: the driver says goodbye\./],
+    [
+      "process.kill(process.pid, 'SIGKILL')",
+      /was ended by SIGKILL, most likely for want of memory, while running m\.onnx on cuda\. The memory is not enough/,
+    ],
+    [
+      "process.kill(process.pid, 'SIGSEGV')",
+      /was ended by SIGSEGV while running m\.onnx on cuda\..* lcm-merge doctor tries them all/,
+    ],
+    [
+      "process.stderr.write('the driver says goodbye'); process.exit(3)",
+      /exited with code 3 while running m\.onnx on cuda\. It said: the driver says goodbye\./,
+    ],
   ])('blames the machine where the process ends by itself: %s', async (act, message) => {
     await using host = startHost(undefined, { entry: await acting(`${act}; for (;;);`) });
     const session = await host.load('m.onnx', 'cuda');

@@ -55,7 +55,10 @@ async function model(): Promise<string> {
 /** A device that leaves these nodes to the CPU. */
 function hostWith(log: string) {
   const loads: LoadOptions[] = [];
-  const session = { run: () => Promise.reject(new Error('not asked for')), [Symbol.asyncDispose]: async () => undefined };
+  const session = {
+    run: () => Promise.reject(new Error('not asked for')),
+    [Symbol.asyncDispose]: async () => undefined,
+  };
   const host: Pick<InferenceHost, 'load' | 'loadingLog'> = {
     async load(path, device, options = {}) {
       loads.push(options);
@@ -82,7 +85,11 @@ describe('loadPlaced', () => {
   });
 
   it.each([
-    ['a tensor', ['Cast (Cast_0)', 'Cast (Cast_1)', 'Add (Add_2)'], /^2 nodes \(1 × Cast, 1 × Add\) of \S+model\.onnx run on the CPU instead of webgpu/],
+    [
+      'a tensor',
+      ['Cast (Cast_0)', 'Cast (Cast_1)', 'Add (Add_2)'],
+      /^2 nodes \(1 × Cast, 1 × Add\) of \S+model\.onnx run on the CPU instead of webgpu/,
+    ],
     ['what onnxruntime put there', ['Cast (InsertedPrecisionFreeCast_x)'], /^1 node \(1 × Cast\) of /],
     ['nobody knows what', [], /^Nodes of \S+ run on the CPU/],
   ])('refuses one of which %s is, and says what to do', async (_, cpu, message) => {

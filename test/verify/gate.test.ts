@@ -2,7 +2,7 @@ import { cp, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promi
 import { dirname, join } from 'node:path';
 import onnxProto from 'onnx-proto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { UnavailableError } from '../../src/errors.ts';
+import { RuntimeFailure, UnavailableError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
@@ -381,7 +381,8 @@ describe('the gate on the tiny package', () => {
         'a decoder that gives infinities',
         movingVideo({ decoded: { min: -1, max: Number.POSITIVE_INFINITY, finite: false } }),
       ],
-      ['failed', 'a device that dies', new Error('The inference process was ended by SIGKILL.')],
+      ['failed', 'a graph that does not run', new RuntimeFailure('unet/model.onnx fails when it runs.')],
+      ['unknown', 'a device that dies', new RuntimeFailure('It was ended by SIGKILL.', { blame: 'machine' })],
       ['unknown', 'no device', new UnavailableError('The device cuda does not work here.', 'Install it.')],
       ['passed', 'sound latents', movingVideo()],
     ] as const)('is %s for %s', async (verdict, _, video) => {
