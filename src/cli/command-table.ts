@@ -56,13 +56,22 @@ const PACKAGE = {
 const [MAX_SIDE, MAX_GUIDANCE] = [16384, 1000];
 
 /** Said here once more because help must not wait for onnxruntime to load. */
-const DEVICE_CHOICES = ['auto', 'cpu', 'webgpu', 'cuda'] as const satisfies readonly (Device | 'auto')[];
+const DEVICE_CHOICES = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'] as const satisfies readonly (
+  | Device
+  | 'auto'
+)[];
 
 const DEVICE = {
   type: 'string',
   placeholder: 'D',
   choices: DEVICE_CHOICES,
-  description: 'where the graphs run; auto takes the best device that needs no asking for',
+  description: 'where the graphs run (dml: Windows, coreml: macOS); auto measures what there is and takes the fastest',
+} as const;
+
+const ALLOW_FALLBACK = {
+  type: 'boolean',
+  description:
+    'take graphs of which the device leaves parts to the CPU; what they are is said and stands in the report',
 } as const;
 
 const PROFILE = {
@@ -130,6 +139,7 @@ export const COMMANDS = {
     options: {
       out: PACKAGE_OUT,
       device: { ...DEVICE, otherwise: 'what the recipe says' },
+      'allow-fallback': ALLOW_FALLBACK,
       profile: { ...PROFILE, otherwise: 'what the recipe says' },
       'dry-run': { type: 'boolean', description: 'show the plan and write nothing' },
       lock: LOCK,
@@ -278,6 +288,7 @@ export const COMMANDS = {
         description: "the sampler; another than the package's takes the same noise schedule and spacing of timesteps",
       },
       device: { ...DEVICE, default: 'auto' },
+      'allow-fallback': ALLOW_FALLBACK,
       fps: {
         type: 'number',
         placeholder: 'N',
@@ -314,6 +325,7 @@ export const COMMANDS = {
         description: 'read the source files again and recompute tensors from them',
       },
       device: { ...DEVICE, otherwise: 'what the recipe said' },
+      'allow-fallback': ALLOW_FALLBACK,
       profile: { ...PROFILE, otherwise: 'what the recipe said' },
       ...PREVIEW,
       ...HUB,

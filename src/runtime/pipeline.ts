@@ -6,20 +6,20 @@ import { basename } from 'node:path';
 import { type SamplerKind, samplerConfig } from '../architecture/sampler-config.ts';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
-import type { Preview, Stage } from '../events.ts';
+import type { Event, Preview, Stage } from '../events.ts';
 import type { TargetName } from '../recipe/schema.ts';
+import { chooseDevice, describeChoice } from './choose-device.ts';
 import { type ClipLengths, clipShape, type LatentShape } from './clip-shape.ts';
 import { bordersOf, describeWindows } from './context-windows.ts';
 import { type DenoisingStep, decode, denoise, encodePrompts, type LoadedGraph, type Tensor } from './denoise.ts';
-import { type Device, resolveDevice } from './device.ts';
+import type { Device } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
-import type { ChosenGraph } from './graph-contract.ts';
 import { type GraphSessions, openGraphs } from './graph-sessions.ts';
 import { type GraphTarget, targetFor } from './graph-target.ts';
-import type { HostedSession } from './host.ts';
 import { initialNoise, type NoiseType } from './initial-noise.ts';
+import { loadedGraph } from './loaded-graph.ts';
 import { createGenerator } from './noise.ts';
-import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
+import { type GraphFile, graphFor, type ModelName, type VideoPackage, weightType } from './package-folder.ts';
 import { previewOf } from './preview.ts';
 import { probeDevice } from './probe.ts';
 import { createScheduler } from './schedulers/index.ts';
@@ -39,11 +39,13 @@ export interface SampleOptions extends ClipLengths {
   readonly device?: Device | 'auto';
   /** Decodes the middle frame of every step's clean estimate, and yields it as an event. */
   readonly preview?: boolean;
+  /** Take a graph of which parts are computed on the CPU because the device has no kernels for them. */
+  readonly allowFallback?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What a clip is, wherever it is made. */
-export type ClipOptions = Omit<SampleOptions, 'device'>;
+export type ClipOptions = Omit<SampleOptions, 'device' | 'allowFallback'>;
 
 export interface Timing {
   /** Starting the process and loading the graphs, where a loaded package does not have them already, and encoding the prompt. */
@@ -73,6 +75,8 @@ export interface Video {
   /** How visible the borders of windows are, where the clip was made in windows. */
   readonly seam?: Seam | undefined;
   readonly device: Device;
+  /** Of each graph that is computed on the CPU in part, what and how much; left out where there is none. */
+  readonly fallback?: readonly string[];
   /** The files that ran. */
   readonly graphs: Readonly<Record<ModelName, string>>;
   readonly timing: Timing;
@@ -93,7 +97,8 @@ const DEFAULTS = { steps: 4 };
  * when it fails on the way.
  */
 export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<Video> {
-  await using sessions = openGraphs(pkg, resolveDevice(options.device ?? 'auto'));
+  const choice = await chooseDevice(options.device ?? 'auto', weightType(pkg), options.signal);
+  await using sessions = openGraphs(pkg, choice, options);
   return yield* sampleOn(sessions, options);
 }
 
@@ -128,19 +133,27 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   yield {
     type: 'stage-started',
     stage: 'run',
-    subject: [`${pkg.folder} on ${device}`, ...(inWindows ? [inWindows] : [])].join(': '),
+    subject: [`${pkg.folder} on ${describeDevice(sessions)}`, ...(inWindows ? [inWindows] : [])].join(': '),
   };
 
   using _ending = sessions.endOn(options.signal);
   const { target, warning } = await graphTarget(sessions, options.signal);
   if (warning !== undefined) yield { type: 'warning', stage: 'run', message: warning };
   const graphs = await readGraphs(sessions, target, graphShape);
-  const load = async (model: ModelName) => loaded(graphs[model], await sessions.session(model, graphs[model].path));
-  const textEncoder = await load('text_encoder');
-  const unet = await load('unet');
+  const fallback: string[] = [];
+  const load = async function* (model: ModelName): AsyncGenerator<Event, LoadedGraph> {
+    const session = await sessions.session(model, graphs[model].path);
+    if (session.fallback !== undefined) {
+      fallback.push(session.fallback);
+      yield { type: 'warning', stage: 'run', message: `${session.fallback}.` };
+    }
+    return loadedGraph(graphs[model].info, session, graphShape);
+  };
+  const textEncoder = yield* load('text_encoder');
+  const unet = yield* load('unet');
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
-  const decoder = options.preview ? await load('vae_decoder') : undefined;
+  const decoder = options.preview ? yield* load('vae_decoder') : undefined;
   let load_ms = performance.now() - started;
 
   const trajectory: Float32Array[] = [];
@@ -186,7 +199,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const latents = trajectory.at(-1) as Float32Array;
 
   const loadStarted = performance.now();
-  const vae = decoder ?? (await load('vae_decoder'));
+  const vae = decoder ?? (yield* load('vae_decoder'));
   load_ms += performance.now() - loadStarted;
   const decodeStarted = performance.now();
   const decoded = await decode(pkg, vae, latents, shape);
@@ -217,6 +230,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     decoded: rangeOf(decoded),
     seam,
     device,
+    ...(fallback.length > 0 && { fallback }),
     graphs: { unet: graphs.unet.path, text_encoder: graphs.text_encoder.path, vae_decoder: graphs.vae_decoder.path },
     timing: { load_ms, denoise_ms, step_ms, decode_ms, peak_bytes },
   };
@@ -251,10 +265,9 @@ function chooseGraphs(
   };
 }
 
-/** A graph with what running it needs to know of it. */
-export function loaded({ info }: Pick<ChosenGraph, 'info'>, session: HostedSession): LoadedGraph {
-  const batch = info.inputs[0]?.shape[0];
-  return { session, batch: typeof batch === 'number' ? batch : undefined, inputs: info.inputs };
+function describeDevice({ device, choice }: GraphSessions): string {
+  const why = describeChoice(choice);
+  return why === undefined ? device : `${device} (${why})`;
 }
 
 function rangeOf(values: Float32Array): Video['decoded'] {

@@ -12,6 +12,7 @@ import type { Lock } from '../export/lock.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import type { Effects } from '../merge/effects.ts';
 import type { Profile } from '../recipe/profile.ts';
+import type { DeviceTrial } from '../runtime/choose-device.ts';
 import { encodeAnimatedWebp } from '../runtime/frame-files.ts';
 import type { Timing, Video } from '../runtime/pipeline.ts';
 import { FINGERPRINT_FILE, type Fingerprint } from './fingerprint.ts';
@@ -35,6 +36,10 @@ export interface Report {
   readonly name: string;
   readonly tool: { readonly name: 'lcm-merge'; readonly version: string };
   readonly device: string;
+  /** What `auto` found of each device; left out where one was asked for. */
+  readonly trials?: readonly DeviceTrial[];
+  /** What was computed on the CPU instead; left out where nothing was. */
+  readonly fallback?: readonly string[];
   /** How much of the gate it went through. */
   readonly profile: Profile;
   /** What was sampled. */

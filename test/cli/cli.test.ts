@@ -168,13 +168,26 @@ describe('results', () => {
   it('doctor tries the devices', async () => {
     const { code, stdout } = await lcmMerge(['doctor', '--json']);
     expect(code).toBe(0);
-    const { devices, node } = JSON.parse(stdout);
+    const { devices, node, auto } = JSON.parse(stdout);
     expect(node).toBe(process.versions.node);
     const rate = expect.any(Number);
     const rates = { matrix: { float32: rate, float16: rate }, copy: rate };
-    expect(devices).toContainEqual({ device: 'cpu', installed: true, works: true, milliseconds: rate, rates });
-    for (const device of devices)
-      if (!device.works) expect(device).toMatchObject({ reason: expect.any(String), remedy: expect.any(String) });
+    const working = { installed: true, works: true, state: 'works', milliseconds: rate };
+    expect(devices).toContainEqual({ device: 'cpu', ...working, rates });
+    for (const device of devices.filter((one: { works: boolean }) => !one.works)) {
+      const state = device.installed ? 'silent' : 'missing';
+      expect(device).toMatchObject({ state, reason: expect.any(String), remedy: expect.any(String) });
+    }
+    expect(devices.map((one: { device: string }) => one.device)).toContain(auto.device);
+  });
+
+  it('doctor says it in 80 columns, commands apart', async () => {
+    const { code, stdout } = await lcmMerge(['doctor']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^✓ cpu works \(.* from start to answer\)$/m);
+    expect(stdout).toMatch(/^auto takes \w+$/m);
+    const long = stdout.split('\n').filter((line) => line.length > 80 && !line.startsWith('      '));
+    expect(long).toEqual([]);
   });
 });
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { UnavailableError } from '../../src/errors.ts';
+import { RuntimeFailure, UnavailableError } from '../../src/errors.ts';
 import type { Lock } from '../../src/export/lock.ts';
 import type { VideoPackage } from '../../src/runtime/package-folder.ts';
 import type { Timing } from '../../src/runtime/pipeline.ts';
@@ -54,7 +54,8 @@ describe('run', () => {
       'not finite',
       movingVideo({ decoded: { min: -1, max: Number.POSITIVE_INFINITY, finite: false } }),
     ],
-    ['failed', 'a device that dies', 'SIGKILL', new Error('The inference process was ended by SIGKILL.')],
+    ['failed', 'a graph that does not run', 'unet', new RuntimeFailure('unet/model.onnx fails when it runs.')],
+    ['unknown', 'a device that dies', 'SIGKILL', new RuntimeFailure('It was ended by SIGKILL.', { blame: 'machine' })],
     ['unknown', 'no device', 'cuda', new UnavailableError('The device cuda does not work here.', 'Install it.')],
     ['passed', 'sound latents', '3 steps on cpu, the last of which changed the estimate by 20 %', movingVideo()],
   ] as const)('is %s for %s', async (verdict, _, reason, video) => {

@@ -33,13 +33,15 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   };
 
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);
-  const video = await follow(sample(pkg, { ...asked, preview: args.preview, signal }));
+  const video = await follow(
+    sample(pkg, { ...asked, preview: args.preview, allowFallback: args['allow-fallback'], signal }),
+  );
   for (let i = 0; i < video.frames.count; i += 1) await writePng(join(folder.path, frameName(i)), video.frames, i);
   await writeWebp(join(folder.path, ANIMATION), video.frames, { fps: args.fps });
   signal.throwIfAborted();
   if (latents !== undefined) await writeLatents(inside === undefined ? latents : join(folder.path, inside), video);
   const made = await folder.commit();
-  const { shape, seam, timing } = video;
+  const { shape, seam, timing, fallback } = video;
   return {
     text: made,
     value: {
@@ -47,6 +49,7 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
       ...(latents !== undefined && { latents }),
       ...asked,
       device: video.device,
+      ...(fallback && { fallback }),
       shape,
       ...(seam && { seam }),
       timing,

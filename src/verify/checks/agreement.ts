@@ -6,8 +6,9 @@ import { readModelInfo } from '../../onnx/model-info.ts';
 import { decode, encodePrompts, predictNoise } from '../../runtime/denoise.ts';
 import { framesFromDecoder } from '../../runtime/frames.ts';
 import { type InferenceHost, startHost } from '../../runtime/host.ts';
+import { loadedGraph } from '../../runtime/loaded-graph.ts';
 import { graphFor, type ModelName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
-import { loaded, type Video } from '../../runtime/pipeline.ts';
+import type { Video } from '../../runtime/pipeline.ts';
 import { relativeRms } from '../../runtime/relative-rms.ts';
 import { type Check, type CheckContext, failed, passed, type RunRequest } from '../check.ts';
 import { differenceLimit } from '../difference-limits.ts';
@@ -113,7 +114,7 @@ async function onCpu({ host, pkg, video }: Subject, model: ModelName) {
   const info = await readModelInfo(path);
   const session = await host.load(path, 'cpu');
   return {
-    ...loaded({ info }, session),
+    ...loadedGraph(info, session, video.shape),
     limit: differenceLimit(info, video.device),
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };
