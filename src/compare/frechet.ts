@@ -21,7 +21,7 @@ export function frechetDistance(first: readonly Float32Array[], second: readonly
     );
   if ([...first, ...second].some((row) => row.length !== length))
     throw new UsageError('The features to compare have different lengths; they are not of one model.');
-  const [a, b] = [fit(first, length), fit(second, length)];
+  const [a, b] = [gaussian(first, length), gaussian(second, length)];
   const apart = a.mean.reduce((sum, mean, i) => sum + (mean - (b.mean[i] as number)) ** 2, 0);
   const { diagonal } = new SingularValueDecomposition(a.deviations.mmul(b.deviations.transpose()), {
     computeLeftSingularVectors: false,
@@ -33,7 +33,7 @@ export function frechetDistance(first: readonly Float32Array[], second: readonly
 }
 
 /** The mean, the total variance, and the centred rows over √(n − 1), in float64. */
-function fit(rows: readonly Float32Array[], length: number) {
+function gaussian(rows: readonly Float32Array[], length: number) {
   const mean = new Float64Array(length);
   for (const row of rows) for (let i = 0; i < length; i += 1) mean[i] = (mean[i] as number) + (row[i] as number);
   for (let i = 0; i < length; i += 1) mean[i] = (mean[i] as number) / rows.length;
