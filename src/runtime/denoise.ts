@@ -78,7 +78,8 @@ export async function* denoise(
   let latents = generator.randn(count);
   if (scheduler.initNoiseSigma !== 1) latents = latents.map((x) => x * scheduler.initNoiseSigma);
   for (const [index, timestep] of scheduler.timesteps.entries()) {
-    const { noise, milliseconds } = await predictNoise(unet, { latents, shape, timestep, states });
+    const input = scheduler.scaleModelInput?.(latents, index) ?? latents;
+    const { noise, milliseconds } = await predictNoise(unet, { latents: input, shape, timestep, states });
     const step = scheduler.step(guide(noise, guidance), index, latents, () => generator.randn(count));
     latents = step.prevSample;
     yield { index, timestep, latents, denoised: step.denoised, milliseconds };
