@@ -2,7 +2,7 @@
  * What can be said on the command line: every verb with its operands and options. Parser, help and completions are all made
  * from this one table, so that none of them can know something that the others do not.
  */
-import { SAMPLER_KINDS } from '../architecture/sampler-config.ts';
+import { SAMPLER_KINDS, TIMESTEP_SPACINGS } from '../architecture/sampler-config.ts';
 import { PROFILES } from '../recipe/profile.ts';
 import type { Device } from '../runtime/device.ts';
 
@@ -231,6 +231,13 @@ export const COMMANDS = {
         choices: SAMPLER_KINDS,
         otherwise: "the package's",
         description: "the sampler; another than the package's takes the same noise schedule and spacing of timesteps",
+      },
+      'timestep-spacing': {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: TIMESTEP_SPACINGS,
+        otherwise: "the package's",
+        description: 'where the timesteps of every sampler but lcm lie; trailing begins with pure noise',
       },
       device: { ...DEVICE, default: 'auto' },
       fps: {

@@ -44,7 +44,7 @@ ${rows.join('\n')}
 function labelOf({ label, evaluations, denoise_ms, speedup, consistency }: ComparedRow): string[] {
   return [
     label,
-    `${evaluations} UNet runs, ${Math.round(denoise_ms)} ms`,
+    `${evaluations} UNet ${evaluations === 1 ? 'run' : 'runs'}, ${Math.round(denoise_ms)} ms`,
     `${threeFigures(speedup)}×, consistency ${consistency.toFixed(3)}`,
   ];
 }

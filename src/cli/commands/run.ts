@@ -29,7 +29,7 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
     negative: args.negative ?? wish?.negative ?? '',
     seed: args.seed ?? wish?.seed ?? 0,
     device,
-    ...given({ steps, sampler, guidance, frames, width, height }),
+    ...given({ steps, sampler, timestep_spacing: args['timestep-spacing'], guidance, frames, width, height }),
   };
 
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);
