@@ -16,6 +16,7 @@ export type { Frames } from './runtime/frames.ts';
 export { type LoadedPackage, type LoadOptions, loadPackage } from './runtime/loaded-package.ts';
 export { openPackage, type VideoPackage } from './runtime/package-folder.ts';
 export { type ClipOptions, type SampleOptions, sample, type Timing, type Video } from './runtime/pipeline.ts';
+export type { Seam } from './runtime/seam.ts';
 export { type VerifyOptions, verify } from './verify/gate.ts';
 export type { Report } from './verify/report.ts';
 export { VERSION } from './version.ts';

@@ -2,8 +2,11 @@
  * What can be said on the command line: every verb with its operands and options. Parser, help and completions are all made
  * from this one table, so that none of them can know something that the others do not.
  */
+import { SAMPLER_KINDS } from '../architecture/sampler-config.ts';
 import { PROFILES } from '../recipe/profile.ts';
+import { FUSE_METHODS, WINDOW_SCHEDULES } from '../runtime/context-windows.ts';
 import type { Device } from '../runtime/device.ts';
+import { NOISE_TYPES } from '../runtime/initial-noise.ts';
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean' | 'number' | 'integer';
@@ -167,7 +170,7 @@ export const COMMANDS = {
   run: {
     summary: 'sample a clip with a package',
     details:
-      'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused.',
+      'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused. More frames than the graph takes are made in overlapping windows.',
     operands: { package: PACKAGE },
     options: {
       out: {
@@ -206,7 +209,42 @@ export const COMMANDS = {
         placeholder: 'F',
         min: 1,
         otherwise: "the graph's",
-        description: 'frames of the clip',
+        description: 'frames of the clip; more than a window has are made in overlapping windows',
+      },
+      context: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 1,
+        otherwise: "the graph's frames, or its positions",
+        description: 'frames of a window',
+      },
+      overlap: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 0,
+        otherwise: 'a quarter of the window',
+        description: 'frames that two windows share',
+      },
+      schedule: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: WINDOW_SCHEDULES,
+        otherwise: 'static',
+        description: 'where windows lie: static, elsewhere in every step (uniform), or so that the clip loops (looped)',
+      },
+      fuse: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: FUSE_METHODS,
+        otherwise: 'pyramid',
+        description: 'how noise predictions of overlapping windows are weighted',
+      },
+      noise: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: NOISE_TYPES,
+        otherwise: 'random',
+        description: "what later windows start from: noise of their own, or the first window's shuffled (freenoise)",
       },
       width: {
         type: 'integer',
@@ -232,7 +270,13 @@ export const COMMANDS = {
         otherwise: "the recipe's",
         description: 'classifier-free guidance; above 1 a step costs twice as much',
       },
-      sampler: { type: 'string', placeholder: 'NAME', choices: ['lcm'], default: 'lcm', description: 'the sampler' },
+      sampler: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: SAMPLER_KINDS,
+        otherwise: "the package's",
+        description: "the sampler; another than the package's takes the same noise schedule and spacing of timesteps",
+      },
       device: { ...DEVICE, default: 'auto' },
       fps: {
         type: 'number',

@@ -23,13 +23,13 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   if (prompt === undefined) {
     throw new UsageError(`${args.package} was not baked by lcm-merge and suggests no prompt. Give one with --prompt.`);
   }
-  const { steps, guidance, frames, width, height, device } = args;
+  const { steps, sampler, guidance, frames, width, height, context, overlap, schedule, fuse, noise, device } = args;
   const asked = {
     prompt,
     negative: args.negative ?? wish?.negative ?? '',
     seed: args.seed ?? wish?.seed ?? 0,
     device,
-    ...given({ steps, guidance, frames, width, height }),
+    ...given({ steps, sampler, guidance, frames, width, height, context, overlap, schedule, fuse, noise }),
   };
 
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);
@@ -39,10 +39,18 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   signal.throwIfAborted();
   if (latents !== undefined) await writeLatents(inside === undefined ? latents : join(folder.path, inside), video);
   const made = await folder.commit();
-  const { shape, timing } = video;
+  const { shape, seam, timing } = video;
   return {
     text: made,
-    value: { out: made, ...(latents !== undefined && { latents }), ...asked, device: video.device, shape, timing },
+    value: {
+      out: made,
+      ...(latents !== undefined && { latents }),
+      ...asked,
+      device: video.device,
+      shape,
+      ...(seam && { seam }),
+      timing,
+    },
   };
 };
 
