@@ -47,6 +47,7 @@ describe('parseCommandLine', () => {
         device: 'auto',
         fps: 0.5,
         'save-latents': undefined,
+        preview: false,
         json: undefined,
         quiet: false,
         'no-color': false,
