@@ -22,6 +22,12 @@ const COMPONENTS = [
 
 const FOLDER = 'weights';
 
+/** The files of weights that a package may have beside its graphs, by their path in it. */
+export const WEIGHTS_FILES = COMPONENTS.map(({ component, file }) => ({
+  component,
+  file: `${FOLDER}/${component}/${file}`,
+}));
+
 /** What the header holds until the tensors are known. */
 const NO_HASH = `0x${'0'.repeat(64)}`;
 

@@ -49,8 +49,7 @@ export async function* bake(
   await using writer = openWeightWriter();
   await using hashing = digestInBackground(plan.files.map((file) => file.path));
   for (const { component, folder, graphs, layout } of components) {
-    for (const graph of graphs)
-      await put(`${folder}/${graph.file}`, graphBytes(plan, { component, layout }, graph));
+    for (const graph of graphs) await put(`${folder}/${graph.file}`, graphBytes(plan, { component, layout }, graph));
     const byName = new Map(plan.tensors[component].map((tensor) => [tensor.name, tensor]));
     for (const weights of layout.files) {
       const requests = weights.entries.map(

@@ -118,8 +118,7 @@ function differentRest(found: Model, expected: Model): string | undefined {
   };
   const [own, wanted] = [rest(found), rest(expected)];
   for (const key of new Set([...Object.keys(own), ...Object.keys(wanted)])) {
-    if (json(own[key]) !== json(wanted[key]))
-      return `says ${json(own[key])} of ${key}, not ${json(wanted[key])}`;
+    if (json(own[key]) !== json(wanted[key])) return `says ${json(own[key])} of ${key}, not ${json(wanted[key])}`;
   }
   return undefined;
 }

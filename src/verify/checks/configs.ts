@@ -19,6 +19,8 @@ export const configs: Check = {
   id: 'configs',
   proves:
     'sampler, tokenizer, configs and model card are what recipe and base make them, and the lock tells this recipe and its strengths',
+  cost: 'reading a few small files',
+  from: 'quick',
   applies: ({ plan }) => plan !== undefined,
   async run({ folder, lock, files, plan }) {
     if (!plan) throw new RangeError('configs needs the plan.');
@@ -28,7 +30,9 @@ export const configs: Check = {
       if (!files[file]) faults.push(`${file} is missing`);
       else faults.push(...fileFaults(file, await readFile(join(folder, file)), wanted));
     }
-    const unexpected = Object.keys(files).filter((file) => /^(tokenizer|scheduler)\//.test(file) && !expected.has(file));
+    const unexpected = Object.keys(files).filter(
+      (file) => /^(tokenizer|scheduler)\//.test(file) && !expected.has(file),
+    );
     faults.push(...unexpected.map((file) => `${file} should not be there`));
     if (lock) faults.push(...lockFaults(lock, plan));
     const figures = { files: expected.size };

@@ -20,6 +20,8 @@ export const graph: Check = {
   id: 'graph',
   proves:
     'inputs and outputs, opset and domain are those of the contract; the initializers lie inside the weight file and are the same for all targets and shapes; with the sources at hand, every graph is node by node the one that the plan makes',
+  cost: 'reading the graphs, and making them again',
+  from: 'quick',
   async run({ pkg, plan, lock }) {
     const faults: string[] = [];
     let [graphs, nodes, parameters] = [0, 0, 0];
@@ -59,7 +61,9 @@ export const graph: Check = {
 
 /** Where the package has other graphs than a bake of the plan would write. */
 async function otherGraphs({ folder, graphs }: VideoPackage, plan: Plan): Promise<string[]> {
-  const present = new Set(Object.values(graphs).flatMap((files) => files.map(({ path }) => pathInPackage(folder, path))));
+  const present = new Set(
+    Object.values(graphs).flatMap((files) => files.map(({ path }) => pathInPackage(folder, path))),
+  );
   const differences: string[] = [];
   for (const component of layOutComponents(plan)) {
     for (const graph of component.graphs) {

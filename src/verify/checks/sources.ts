@@ -7,6 +7,8 @@ import { sentence } from '../sentence.ts';
 export const sources: Check = {
   id: 'sources',
   proves: 'the source files at hand have the SHA-256 that the lock records, one for one',
+  cost: 'one read of the source files',
+  from: 'standard',
   applies: ({ plan }) => plan !== undefined,
   async run({ lock, plan, signal }) {
     if (!plan) throw new RangeError('sources needs the plan.');
