@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { parseJsonText } from '../architecture/config-file.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Plan } from '../merge/plan.ts';
-import { modelIndexJson, schedulerConfigJson, withWeightFiles } from './configs.ts';
+import { modelIndexJson, schedulerConfigJson, unetConfigJson, withWeightFiles } from './configs.ts';
+import { WEIGHTS_FILES } from './diffusers-weights.ts';
 import type { ComponentLayout } from './layouts.ts';
 import { modelCard } from './model-card.ts';
 
@@ -19,6 +20,10 @@ export async function sideFiles(
     const made = config(plan);
     const values = typeof made === 'string' ? (parseJsonText(await readFile(made), made) as object) : made;
     put(`${folder}/config.json`, withWeightFiles(values, layout.files.length));
+  }
+  for (const { component, config } of plan.recipe.output.weights ? WEIGHTS_FILES : []) {
+    if (component === 'unet') put(config, unetConfigJson(plan));
+    else files.set(config, await readFile(plan.configs[component]));
   }
   for (const [name, data] of await readTokenizerFiles(plan.configs.tokenizer, plan.text_encoder))
     files.set(`tokenizer/${name}`, data);

@@ -52,7 +52,7 @@ describe('the sabotage table', () => {
     expect(await caughtBy(await openCopy(), { profile })).toEqual([]);
   });
 
-  it.each(FAULTS)('$fault: $caught', async (fault) => {
+  it.each(FAULTS)('$fault', async (fault) => {
     const bench = await openCopy();
     await fault.inject(bench);
     expect(await (fault.judge?.(bench) ?? caughtBy(bench, fault))).toEqual(fault.caught);

@@ -4,9 +4,9 @@
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { layOutComponents } from '../../export/layouts.ts';
-import type { Lock } from '../../export/lock.ts';
-import { LOCK_FILE } from '../../export/lock.ts';
+import { WEIGHTS_FILES } from '../../export/diffusers-weights.ts';
+import { type ComponentLayout, layOutComponents } from '../../export/layouts.ts';
+import { LOCK_FILE, type Lock } from '../../export/lock.ts';
 import { sideFiles } from '../../export/side-files.ts';
 import type { Plan } from '../../merge/plan.ts';
 import { type Check, failed, passed, unknown } from '../check.ts';
@@ -18,22 +18,21 @@ import { madeByAnother } from '../tool-version.ts';
 export const configs: Check = {
   id: 'configs',
   proves:
-    'sampler, tokenizer, configs and model card are what recipe and base make them, and the lock tells this recipe and its strengths',
+    'sampler, tokenizer, configs and model card are what recipe and base make them, no other files are there, and the lock tells this recipe and its strengths',
   cost: 'reading a few small files',
   from: 'quick',
   applies: ({ plan }) => plan !== undefined,
   async run({ folder, lock, files, plan }) {
     if (!plan) throw new RangeError('configs needs the plan.');
-    const expected = await sideFiles(plan, layOutComponents(plan));
+    const components = layOutComponents(plan);
+    const expected = await sideFiles(plan, components);
     const faults: string[] = [];
     for (const [file, wanted] of expected) {
       if (!files[file]) faults.push(`${file} is missing`);
       else faults.push(...fileFaults(file, await readFile(join(folder, file)), wanted));
     }
-    const unexpected = Object.keys(files).filter(
-      (file) => /^(tokenizer|scheduler)\//.test(file) && !expected.has(file),
-    );
-    faults.push(...unexpected.map((file) => `${file} should not be there`));
+    const known = new Set([LOCK_FILE, ...expected.keys(), ...largeFiles(plan, components)]);
+    for (const file of Object.keys(files)) if (!known.has(file)) faults.push(`${file} is nothing that the recipe makes`);
     if (lock) faults.push(...lockFaults(lock, plan));
     const figures = { files: expected.size };
     if (faults.length === 0)
@@ -42,6 +41,17 @@ export const configs: Check = {
     return another ? unknown(`${another} ${sentence(faults)}`, figures) : failed(sentence(faults), figures);
   },
 };
+
+/** Graphs and weights, which other checks look at. */
+function largeFiles({ recipe }: Plan, components: readonly ComponentLayout[]): string[] {
+  return [
+    ...components.flatMap(({ folder, graphs, layout }) => [
+      ...graphs.map(({ file }) => `${folder}/${file}`),
+      ...layout.files.map(({ location }) => `${folder}/${location}`),
+    ]),
+    ...(recipe.output.weights ? WEIGHTS_FILES.map(({ file }) => file) : []),
+  ];
+}
 
 function fileFaults(file: string, found: Uint8Array, expected: Uint8Array): string[] {
   if (Buffer.compare(found, expected) === 0) return [];

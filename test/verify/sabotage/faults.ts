@@ -3,7 +3,7 @@
  * row here and the same in docs/gates.md, which a test holds equal.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { drain } from '../../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../../src/export/lock.ts';
 import { type Plan, type PlannedTensor, plan, type Role } from '../../../src/merge/plan.ts';
@@ -121,7 +121,9 @@ export const FAULTS: readonly Fault[] = [
     fault: 'the motion module is another file’s',
     caught: ['recompute'],
     inject: async (bench) => {
-      const other = await planAs(bench, ({ motion }) => ({ motion: { ...motion, module: 'animatediff.ckpt' } }));
+      const other = await planAs(bench, ({ motion }) => ({
+        motion: { ...motion, module: join(dirname(motion.module), 'animatediff.ckpt') },
+      }));
       // the plan that bakes has the honest files: the other module's take the place of its own
       const files = bench.plan.files.map((file, i) => (file.role === 'motion' ? (other.files[i] ?? file) : file));
       const byName = new Map(other.tensors.unet.map((tensor) => [tensor.name, tensor]));
@@ -208,7 +210,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     fault: 'two weights share the bytes of one',
-    caught: ['graph'],
+    caught: ['graph', 'weights', 'recompute'],
     inject: ({ regraph }) =>
       regraph(GRAPHS, (graph) => {
         const [q, k] = queryAndKey(graph);
@@ -217,7 +219,7 @@ export const FAULTS: readonly Fault[] = [
   },
   {
     fault: 'two weights of one shape have each other’s place',
-    caught: ['graph'],
+    caught: ['graph', 'recompute'],
     inject: ({ regraph }) =>
       regraph(GRAPHS, (graph) => {
         const [q, k] = queryAndKey(graph);
@@ -234,12 +236,11 @@ export const FAULTS: readonly Fault[] = [
       }),
   },
   {
-    fault: 'a target’s own kernel has another scale',
+    fault: 'a target’s own kernel has another number of heads',
     caught: ['graph'],
     inject: ({ regraph }) =>
       regraph(GRAPHS.slice(1), (graph) => {
-        const scale = attribute(nodeOf(graph, 'MultiHeadAttention'), 'scale');
-        scale.f = (scale.f ?? 1) * 1.5;
+        attribute(nodeOf(graph, 'MultiHeadAttention'), 'num_heads').i = 1;
       }),
   },
   {
@@ -319,9 +320,13 @@ export const FAULTS: readonly Fault[] = [
       ),
   },
   {
-    fault: 'a file is added',
-    caught: ['integrity'],
-    inject: ({ folder }) => writeFile(join(folder, 'unet', 'model.onnx_data_1'), 'x'),
+    fault: 'a file is added, and the lock has it',
+    caught: ['configs'],
+    inject: async ({ folder, rewrite }) => {
+      await writeFile(join(folder, 'unet', 'run.py'), 'x');
+      const digest = (await digestPackage(folder))['unet/run.py'];
+      await rewrite(LOCK_FILE, (lock: Lock) => ({ ...lock, outputs: { ...lock.outputs, 'unet/run.py': digest } }));
+    },
   },
   {
     fault: 'the lock tells another strength than was baked',
