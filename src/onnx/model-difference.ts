@@ -96,15 +96,20 @@ function differentItems<Item extends { readonly name?: string | null }>(
   return found.length === expected.length ? undefined : `has ${found.length} of ${what}, not ${expected.length}`;
 }
 
-/** Type, shape, and place in a file or, of a constant, its first bytes that differ. */
+/** Type, shape, and place in a file or, of a constant, its first bytes that differ; other fields where they do. */
 function describeTensor(tensor: Tensor, other: Tensor): string {
-  const { name: _, rawData, externalData, dataType, dims, ...rest } = { ...tensor };
-  const place = (externalData ?? []).map(({ key, value }) => `${key} ${value}`).join(' ');
-  const [data, otherData] = [rawData ?? new Uint8Array(), other.rawData ?? new Uint8Array()];
+  const place = (tensor.externalData ?? []).map(({ key, value }) => `${key} ${value}`).join(' ');
+  const [data, otherData] = [tensor.rawData ?? new Uint8Array(), other.rawData ?? new Uint8Array()];
   const at = data.findIndex((byte, i) => byte !== otherData[i]);
   const bytes = at < 0 ? `${data.length} bytes` : `${data.length} bytes, from byte ${at} on ${hex(data, at)}`;
-  const type = onnx.TensorProto.DataType[dataType ?? 0];
-  return [`${type} [${dims ?? []}]`, place || bytes, ...(Object.keys(rest).length > 0 ? [json(rest)] : [])].join(', ');
+  const type = onnx.TensorProto.DataType[tensor.dataType ?? 0];
+  const rest = otherFields(tensor);
+  return [`${type} [${tensor.dims ?? []}]`, place || bytes, ...(rest === otherFields(other) ? [] : [rest])].join(', ');
+}
+
+function otherFields(tensor: Tensor): string {
+  const { name: _name, rawData: _data, externalData: _place, dataType: _type, dims: _dims, ...rest } = { ...tensor };
+  return json(rest);
 }
 
 const hex = (data: Uint8Array, at: number): string => Buffer.from(data.subarray(at, at + 8)).toString('hex');

@@ -32,7 +32,8 @@ export const configs: Check = {
       else faults.push(...fileFaults(file, await readFile(join(folder, file)), wanted));
     }
     const known = new Set([LOCK_FILE, ...expected.keys(), ...largeFiles(plan, components)]);
-    for (const file of Object.keys(files)) if (!known.has(file)) faults.push(`${file} is nothing that the recipe makes`);
+    for (const file of Object.keys(files))
+      if (!known.has(file)) faults.push(`${file} is nothing that the recipe makes`);
     if (lock) faults.push(...lockFaults(lock, plan));
     const figures = { files: expected.size };
     if (faults.length === 0)

@@ -45,15 +45,11 @@ export const graph: Check = {
       parameters += weightsOf(reference).reduce((sum, { shape }) => sum + shape.reduce((n, dim) => n * dim, 1), 0);
     }
     const figures = { graphs, nodes, parameters };
-    if (faults.length > 0) return failed(sentence(faults), figures);
-    if (!plan)
-      return passed(`${graphs} graphs with ${nodes} nodes over ${parameters} parameters keep their contract.`, figures);
-    const differences = await otherGraphs(pkg, plan);
+    const differences = plan ? await otherGraphs(pkg, plan) : [];
+    if (faults.length > 0) return failed(sentence([...faults, ...differences]), figures);
+    const kept = plan ? 'are those that the plan makes' : 'keep their contract';
     if (differences.length === 0)
-      return passed(
-        `${graphs} graphs with ${nodes} nodes over ${parameters} parameters are those that the plan makes.`,
-        figures,
-      );
+      return passed(`${graphs} graphs with ${nodes} nodes over ${parameters} parameters ${kept}.`, figures);
     const another = madeByAnother(lock);
     return another ? unknown(`${another} ${sentence(differences)}`, figures) : failed(sentence(differences), figures);
   },
