@@ -6,6 +6,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { drain } from '../../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../../src/export/lock.ts';
+import { openTensorFile, type TensorEntry } from '../../../src/formats/tensor-file.ts';
 import { type Plan, type PlannedTensor, plan, type Role } from '../../../src/merge/plan.ts';
 import { publish } from '../../../src/publish/folder.ts';
 import type { Profile } from '../../../src/recipe/profile.ts';
@@ -35,6 +36,7 @@ export const honestRecipe = (): Recipe =>
   tinyRecipe({
     personalized: [{ lora: 'ink.safetensors', alpha: 0.8, text_encoder: 0.6, blocks: { IN01: 0.5, OUT: 0.75 } }],
     motion: { gamma: 0.9 },
+    output: { weights: true },
   });
 
 const [ATTENTION, MOTION] = [
@@ -170,6 +172,17 @@ export const FAULTS: readonly Fault[] = [
     caught: ['recompute'],
     inject: ({ reweigh }) =>
       reweigh('unet', `${ATTENTION}.to_k.weight`, (values) => values.set(values.map((x) => x * (1 + 2 ** -11)))),
+  },
+  {
+    fault: 'the weights for PyTorch have another bias than those of the graph',
+    caught: ['recompute'],
+    inject: async ({ folder, edit, relock }) => {
+      const file = 'weights/unet/diffusion_pytorch_model.safetensors';
+      await using opened = await openTensorFile(join(folder, file));
+      const { offset, byteLength } = opened.tensors.get('conv_in.bias') as TensorEntry;
+      await edit(file, { offset, length: byteLength }, (bytes) => bytes.fill(0));
+      await relock();
+    },
   },
   {
     fault: 'a value beyond fp16’s range became an infinity',

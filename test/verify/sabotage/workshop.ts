@@ -37,6 +37,8 @@ export interface Bench {
   regraph(files: readonly string[], alter: (graph: Graph) => void): Promise<void>;
   /** Edits the numbers of one weight as they lie in the data file. */
   reweigh(component: Component, name: string, alter: (values: Float16Array) => void): Promise<void>;
+  /** Edits bytes of a file. */
+  edit(file: string, place: { offset: number; length: number }, alter: (bytes: Uint8Array) => void): Promise<void>;
   /** Edits a JSON file. */
   rewrite<Content>(file: string, alter: (content: Content) => unknown): Promise<void>;
   /** Writes the hashes of the package's files into its lock. */
@@ -125,13 +127,16 @@ export async function openBench(sound: string, planned: Plan, folder: string): P
       const { initializers } = await readModelInfo(join(folder, component, 'model.onnx'));
       const place = initializers.find((initializer) => initializer.name === name)?.external;
       if (!place) throw new RangeError(`${component} has no ${name}.`);
-      await own(`${component}/${place.location}`);
-      await using file = await open(join(folder, component, place.location), 'r+');
-      const bytes = new Uint8Array(place.length);
-      await file.read(bytes, 0, bytes.length, place.offset);
-      alter(new Float16Array(bytes.buffer));
-      await file.write(bytes, 0, bytes.length, place.offset);
+      await bench.edit(`${component}/${place.location}`, place, (bytes) => alter(new Float16Array(bytes.buffer)));
       await bench.relock();
+    },
+    async edit(name, { offset, length }, alter) {
+      await own(name);
+      await using file = await open(join(folder, name), 'r+');
+      const bytes = new Uint8Array(length);
+      await file.read(bytes, 0, length, offset);
+      alter(bytes);
+      await file.write(bytes, 0, length, offset);
     },
     async rewrite<Content>(file: string, alter: (content: Content) => unknown) {
       const content = JSON.parse(await readFile(join(folder, file), 'utf8')) as Content;
