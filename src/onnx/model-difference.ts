@@ -26,8 +26,16 @@ export function modelDifference(found: Uint8Array, expected: Uint8Array): string
     differentItems('output', graph.output ?? [], other.output ?? [], (value) => json(value)) ??
     differentItems('initializer', graph.initializer ?? [], other.initializer ?? [], describeTensor) ??
     differentItems('type of', graph.valueInfo ?? [], other.valueInfo ?? [], (value) => json(value)) ??
-    differentRest(own, wanted)
+    differentRest(own, wanted) ??
+    hiddenBytes(own, found)
   );
+}
+
+/** Fields that the reader passes over, such as those of newer versions of ONNX, which onnxruntime may not. */
+function hiddenBytes(model: Model, bytes: Uint8Array): string | undefined {
+  const known = onnx.ModelProto.encode(model).finish();
+  if (Buffer.compare(known, bytes) === 0) return undefined;
+  return `has ${bytes.length} bytes, of which ${known.length} are what this tool writes`;
 }
 
 function differentNodes(found: readonly Node[], expected: readonly Node[]): string | undefined {

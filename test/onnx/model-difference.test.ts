@@ -36,6 +36,14 @@ describe('the difference of two models', () => {
     expect(modelDifference(model('2'), model())).toBeUndefined();
   });
 
+  it('is found in fields that the reader does not know', () => {
+    const field = Uint8Array.of(0xc2, 0x0c, 1, 0); // number 200, one byte
+    const hidden = Buffer.concat([model(), field]);
+    expect(modelDifference(hidden, model())).toBe(
+      `has ${hidden.length} bytes, of which ${model().length} are what this tool writes`,
+    );
+  });
+
   it.each<[string, string, (graph: Graph, model: Model) => unknown]>([
     [
       'an attribute',

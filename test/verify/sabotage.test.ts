@@ -1,9 +1,10 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
 import { openPackage } from '../../src/runtime/package-folder.ts';
-import type { CheckContext } from '../../src/verify/check.ts';
+import type { Check, CheckContext } from '../../src/verify/check.ts';
 import { CHECKS, digestPackage } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { FAULTS, type Fault, honestRecipe } from './sabotage/faults.ts';
@@ -23,21 +24,31 @@ describe('the sabotage table', () => {
 
   const openCopy = async () => openBench(sound, planned, join(await temporaryFolder(), 'package'));
 
-  /** Ids of the checks that do not pass. The recipe is planned anew, as `verify --recipe` does. */
-  const caughtBy = async ({ folder }: Bench, { profile = 'standard', checks = [], given = {} }: Partial<Fault>) => {
+  /** The recipe is planned anew, as `verify --recipe` does. */
+  const contextOf = async ({ folder }: Bench, changes: Partial<CheckContext> = {}): Promise<CheckContext> => {
     const pkg = await openPackage(folder);
-    const context: CheckContext = {
+    return {
       folder,
       pkg,
       lock: pkg.lock,
       files: await digestPackage(folder),
       plan: await plan(honestRecipe()),
       video: new Error('nothing was run'),
-      profile,
+      profile: 'standard',
       budgets: {},
       signal: undefined,
-      ...given,
+      ...changes,
     };
+  };
+
+  const judge = async (id: string, bench: Bench) => {
+    const check = CHECKS.find((candidate) => candidate.id === id) as Check;
+    return check.run(await contextOf(bench));
+  };
+
+  /** Ids of the checks that do not pass. */
+  const caughtBy = async (bench: Bench, { profile = 'standard', checks = [], given = {} }: Partial<Fault>) => {
+    const context = await contextOf(bench, { profile, ...given });
     const made = new Set([...OF_PACKAGE, ...checks, ...(profile === 'full' ? ['reproduce'] : [])]);
     const caught: string[] = [];
     for (const check of CHECKS.filter(({ id }) => made.has(id))) {
@@ -56,6 +67,16 @@ describe('the sabotage table', () => {
     const bench = await openCopy();
     await fault.inject(bench);
     expect(await (fault.judge?.(bench) ?? caughtBy(bench, fault))).toEqual(fault.caught);
+  });
+
+  it('cannot tell what another version of the tool would have written', async () => {
+    const bench = await openCopy();
+    await bench.rewrite('tokenizer/special_tokens_map.json', (map: object) => ({ ...map, pad_token: '!' }));
+    await bench.rewrite(LOCK_FILE, (lock: Lock) => ({ ...lock, tool: { ...lock.tool, version: '0.0.1' } }));
+    expect((await judge('configs', bench)).reason).toMatch(
+      /^The package was baked by version 0\.0\.1, and this is .*: tokenizer\/special_tokens_map\.json: pad_token is "!", not "<\|endoftext\|>"\.$/,
+    );
+    expect((await judge('configs', bench)).verdict).toBe('unknown');
   });
 
   it('stands in docs/gates.md', async () => {

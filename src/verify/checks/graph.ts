@@ -12,7 +12,7 @@ import { type ModelInfo, readModelInfo } from '../../onnx/model-info.ts';
 import { IR_VERSION, OPSET } from '../../onnx/proto.ts';
 import { boundaryFaults, externalFaults } from '../../runtime/graph-contract.ts';
 import { type GraphFile, type PartName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
-import { type Check, failed, passed, unknown } from '../check.ts';
+import { type Check, type CheckContext, failed, passed, unknown } from '../check.ts';
 import { sentence } from '../sentence.ts';
 import { madeByAnother } from '../tool-version.ts';
 
@@ -22,7 +22,7 @@ export const graph: Check = {
     'inputs and outputs, opset and domain are those of the contract; the initializers lie inside the weight file and are the same for all targets and shapes; with the sources at hand, every graph is node by node the one that the plan makes',
   cost: 'reading the graphs, and making them again',
   from: 'quick',
-  async run({ pkg, plan, lock }) {
+  async run({ pkg, plan, lock, files: digests }) {
     const faults: string[] = [];
     let [graphs, nodes, parameters] = [0, 0, 0];
     for (const [component, files] of Object.entries(pkg.graphs) as [PartName, readonly GraphFile[]][]) {
@@ -45,7 +45,7 @@ export const graph: Check = {
       parameters += weightsOf(reference).reduce((sum, { shape }) => sum + shape.reduce((n, dim) => n * dim, 1), 0);
     }
     const figures = { graphs, nodes, parameters };
-    const differences = plan ? await otherGraphs(pkg, plan) : [];
+    const differences = plan ? await otherGraphs(pkg, plan, digests) : [];
     if (faults.length > 0) return failed(sentence([...faults, ...differences]), figures);
     const kept = plan ? 'are those that the plan makes' : 'keep their contract';
     if (differences.length === 0)
@@ -55,8 +55,12 @@ export const graph: Check = {
   },
 };
 
-/** Where the package has other graphs than a bake of the plan would write. */
-async function otherGraphs({ folder, graphs }: VideoPackage, plan: Plan): Promise<string[]> {
+/** Where the package has other graphs than a bake of the plan would write, or weight files of other sizes. */
+async function otherGraphs(
+  { folder, graphs }: VideoPackage,
+  plan: Plan,
+  digests: CheckContext['files'],
+): Promise<string[]> {
   const present = new Set(
     Object.values(graphs).flatMap((files) => files.map(({ path }) => pathInPackage(folder, path))),
   );
@@ -70,6 +74,12 @@ async function otherGraphs({ folder, graphs }: VideoPackage, plan: Plan): Promis
       }
       const difference = modelDifference(await readFile(join(folder, file)), graphBytes(plan, component, graph));
       if (difference !== undefined) differences.push(`${file} ${difference}`);
+    }
+    for (const { location, bytes } of component.layout.files) {
+      const file = `${component.folder}/${location}`;
+      const found = digests[file]?.bytes;
+      if (found !== bytes)
+        differences.push(`${file} ${found === undefined ? 'is missing' : `has ${found} bytes, not ${bytes}`}`);
     }
   }
   return [...differences, ...[...present].map((file) => `${file} is not of the plan`)];

@@ -276,6 +276,11 @@ export const FAULTS: readonly Fault[] = [
       }),
   },
   {
+    fault: 'a graph holds a field that this tool does not know',
+    caught: ['graph'],
+    inject: ({ append }) => append('unet/model.onnx', Uint8Array.of(0xc2, 0x0c, 1, 0)),
+  },
+  {
     fault: 'the beta schedule is another',
     caught: ['configs'],
     inject: ({ rewrite }) =>

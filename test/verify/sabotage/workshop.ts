@@ -39,6 +39,7 @@ export interface Bench {
   reweigh(component: Component, name: string, alter: (values: Float16Array) => void): Promise<void>;
   /** Edits bytes of a file. */
   edit(file: string, place: { offset: number; length: number }, alter: (bytes: Uint8Array) => void): Promise<void>;
+  append(file: string, bytes: Uint8Array): Promise<void>;
   /** Edits a JSON file. */
   rewrite<Content>(file: string, alter: (content: Content) => unknown): Promise<void>;
   /** Writes the hashes of the package's files into its lock. */
@@ -137,6 +138,10 @@ export async function openBench(sound: string, planned: Plan, folder: string): P
       await file.read(bytes, 0, length, offset);
       alter(bytes);
       await file.write(bytes, 0, length, offset);
+    },
+    async append(file, bytes) {
+      await replace(file, Buffer.concat([await readFile(join(folder, file)), bytes]));
+      await bench.relock();
     },
     async rewrite<Content>(file: string, alter: (content: Content) => unknown) {
       const content = JSON.parse(await readFile(join(folder, file), 'utf8')) as Content;
