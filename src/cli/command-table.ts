@@ -2,8 +2,11 @@
  * What can be said on the command line: every verb with its operands and options. Parser, help and completions are all made
  * from this one table, so that none of them can know something that the others do not.
  */
+import { SAMPLER_KINDS } from '../architecture/sampler-config.ts';
 import { PROFILES } from '../recipe/profile.ts';
+import { FUSE_METHODS, WINDOW_SCHEDULES } from '../runtime/context-windows.ts';
 import type { Device } from '../runtime/device.ts';
+import { NOISE_TYPES } from '../runtime/initial-noise.ts';
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean' | 'number' | 'integer';
@@ -78,6 +81,15 @@ const PACKAGE_OUT = {
   description: 'the folder that becomes the package; an older package there is replaced',
 } as const;
 
+/** For the verbs that sample. */
+const PREVIEW = {
+  preview: {
+    type: 'boolean',
+    description:
+      'show what each sampling step comes to: on a terminal with colours as a picture, in --json=stream as WebP',
+  },
+} as const;
+
 /** For the verbs that load a recipe. */
 const HUB = {
   offline: {
@@ -121,10 +133,11 @@ export const COMMANDS = {
       profile: { ...PROFILE, otherwise: 'what the recipe says' },
       'dry-run': { type: 'boolean', description: 'show the plan and write nothing' },
       lock: LOCK,
+      ...PREVIEW,
       ...HUB,
       ...COMMON,
     },
-    examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu'],
+    examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu --preview'],
   },
   plan: {
     summary: 'show what would be merged, by which rule and how large it gets',
@@ -157,7 +170,7 @@ export const COMMANDS = {
   run: {
     summary: 'sample a clip with a package',
     details:
-      'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused.',
+      'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused. More frames than the graph takes are made in overlapping windows.',
     operands: { package: PACKAGE },
     options: {
       out: {
@@ -196,7 +209,42 @@ export const COMMANDS = {
         placeholder: 'F',
         min: 1,
         otherwise: "the graph's",
-        description: 'frames of the clip',
+        description: 'frames of the clip; more than a window has are made in overlapping windows',
+      },
+      context: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 1,
+        otherwise: "the graph's frames, or its positions",
+        description: 'frames of a window',
+      },
+      overlap: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 0,
+        otherwise: 'a quarter of the window',
+        description: 'frames that two windows share',
+      },
+      schedule: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: WINDOW_SCHEDULES,
+        otherwise: 'static',
+        description: 'where windows lie: static, elsewhere in every step (uniform), or so that the clip loops (looped)',
+      },
+      fuse: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: FUSE_METHODS,
+        otherwise: 'pyramid',
+        description: 'how noise predictions of overlapping windows are weighted',
+      },
+      noise: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: NOISE_TYPES,
+        otherwise: 'random',
+        description: "what later windows start from: noise of their own, or the first window's shuffled (freenoise)",
       },
       width: {
         type: 'integer',
@@ -222,7 +270,13 @@ export const COMMANDS = {
         otherwise: "the recipe's",
         description: 'classifier-free guidance; above 1 a step costs twice as much',
       },
-      sampler: { type: 'string', placeholder: 'NAME', choices: ['lcm'], default: 'lcm', description: 'the sampler' },
+      sampler: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: SAMPLER_KINDS,
+        otherwise: "the package's",
+        description: "the sampler; another than the package's takes the same noise schedule and spacing of timesteps",
+      },
       device: { ...DEVICE, default: 'auto' },
       fps: {
         type: 'number',
@@ -239,10 +293,11 @@ export const COMMANDS = {
         description:
           'also write the final latents, tensor `latents` float32 [1, 4, frames, height/8, width/8], as safetensors',
       },
+      ...PREVIEW,
       ...COMMON,
     },
     examples: [
-      'lcm-merge run out/tiny --prompt "a blue square"',
+      'lcm-merge run out/tiny --prompt "a blue square" --preview',
       'lcm-merge run out/tiny --seed 7 --steps 8 -o out/blue --save-latents out/blue.safetensors',
     ],
   },
@@ -259,6 +314,7 @@ export const COMMANDS = {
       },
       device: { ...DEVICE, otherwise: 'what the recipe said' },
       profile: { ...PROFILE, otherwise: 'what the recipe said' },
+      ...PREVIEW,
       ...HUB,
       ...COMMON,
     },

@@ -1,9 +1,10 @@
 /** What lies beside the graphs and weights of a package and follows from the plan alone: configs, tokenizer, model card. */
 import { readFile } from 'node:fs/promises';
 import { parseJsonText } from '../architecture/config-file.ts';
+import { schedulerConfigJson } from '../architecture/sampler-config.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Plan } from '../merge/plan.ts';
-import { modelIndexJson, schedulerConfigJson, unetConfigJson, withWeightFiles } from './configs.ts';
+import { modelIndexJson, unetConfigJson, withWeightFiles } from './configs.ts';
 import { WEIGHTS_FILES } from './diffusers-weights.ts';
 import type { ComponentLayout } from './layouts.ts';
 import { modelCard } from './model-card.ts';
@@ -27,7 +28,7 @@ export async function sideFiles(
   }
   for (const [name, data] of await readTokenizerFiles(plan.configs.tokenizer, plan.text_encoder))
     files.set(`tokenizer/${name}`, data);
-  put('scheduler/scheduler_config.json', schedulerConfigJson(plan));
+  put('scheduler/scheduler_config.json', schedulerConfigJson(plan.sampler));
   put('model_index.json', modelIndexJson(plan));
   put('README.md', modelCard(plan));
   return files;

@@ -72,7 +72,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const profile = options.profile ?? pkg.lock?.recipe.verify.profile ?? 'standard';
   const device = resolveDevice(wanted.device);
   const running = performance.now();
-  const video = yield* attempt(pkg, { ...wanted, device, signal: options.signal });
+  const video = yield* attempt(pkg, { ...wanted, device, preview: true, signal: options.signal });
   prepared.video = performance.now() - running;
   const limit = yield* attemptLimit(pkg, video, { guidance: wanted.guidance, signal: options.signal });
   const context: CheckContext = {
@@ -119,7 +119,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
     package: Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256])),
   };
-  await writeReport(folder, report, made);
+  await writeReport(folder, report, { video: made, lock: pkg.lock });
   yield {
     type: 'stage-finished',
     stage: 'verify',

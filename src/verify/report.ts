@@ -8,18 +8,17 @@ import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
 import { InputMissingError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
+import type { Lock } from '../export/lock.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import type { Effects } from '../merge/effects.ts';
 import type { Profile } from '../recipe/profile.ts';
 import { encodeAnimatedWebp } from '../runtime/frame-files.ts';
 import type { Timing, Video } from '../runtime/pipeline.ts';
 import type { RunLimit } from './limit.ts';
-import { reportHtml } from './report-html.ts';
+import { reportHtml } from './report/page.ts';
+import { PREVIEW_FPS, picturesOf } from './report/pictures.ts';
 
 export const VERIFICATION_FOLDER = 'verification';
-
-/** Frames per second of previews; AnimateDiff's own. */
-export const PREVIEW_FPS = 8;
 
 export interface CheckReport {
   readonly id: string;
@@ -85,7 +84,11 @@ export function overall(checks: readonly { verdict: CheckVerdict }[]): CheckVerd
 }
 
 /** Replaces the package's verification folder as a whole. */
-export async function writeReport(folder: string, report: Report, video: Video | undefined): Promise<void> {
+export async function writeReport(
+  folder: string,
+  report: Report,
+  { video, lock }: { readonly video: Video | undefined; readonly lock: Lock | undefined },
+): Promise<void> {
   const target = join(folder, VERIFICATION_FOLDER);
   const partial = `${target}.partial`;
   await rm(partial, { recursive: true, force: true });
@@ -96,7 +99,7 @@ export async function writeReport(folder: string, report: Report, video: Video |
       writingTo(join(target, name), writeFile(join(partial, name), data));
     if (webp) await put('frames.webp', webp);
     await put('report.json', `${JSON.stringify(report, null, 2)}\n`);
-    await put('report.html', reportHtml(report, webp));
+    await put('report.html', reportHtml({ report, lock, pictures: await picturesOf(video) }));
     await rm(target, { recursive: true, force: true });
     await rename(partial, target);
   } catch (error) {

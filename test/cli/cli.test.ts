@@ -132,6 +132,20 @@ describe('results', () => {
     expect(events.filter(({ type }) => type === 'progress').length).toBeGreaterThan(100);
   });
 
+  it('--preview adds a picture of each step to the stream, and a line to stderr', async () => {
+    await lcmMerge(['bake', RECIPE, '-o', 'p', '-q']);
+    const run = (...options: readonly string[]) => lcmMerge(['run', 'p', '-o', 'f', '--steps', '2', ...options]);
+    const previews = lines((await run('--preview', '--json=stream')).stdout).filter(({ type }) => type === 'preview');
+    expect(previews).toMatchObject([1, 2].map((step) => ({ stage: 'run', step, total: 2, width: 64, height: 64 })));
+    for (const { webp, pixels } of previews) {
+      expect(pixels).toBeUndefined();
+      const { format, width, height } = await sharp(Buffer.from(String(webp), 'base64')).metadata();
+      expect({ format, width, height }).toEqual({ format: 'webp', width: 64, height: 64 });
+    }
+    expect((await run('--preview')).stderr).toMatch(/^run: step 1 of 2\nrun: step 2 of 2$/m);
+    expect((await run('--json=stream')).stdout).not.toContain('preview');
+  });
+
   it('schema, completion, help and version go to stdout', async () => {
     expect(JSON.parse((await lcmMerge(['schema'])).stdout)).toEqual(JSON.parse(JSON.stringify(recipeJsonSchema())));
     expect((await lcmMerge(['completion', 'fish'])).stdout).toContain('complete -c lcm-merge');
