@@ -17,7 +17,7 @@ import { sampledElements } from '../sampled-elements.ts';
 const EXTENT: Readonly<Record<Profile, { readonly tensors: number; readonly elements: number }>> = {
   quick: { tensors: 4, elements: 16 },
   standard: { tensors: Number.POSITIVE_INFINITY, elements: 16 },
-  full: { tensors: Number.POSITIVE_INFINITY, elements: 256 },
+  full: { tensors: Number.POSITIVE_INFINITY, elements: 64 },
 };
 
 /** fp32 results may differ from float64 by the rounding of a few operations, relative to the sizes that were added. */

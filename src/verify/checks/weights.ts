@@ -10,7 +10,7 @@ export const weights: Check = {
   id: 'weights',
   proves: 'no weight of any graph is NaN or infinite',
   cost: 'one read of the package',
-  from: 'quick',
+  from: 'standard',
   async run({ pkg, signal }) {
     let elements = 0;
     for (const path of Object.values(pkg.models)) {
