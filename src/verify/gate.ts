@@ -18,6 +18,7 @@ import { VERSION } from '../version.ts';
 import type { Check, CheckContext, CheckResult } from './check.ts';
 import { accounting } from './checks/accounting.ts';
 import { agreement } from './checks/agreement.ts';
+import { configs } from './checks/configs.ts';
 import { encoder } from './checks/encoder.ts';
 import { expectedFingerprint, fingerprint as fingerprintCheck, runOf } from './checks/fingerprint.ts';
 import { frames } from './checks/frames.ts';
@@ -25,6 +26,8 @@ import { graph } from './checks/graph.ts';
 import { integrity } from './checks/integrity.ts';
 import { recompute } from './checks/recompute.ts';
 import { reference } from './checks/reference.ts';
+import { reproduce } from './checks/reproduce.ts';
+import { sources } from './checks/sources.ts';
 import { targets } from './checks/targets.ts';
 import { timing } from './checks/timing.ts';
 import { trajectory } from './checks/trajectory.ts';
@@ -38,9 +41,12 @@ import { type CheckReport, overall, type Report, VERIFICATION_FOLDER, writeRepor
 export const CHECKS: readonly Check[] = [
   integrity,
   accounting,
+  sources,
+  configs,
   graph,
   weights,
   recompute,
+  reproduce,
   trajectory,
   agreement,
   targets,
