@@ -61,6 +61,10 @@ export interface DenoisingStep {
   /** From 0. */
   readonly index: number;
   readonly timestep: number;
+  /** What the UNet was given … */
+  readonly given: Float32Array;
+  /** … and what it predicted under each of the text states. */
+  readonly noise: readonly Float32Array[];
   readonly latents: Float32Array;
   /** The clean latents as this step estimates them. */
   readonly denoised: Float32Array;
@@ -84,7 +88,7 @@ export async function* denoise(
       : await predictNoise(unet, evaluation);
     const step = scheduler.step(guide(noise, guidance), index, latents, () => generator.randn(count));
     latents = step.prevSample;
-    yield { kind: 'step', index, timestep, latents, denoised: step.denoised, milliseconds };
+    yield { kind: 'step', index, timestep, given: input, noise, latents, denoised: step.denoised, milliseconds };
   }
 }
 
@@ -123,7 +127,7 @@ function statesOf(states: Tensor, window: Window): Tensor {
   return { dims: states.dims.with(0, window.length), data: joined(Float32Array, parts) };
 }
 
-interface Evaluation extends Pick<Denoising, 'shape' | 'states'> {
+export interface Evaluation extends Pick<Denoising, 'shape' | 'states'> {
   readonly latents: Float32Array;
   readonly timestep: number;
 }
@@ -142,7 +146,10 @@ interface Prediction {
 }
 
 /** The noise prediction under each of the text states. */
-async function predictNoise(unet: LoadedGraph, { latents, shape, timestep, states }: Evaluation): Promise<Prediction> {
+export async function predictNoise(
+  unet: LoadedGraph,
+  { latents, shape, timestep, states }: Evaluation,
+): Promise<Prediction> {
   const answer = await runRows(unet, states, (batch) => ({
     sample: {
       type: 'float32',
@@ -166,10 +173,20 @@ function guide([first, conditional]: readonly Float32Array[], guidance: number):
   return unconditional.map((u, i) => u + Math.fround(g * Math.fround((conditional[i] as number) - u)));
 }
 
+/** Of latents `[1, 4, F, h, w]` the frame in the middle, `[1, 4, 1, h, w]`. */
+export function middleFrame(latents: Float32Array, shape: readonly number[]): Float32Array<ArrayBuffer> {
+  const [, channels, frames, h, w] = shape as [number, number, number, number, number];
+  const [middle, area] = [Math.floor(frames / 2), h * w];
+  return Float32Array.from({ length: channels * area }, (_, i) => {
+    const channel = Math.floor(i / area);
+    return latents[(channel * frames + middle) * area + (i % area)] as number;
+  });
+}
+
 /** Latents `[1, 4, F, h, w]` → pixels `[F, 3, 8h, 8w]`, a few frames at a time. */
 export async function decode(
   { scaling_factor }: Pick<VideoPackage, 'scaling_factor'>,
-  decoder: Session,
+  decoder: LoadedGraph,
   latents: Float32Array,
   shape: readonly number[],
 ): Promise<Float32Array> {
@@ -183,10 +200,13 @@ export async function decode(
   const group = Math.max(1, Math.min(frames, Math.floor(DECODE_PIXELS / pixels)));
   const decoded = new Float32Array(frames * 3 * pixels);
   for (let at = 0; at < frames; at += group) {
-    const n = Math.min(group, frames - at);
-    const data = images.slice(at * channels * area, (at + n) * channels * area);
-    const { outputs } = await decoder.run({ latent_sample: { type: 'float32', dims: [n, channels, h, w], data } });
-    decoded.set(outputs['sample']?.data as Float32Array, at * 3 * pixels);
+    const rows = Array.from({ length: Math.min(group, frames - at) }, (_, i) =>
+      images.subarray((at + i) * channels * area, (at + i + 1) * channels * area),
+    );
+    const { outputs } = await runRows(decoder, rows, (batch) => ({
+      latent_sample: { type: 'float32', dims: [batch.length, channels, h, w], data: joined(Float32Array, batch) },
+    }));
+    for (const [i, { data }] of outputs('sample').entries()) decoded.set(data, (at + i) * 3 * pixels);
   }
   return decoded;
 }

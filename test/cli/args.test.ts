@@ -45,8 +45,10 @@ describe('parseCommandLine', () => {
         height: undefined,
         guidance: 1.5,
         device: 'auto',
+        'allow-fallback': false,
         fps: 0.5,
         'save-latents': undefined,
+        preview: false,
         json: undefined,
         quiet: false,
         'no-color': false,
@@ -90,7 +92,7 @@ describe('parseCommandLine', () => {
     [['publish', 'p'], 'lcm-merge publish needs --to DIR'],
     [['plan', 'a.yaml', '--quiet=yes'], '--quiet takes no value, but "yes" was given.'],
     [['plan', 'a.yaml', '--json=xml'], '--json must be one of object, stream; "xml" was given.'],
-    [['a.yaml', '--device', 'gpu'], '--device must be one of auto, cpu, webgpu, cuda; "gpu" was given.'],
+    [['a.yaml', '--device', 'gpu'], '--device must be one of auto, cpu, webgpu, cuda, dml, coreml; "gpu" was given.'],
     [['completion', 'bsh'], 'SHELL must be one of bash, zsh, fish; "bsh" was given. Did you mean bash?'],
     [['run', 'p', '--steps', '4x'], '--steps must be a whole number from 1 to 1000; "4x" was given.'],
     [['run', 'p', '--steps', '0'], '"0" was given'],
@@ -128,7 +130,8 @@ describe('outputOptions', () => {
     [['--json=object', '--json=stream'], { mode: 'stream', quiet: false, color: true }],
     [['run', '--', '--json'], { mode: 'text', quiet: false, color: true }],
     [['--json=xml'], { mode: 'text', quiet: false, color: true }],
+    [['--preview', '-q'], { mode: 'text', quiet: true, color: true, preview: true }],
   ])('reads %j, whatever else is wrong', (argv, expected) => {
-    expect(outputOptions(argv)).toEqual(expected);
+    expect(outputOptions(argv)).toEqual({ preview: false, ...expected });
   });
 });
