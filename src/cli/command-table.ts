@@ -2,6 +2,7 @@
  * What can be said on the command line: every verb with its operands and options. Parser, help and completions are all made
  * from this one table, so that none of them can know something that the others do not.
  */
+import { PROFILES } from '../recipe/profile.ts';
 import type { Device } from '../runtime/device.ts';
 
 export interface OptionSpec {
@@ -61,6 +62,13 @@ const DEVICE = {
   description: 'where the graphs run; auto takes the best device that needs no asking for',
 } as const;
 
+const PROFILE = {
+  type: 'string',
+  placeholder: 'P',
+  choices: PROFILES,
+  description: 'how thorough the checks are',
+} as const;
+
 const PACKAGE_OUT = {
   type: 'string',
   short: 'o',
@@ -110,6 +118,7 @@ export const COMMANDS = {
     options: {
       out: PACKAGE_OUT,
       device: { ...DEVICE, otherwise: 'what the recipe says' },
+      profile: { ...PROFILE, otherwise: 'what the recipe says' },
       'dry-run': { type: 'boolean', description: 'show the plan and write nothing' },
       lock: LOCK,
       ...HUB,
@@ -249,6 +258,7 @@ export const COMMANDS = {
         description: 'read the source files again and recompute tensors from them',
       },
       device: { ...DEVICE, otherwise: 'what the recipe said' },
+      profile: { ...PROFILE, otherwise: 'what the recipe said' },
       ...HUB,
       ...COMMON,
     },

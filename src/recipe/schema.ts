@@ -8,6 +8,7 @@ import { z } from 'zod';
 import type { BlockWeights } from '../architecture/block-map.ts';
 import { blockWeights } from './block-weights.ts';
 import { byteSize } from './byte-size.ts';
+import { PROFILES, type Profile } from './profile.ts';
 
 /** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
 const MAX_FRAMES = 1024;
@@ -302,6 +303,10 @@ const verify = z
       .enum(['auto', 'cpu', 'webgpu', 'cuda'])
       .default('auto')
       .describe('Where it runs; auto takes the best there is.'),
+    profile: z
+      .enum(PROFILES)
+      .default('standard')
+      .describe('How thorough the checks are: quick for daily work, standard, or full before a release.'),
     budgets: z
       .strictObject({
         denoise_ms: z.number().min(1).exactOptional().describe('Milliseconds for all sampling steps together.'),
@@ -457,6 +462,7 @@ export interface Recipe {
     readonly negative: string;
     readonly seed: number;
     readonly device: 'auto' | 'cpu' | 'webgpu' | 'cuda';
+    readonly profile: Profile;
     readonly budgets: { readonly denoise_ms?: number };
   };
   /** A folder. */

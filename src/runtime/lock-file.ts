@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
 import { InputMissingError } from '../errors.ts';
 import { LOCK_FILE, type Lock } from '../export/lock.ts';
+import { PROFILES } from '../recipe/profile.ts';
 import { DEVICES } from './device.ts';
 
 const count = z.number().int().min(0);
@@ -27,6 +28,7 @@ const lockSchema = z.looseObject({
       negative: z.string(),
       seed: count,
       device: z.enum(['auto', ...DEVICES]),
+      profile: z.enum(PROFILES).optional(), // older locks have none
       budgets: z.looseObject({ denoise_ms: z.number().positive().optional() }),
     }),
   }),

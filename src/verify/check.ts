@@ -2,6 +2,7 @@
 import type { CheckVerdict } from '../events.ts';
 import type { FileDigest, Lock } from '../export/lock.ts';
 import type { Plan } from '../merge/plan.ts';
+import type { Profile } from '../recipe/profile.ts';
 import type { VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
 import type { RunLimit } from './limit.ts';
@@ -18,6 +19,8 @@ export interface CheckContext {
   readonly video: Video | Error;
   /** How close the run came to what the device can do; undefined where that could not be told. */
   readonly limit?: RunLimit | undefined;
+  /** How thorough the checks are to be. */
+  readonly profile: Profile;
   readonly budgets: { readonly denoise_ms?: number };
   readonly signal: AbortSignal | undefined;
 }
@@ -33,6 +36,10 @@ export interface Check {
   readonly id: string;
   /** What a pass shows; stands in the report and in docs/gates.md. */
   readonly proves: string;
+  /** What it takes, in words. */
+  readonly cost: string;
+  /** The least profile that it is part of. */
+  readonly from: Profile;
   /** Work done for it before the checks began, which its time includes: hashing the files, or the run. */
   readonly prepared?: 'files' | 'video';
   /** When there is nothing to check it is left out of the report. */

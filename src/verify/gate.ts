@@ -8,6 +8,7 @@ import type { CheckVerdict, Stage } from '../events.ts';
 import { digestFile } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
 import type { Plan } from '../merge/plan.ts';
+import { includes, type Profile } from '../recipe/profile.ts';
 import { type Device, resolveDevice } from '../runtime/device.ts';
 import { openPackage, pathInPackage, type VideoPackage } from '../runtime/package-folder.ts';
 import { sample, type Video } from '../runtime/pipeline.ts';
@@ -43,6 +44,8 @@ export const CHECKS: readonly Check[] = [
 export interface VerifyOptions {
   /** With it, source tensors are read again and recomputed. */
   readonly plan?: Plan | undefined;
+  /** Default: what the recipe says, or else `standard`. */
+  readonly profile?: Profile | undefined;
   readonly device?: Device | 'auto' | undefined;
   readonly signal?: AbortSignal | undefined;
 }
@@ -60,6 +63,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const files = await digestPackage(folder, options.signal);
   prepared.files = performance.now() - hashing;
   const wanted = runRequest(pkg, options);
+  const profile = options.profile ?? pkg.lock?.recipe.verify.profile ?? 'standard';
   const device = resolveDevice(wanted.device);
   const running = performance.now();
   const video = yield* attempt(pkg, { ...wanted, device, signal: options.signal });
@@ -73,11 +77,12 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     plan: options.plan,
     video,
     limit,
+    profile,
     budgets: pkg.lock?.recipe.verify.budgets ?? {},
     signal: options.signal,
   };
   const checks: CheckReport[] = [];
-  for (const check of CHECKS.filter(({ applies }) => applies?.(context) ?? true)) {
+  for (const check of CHECKS.filter(({ from, applies }) => includes(profile, from) && (applies?.(context) ?? true))) {
     const at = performance.now();
     const result = await judge(check, context);
     const seconds = (performance.now() - at + (check.prepared ? prepared[check.prepared] : 0)) / 1000;
@@ -90,6 +95,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     name: pkg.lock?.name ?? folder,
     tool: { name: 'lcm-merge', version: VERSION },
     device,
+    profile,
     run: {
       prompt: wanted.prompt,
       negative: wanted.negative,

@@ -10,6 +10,7 @@ import { InputMissingError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import type { Effects } from '../merge/effects.ts';
+import type { Profile } from '../recipe/profile.ts';
 import { encodeAnimatedWebp } from '../runtime/frame-files.ts';
 import type { Timing, Video } from '../runtime/pipeline.ts';
 import type { RunLimit } from './limit.ts';
@@ -34,6 +35,8 @@ export interface Report {
   readonly name: string;
   readonly tool: { readonly name: 'lcm-merge'; readonly version: string };
   readonly device: string;
+  /** How much of the gate it went through. */
+  readonly profile: Profile;
   /** What was sampled. */
   readonly run: {
     readonly prompt: string;

@@ -47,7 +47,7 @@ describe('a valid recipe', () => {
         targets: ['portable', 'cpu'],
         shapes: 'static',
       },
-      verify: { prompt: 'a photo', negative: '', seed: 0, device: 'auto', budgets: {} },
+      verify: { prompt: 'a photo', negative: '', seed: 0, device: 'auto', profile: 'standard', budgets: {} },
     });
   });
 
@@ -153,6 +153,7 @@ publish: { to: ../out }
         negative: 'blurry',
         seed: Number.MAX_SAFE_INTEGER,
         device: 'webgpu',
+        profile: 'standard',
         budgets: { denoise_ms: 1.5 },
       },
       publish: { to: '/studio/out' },

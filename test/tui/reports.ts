@@ -15,6 +15,7 @@ export function madePackage(
       name: 'tiny',
       tool: { name: 'lcm-merge', version: '0.0.0' },
       device: 'cpu',
+      profile: 'standard',
       run: { prompt: 'a red circle', negative: '', seed: 0, steps: 4, guidance: 1, frames: 2, width: 4, height: 4 },
       checks: Object.entries(checks).map(([id, found]) => ({
         id,

@@ -37,7 +37,7 @@ describe('the gate on a package with a VAE encoder', () => {
   const judge = async (id: string, folder: string, changes: Partial<CheckContext> = {}) => {
     const pkg = await openPackage(folder);
     const files = await digestPackage(folder);
-    const rest = { lock: pkg.lock, plan: planned, video, budgets: {}, signal: undefined };
+    const rest = { lock: pkg.lock, plan: planned, video, profile: 'standard' as const, budgets: {}, signal: undefined };
     const check = CHECKS.find((candidate) => candidate.id === id);
     return check?.run({ folder, pkg, files, ...rest, ...changes });
   };
@@ -74,7 +74,15 @@ describe('the gate on a package with a VAE encoder', () => {
     const pkg = await openPackage(sound);
     const { vae_encoder: _, ...graphs } = pkg.graphs;
     const applies = CHECKS.find(({ id }) => id === 'encoder')?.applies;
-    const rest = { folder: sound, lock: pkg.lock, files: {}, plan: planned, budgets: {}, signal: undefined };
+    const rest = {
+      folder: sound,
+      lock: pkg.lock,
+      files: {},
+      plan: planned,
+      profile: 'standard' as const,
+      budgets: {},
+      signal: undefined,
+    };
     expect(applies?.({ ...rest, pkg, video })).toBe(true);
     expect(applies?.({ ...rest, pkg, video: new Error('none') })).toBe(false);
     expect(applies?.({ ...rest, pkg: { ...pkg, graphs }, video })).toBe(false);

@@ -70,6 +70,7 @@ describe('the gate on the tiny package', () => {
       files: await digestPackage(folder),
       plan: planned,
       video: movingVideo(),
+      profile: 'standard',
       budgets: {},
       signal: undefined,
       ...changes,

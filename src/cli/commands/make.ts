@@ -11,7 +11,7 @@ export const make: Command<'make'> = async (args, { signal, follow, paint }) => 
   const device = resolveDevice(args.device ?? plan.recipe.verify.device); // that it is not there, a dry run says as well
   if (args['dry-run']) return describePlan(plan, paint);
   const out = args.out ?? defaultOut(plan.recipe);
-  const { folder, report, published } = await follow(makePackage(plan, { out, device, signal }));
+  const { folder, report, published } = await follow(makePackage(plan, { out, device, profile: args.profile, signal }));
   const outcome = verdictOutcome(report, folder);
   return published === undefined ? outcome : { ...outcome, value: { ...outcome.value, published } };
 };

@@ -5,6 +5,8 @@ export const accounting: Check = {
   id: 'accounting',
   proves:
     'every tensor of every source file was applied, ignored by a named rule, or allowed to stay over; every expected count is met',
+  cost: 'none',
+  from: 'quick',
   run({ lock }) {
     if (!lock) return unknown('Without a lock there is no account of the sources.');
     const faults: string[] = [];

@@ -11,6 +11,8 @@ const MIN_DEVIATION = 1e-3;
 export const encoder: Check = {
   id: 'encoder',
   proves: 'the VAE encoder runs on the device and turns a frame into latents that are finite and not all alike',
+  cost: 'one picture',
+  from: 'quick',
   applies: ({ pkg, video }) => pkg.graphs.vae_encoder !== undefined && !(video instanceof Error),
   async run({ pkg, video, signal }) {
     if (video instanceof Error) throw video;

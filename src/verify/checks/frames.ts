@@ -12,6 +12,8 @@ const STATIC_BELOW = 0.02;
 export const frames: Check = {
   id: 'frames',
   proves: 'no frame is black or one flat colour, and the frames differ from each other',
+  cost: "the clip's pixels",
+  from: 'quick',
   applies: ({ video }) => !(video instanceof Error),
   run({ video }) {
     if (video instanceof Error) throw video;

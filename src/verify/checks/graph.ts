@@ -9,6 +9,8 @@ export const graph: Check = {
   id: 'graph',
   proves:
     'inputs and outputs, opset and domain are those of the contract; the initializers are exactly the parameters of the plan, lie inside the weight file, and are the same for all targets and shapes',
+  cost: 'reading the graphs',
+  from: 'quick',
   async run({ pkg, plan }) {
     const faults: string[] = [];
     let [graphs, nodes, parameters] = [0, 0, 0];

@@ -5,6 +5,8 @@ import { type Check, failed, passed, unknown } from '../check.ts';
 export const integrity: Check = {
   id: 'integrity',
   proves: 'every file has the SHA-256 that the lock records; none is missing, none was added',
+  cost: 'one read of the package',
+  from: 'quick',
   prepared: 'files',
   run({ lock, files }) {
     if (!lock) return unknown(`The package has no ${LOCK_FILE}: nothing says what its bytes should be.`);

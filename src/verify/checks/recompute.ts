@@ -26,6 +26,8 @@ const FP32_TOLERANCE = 2 ** -20;
 export const recompute: Check = {
   id: 'recompute',
   proves: 'sampled tensors of every rule equal a float64 recomputation from the source files, within 1 fp16 ulp',
+  cost: 'reading the sampled tensors',
+  from: 'quick',
   applies: ({ plan }) => plan !== undefined,
   async run({ pkg, plan, signal }) {
     if (!plan) throw new RangeError('recompute needs the plan.');

@@ -28,6 +28,8 @@ export const targets: Check = {
   id: 'targets',
   proves:
     'every graph of the package, run on the device that it is made for, computes what the portable graph computes',
+  cost: 'one evaluation per graph',
+  from: 'quick',
   applies: ({ pkg }) => Object.values(pkg.graphs).some((files) => files.length > 1),
   async run({ pkg, video, signal }) {
     if (video instanceof Error) return unknown('The package does not run, so its graphs were not compared.');

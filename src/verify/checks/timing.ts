@@ -4,6 +4,8 @@ import { type Check, failed, passed } from '../check.ts';
 export const timing: Check = {
   id: 'timing',
   proves: 'denoising (all steps, VAE excluded) stayed within the budget of the recipe',
+  cost: 'a second, to measure the device',
+  from: 'quick',
   applies: ({ video }) => !(video instanceof Error),
   run({ video, budgets, limit }) {
     if (video instanceof Error) throw video;

@@ -11,6 +11,8 @@ export const trajectory: Check = {
   id: 'run',
   proves:
     'the baked graphs run on the device from prompt to pixels, and the latents of every step are finite and in range',
+  cost: 'one clip',
+  from: 'quick',
   prepared: 'video',
   run({ video }) {
     if (video instanceof UnavailableError) return unknown(video.message);

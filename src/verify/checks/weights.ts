@@ -9,6 +9,8 @@ import { type Check, failed, passed } from '../check.ts';
 export const weights: Check = {
   id: 'weights',
   proves: 'no weight of any graph is NaN or infinite',
+  cost: 'one read of the package',
+  from: 'quick',
   async run({ pkg, signal }) {
     let elements = 0;
     for (const path of Object.values(pkg.models)) {
