@@ -15,6 +15,7 @@ import { sample, type Video } from '../runtime/pipeline.ts';
 import { VERSION } from '../version.ts';
 import type { Check, CheckContext, CheckResult } from './check.ts';
 import { accounting } from './checks/accounting.ts';
+import { effect } from './checks/effect.ts';
 import { encoder } from './checks/encoder.ts';
 import { frames } from './checks/frames.ts';
 import { graph } from './checks/graph.ts';
@@ -36,6 +37,7 @@ export const CHECKS: readonly Check[] = [
   recompute,
   trajectory,
   targets,
+  effect,
   frames,
   encoder,
   timing,
@@ -84,7 +86,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const checks: CheckReport[] = [];
   for (const check of CHECKS.filter(({ from, applies }) => includes(profile, from) && (applies?.(context) ?? true))) {
     const at = performance.now();
-    const result = await judge(check, context);
+    const result = yield* judge(check, context);
     const seconds = (performance.now() - at + (check.prepared ? prepared[check.prepared] : 0)) / 1000;
     checks.push({ id: check.id, proves: check.proves, ...result, seconds });
     yield { type: 'check', stage: 'verify', id: check.id, verdict: result.verdict, reason: result.reason, seconds };
@@ -169,9 +171,9 @@ async function* attemptLimit(
 }
 
 /** A check that cannot be carried out could not tell. */
-async function judge(check: Check, context: CheckContext): Promise<CheckResult> {
+async function* judge(check: Check, context: CheckContext): Stage<CheckResult> {
   try {
-    return await check.run(context);
+    return check.stage ? yield* check.stage(context) : await check.run(context);
   } catch (error) {
     context.signal?.throwIfAborted();
     return {

@@ -13,11 +13,12 @@ import type { Lock } from '../export/lock.ts';
 import { TARGETS } from '../export/targets/index.ts';
 import type { FloatType } from '../export/targets/target.ts';
 import { unetMotionGraph } from '../export/unet-motion.ts';
-import { type Graph, parameterBytes } from '../onnx/graph.ts';
+import { addInput, createGraph, type Graph, parameterBytes, rootScope } from '../onnx/graph.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
+import * as op from '../onnx/ops.ts';
 import type { ExternalLocation } from '../onnx/proto.ts';
-import type { VideoPackage } from '../runtime/package-folder.ts';
 import type { ClipShape, TargetName } from '../recipe/schema.ts';
+import type { VideoPackage } from '../runtime/package-folder.ts';
 
 /**
  * No larger than this, and no larger than the package's own clip. At 16×16 latents the innermost level of SD1.5 still has 2×2; eight frames
@@ -63,10 +64,35 @@ export async function smallGraphs(pkg: VideoPackage, lock: Lock, targetName: Tar
   const text = clipTextGraph(textConfig, { target, type: weightType(textInfo), batch: 1 });
   return {
     parts: {
-      unet: { graph: unet, places: placesIn(pkg.models.unet, pkg.info, unet) },
+      unet: { graph: withMotionGain(unet), places: placesIn(pkg.models.unet, pkg.info, unet) },
       text_encoder: { graph: text, places: placesIn(pkg.models.text_encoder, textInfo, text) },
     },
     shape: [1, 4, clip.frames, height, width],
+  };
+}
+
+/** What a motion module adds to its input passes through here last (diffusers: out = proj_out(h) + residual). */
+const MOTION_OUTPUT = /\.motion_modules\.\d+\.proj_out\.(weight|bias)$/;
+
+/** Its name among the UNet's inputs; float32 []. */
+export const MOTION_GAIN = 'motion_gain';
+
+/** Multiplies what the motion modules add by an input of its own: at 1 it is the package's UNet, at 0 frames don't know of each other. */
+function withMotionGain(graph: Graph): Graph {
+  const prelude = createGraph(graph.name);
+  const s = rootScope(prelude, 'float32', MOTION_GAIN);
+  const gain = addInput(prelude, MOTION_GAIN, 'float32', []);
+  const gained = new Map<string, string>();
+  for (const parameter of graph.parameters.values()) {
+    if (!MOTION_OUTPUT.test(parameter.name)) continue;
+    gained.set(parameter.name, op.Mul(s, parameter, op.Cast(s, gain, { to: parameter.type })).name);
+  }
+  const rest = graph.nodes.map((node) => ({ ...node, inputs: node.inputs.map((name) => gained.get(name) ?? name) }));
+  return {
+    ...graph,
+    inputs: [...graph.inputs, gain],
+    nodes: [...prelude.nodes, ...rest],
+    values: new Map([...prelude.values, ...graph.values]),
   };
 }
 
