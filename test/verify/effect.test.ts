@@ -38,14 +38,17 @@ async function contextOf(folder: string, changes: Partial<CheckContext> = {}): P
 const judge = async (folder: string, changes: Partial<CheckContext> = {}): Promise<CheckResult> =>
   effect.run(await contextOf(folder, changes));
 
-describe('the effect of each strength', () => {
+/** Every source that is taken out makes a graph load anew; on a machine that has other work that adds up. */
+const PATIENCE = { timeout: 300_000 };
+
+describe('the effect of each strength', PATIENCE, () => {
   let honest: Plan;
   let sound: string;
 
   beforeAll(async () => {
     honest = await planOf();
     sound = await baked(honest);
-  });
+  }, PATIENCE.timeout);
 
   it('is seen where all three act, by figures with and without; the package stays as it was', async () => {
     const before = await digestPackage(sound);
