@@ -32,9 +32,9 @@ const MAX_DEVIATION = 5;
 
 /**
  * How unlike neighbouring frames may be, over the same without motion. Seen: 0.03 to 0.39 at γ = 1, up to 0.80 at 0.6, 0.99 at 0.3 and 1.02 at 0.1;
- * 1.00 to 1.19 where the module acts the wrong way.
+ * 1.00 to 1.19 where the module acts the wrong way. Who asks for a negative strength knows better what it is for.
  */
-const MAX_INCOHERENCE = (gamma: number) => 1.1 - 0.2 * Math.min(Math.abs(gamma), 1);
+const MAX_INCOHERENCE = (gamma: number) => (gamma < 0 ? Number.POSITIVE_INFINITY : 1.1 - 0.2 * Math.min(gamma, 1));
 
 /** Least detail over the same without β. Seen: 1.03 to 1.58 for LCM LoRAs at 0.3 to 1.2; 0.64 to 0.86 where a style LoRA stands in their place. */
 const MIN_DETAIL = 0.95;
@@ -55,13 +55,11 @@ function motionCounts({ recipe: { motion } }: Lock): boolean {
   return motion.gamma !== 0 && motion.base === undefined;
 }
 
-/** The sources that change weights, in the order in which they are merged. */
+/** The sources that change weights, in the recipe's order. */
 export function sourcesOf(plan: Plan | undefined): readonly Role[] {
   if (!plan) return [];
-  const roles = new Set(
-    SMALL_PARTS.flatMap((part) => plan.tensors[part].flatMap(({ terms }) => terms.map(({ of }) => of))),
-  );
-  return [...roles].filter((role) => SMALL_PARTS.some((part) => changedBy(plan, role, part).length > 0));
+  const roles = [...new Set(plan.files.map(({ role }) => role))];
+  return roles.filter((role) => SMALL_PARTS.some((part) => changedBy(plan, role, part).length > 0));
 }
 
 interface Finding {
@@ -110,8 +108,11 @@ async function* judgeEffects({ folder, pkg, lock, plan, video, signal }: CheckCo
   for (const [done, role] of sources.entries()) {
     yield progress(1 + done, `without ${role}`);
     const without = { role, plan: plan as Plan };
+    const isFiner = role === 'lcm' && (plan?.recipe.lcm?.beta ?? 0) > 0;
     const made = await withModel(pkg, { ...options, without }, (model) => model.sample(clip(SOURCE_STEPS)));
-    findings.push(judgeSource(role, whole, made, { shape: graphs.shape, least: Math.max(LEAST_CHANGE, noise) }));
+    findings.push(
+      judgeSource(role, whole, made, { shape: graphs.shape, least: Math.max(LEAST_CHANGE, noise), isFiner }),
+    );
   }
   return summary(findings, plan !== undefined);
 }
@@ -149,25 +150,24 @@ function judgeSource(
   role: Role,
   whole: Float32Array,
   without: Float32Array,
-  { shape, least }: { readonly shape: readonly number[]; readonly least: number },
+  { shape, least, isFiner }: { readonly shape: readonly number[]; readonly least: number; readonly isFiner: boolean },
 ): Finding {
   const change = relativeRms(whole, without);
   const [made, bare] = [detail(whole, shape), detail(without, shape)];
   const ratio = made / bare;
-  const isLcm = role === 'lcm';
   const figures = {
     [`${role}_change`]: change,
-    ...(isLcm && { lcm_detail_with: made, lcm_detail_without: bare, lcm_ratio: ratio }),
+    ...(isFiner && { lcm_detail_with: made, lcm_detail_without: bare, lcm_ratio: ratio }),
   };
   if (!(change >= least))
     return { verdict: 'absent', says: `${role} does nothing: ${unchanged(change, least)}`, figures };
   const unseen = unseenIn(whole, without);
   if (unseen) return { ...unseen, says: `${role} ${unseen.says(change)}`, figures };
-  if (isLcm && ratio < MIN_DETAIL) {
+  if (isFiner && ratio < MIN_DETAIL) {
     const says = `lcm should make pictures of ${SOURCE_STEPS} steps finer, as LCM LoRAs do, but they have ${ratio.toFixed(2)} times the detail that they have without it (limit ${MIN_DETAIL})`;
     return { verdict: 'wrong', says, figures };
   }
-  const finer = isLcm ? ` and gives ${SOURCE_STEPS} steps ${times(ratio)} the detail` : '';
+  const finer = isFiner ? ` and gives ${SOURCE_STEPS} steps ${times(ratio)} the detail` : '';
   return { verdict: 'seen', says: `${role} changes ${percent(change)} of the clip${finer}`, figures };
 }
 
