@@ -9,7 +9,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { DEVICES, type Device, resolveDevice } from '../../src/runtime/device.ts';
+import { assertOffered, DEVICES, type Device } from '../../src/runtime/device.ts';
 import { startHost } from '../../src/runtime/host.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
 import { createLcmScheduler } from '../../src/runtime/schedulers/lcm.ts';
@@ -27,19 +27,24 @@ const { values, positionals } = parseArgs({
 const folder = positionals[0] ?? 'out/gpu/full';
 const wanted = DEVICES.find((name) => name === values.device);
 if (!wanted) throw new RangeError(`--device is one of ${DEVICES.join(', ')}, not ${values.device}.`);
-const device: Device = resolveDevice(wanted);
+const device: Device = wanted;
+assertOffered(device);
 /** The CPU has no kernels for the CUDA graph. */
 const file = join(folder, device === 'cuda' ? 'model.cuda.onnx' : 'model.cpu.onnx');
 const size = JSON.parse(await readFile(join(folder, 'size.json'), 'utf8'));
 
 /** AnimateLCM's, as in run.py. */
 const SCHEDULER = {
+  kind: 'lcm',
   beta_start: 0.00085,
   beta_end: 0.012,
   beta_schedule: 'linear',
   num_train_timesteps: 1000,
   original_inference_steps: 50,
   timestep_scaling: 10,
+  timestep_spacing: 'leading',
+  steps_offset: 0,
+  set_alpha_to_one: true,
   prediction_type: 'epsilon',
 } as const;
 

@@ -6,23 +6,30 @@
 
 import { z } from 'zod';
 import type { BlockWeights } from '../architecture/block-map.ts';
+import {
+  BETA_SCHEDULES,
+  type BetaSchedule,
+  SAMPLER_KINDS,
+  type SamplerKind,
+  TIMESTEP_SPACINGS,
+  type TimestepSpacing,
+} from '../architecture/sampler-config.ts';
 import { blockWeights } from './block-weights.ts';
 import { byteSize } from './byte-size.ts';
 import { PROFILES, type Profile } from './profile.ts';
 
 /** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
-const MAX_FRAMES = 1024;
+export const MAX_FRAMES = 1024;
 /** Pixels; far beyond what SD1.5 draws well, and small enough that no size in bytes overflows. */
 export const MAX_SIDE = 16384;
 /** Of a whole clip: 16 frames of the largest side. Its latents alone are 1 GiB, and every step needs many times that. */
 export const MAX_CLIP_PIXELS = 16 * MAX_SIDE ** 2;
 /** Of graphs that one package holds; each is a file of some MB. */
 const MAX_SHAPES = 16;
-const MAX_STEPS = 50;
 /** 7.5 is usual; beyond this the sum is nothing but the difference of two noise predictions. */
 export const MAX_GUIDANCE = 1000;
-/** The training timesteps of SD1.5. */
-const MAX_ORIGINAL_STEPS = 1000;
+/** The training timesteps of SD1.5: of sampling steps, and of those that LCM was distilled on. */
+const MAX_STEPS = 1000;
 const MAX_NAME_LENGTH = 128;
 
 /** How a LoRA file's own alpha counts: α/r (kohya, diffusers), not at all (AnimateDiff's scripts), α/√r (rank-stabilised). */
@@ -30,6 +37,9 @@ const SCALE_CONVENTIONS = ['alpha/rank', 'raw', 'rslora'] as const;
 export type ScaleConvention = (typeof SCALE_CONVENTIONS)[number];
 
 /** The graphs that a package can hold over the same weights; `portable` is always among them. */
+/** Where graphs can run, as onnxruntime-node calls it; not every platform has all of them. */
+export const DEVICE_NAMES = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'] as const;
+
 export const TARGET_NAMES = ['portable', 'cpu', 'cuda', 'webgpu'] as const;
 export type TargetName = (typeof TARGET_NAMES)[number];
 
@@ -201,7 +211,12 @@ const motion = z
 
 const sampler = z
   .strictObject({
-    kind: z.enum(['lcm']).default('lcm').describe('The sampler.'),
+    kind: z
+      .enum(SAMPLER_KINDS)
+      .default('lcm')
+      .describe(
+        'The sampler: lcm (with an LCM LoRA, few steps), ddim, dpmpp_2m (DPM-Solver++ 2M), dpmpp_2m_karras (the same with the σ of Karras et al.), euler.',
+      ),
     steps: z.int().min(1).max(MAX_STEPS).default(4).describe('Evaluations of the UNet.'),
     guidance: z
       .number()
@@ -210,18 +225,26 @@ const sampler = z
       .default(1)
       .describe('Classifier-free guidance; above 1 the negative prompt counts and each step costs twice as much.'),
     beta_schedule: z
-      .enum(['linear', 'scaled_linear'])
+      .enum(BETA_SCHEDULES)
       .default('linear')
       .describe("The noise schedule under diffusers' name. Motion modules want linear, whatever the base says."),
     original_steps: z
       .int()
       .min(1)
-      .max(MAX_ORIGINAL_STEPS)
+      .max(MAX_STEPS)
       .default(50)
-      .describe('Steps of the schedule that the sampler picks its own from; at least `steps`.'),
+      .describe(
+        'Steps of the schedule that lcm picks its own from; at least `steps`. With another kind, what `run --sampler lcm` picks from.',
+      ),
+    timestep_spacing: z
+      .enum(TIMESTEP_SPACINGS)
+      .default('leading')
+      .describe(
+        "How the steps are spread over the training timesteps, under diffusers' name. lcm and dpmpp_2m_karras have their own way; with them it is what `run --sampler` of another kind takes.",
+      ),
   })
   .check(({ value, issues }) => {
-    if (value.steps <= value.original_steps) return;
+    if (value.kind !== 'lcm' || value.steps <= value.original_steps) return;
     const message = `(${value.steps}) must not be greater than sampler.original_steps (${value.original_steps}), from which the steps are picked`;
     issues.push({ code: 'custom', path: ['steps'], message, input: value.steps });
   })
@@ -300,19 +323,34 @@ const verify = z
     negative: z.string().default('').describe('Its negative prompt.'),
     seed: z.int().min(0).default(0).describe('Its seed; means the same as torch.manual_seed on the CPU.'),
     device: z
-      .enum(['auto', 'cpu', 'webgpu', 'cuda'])
+      .enum(['auto', ...DEVICE_NAMES])
       .default('auto')
-      .describe('Where it runs; auto takes the best there is.'),
+      .describe('Where it runs; auto measures what there is and takes the fastest.'),
     profile: z
       .enum(PROFILES)
       .default('standard')
       .describe('How thorough the checks are: quick for daily work, standard, or full before a release.'),
     budgets: z
       .strictObject({
-        denoise_ms: z.number().min(1).exactOptional().describe('Milliseconds for all sampling steps together.'),
+        denoise_ms: z
+          .number()
+          .min(1)
+          .exactOptional()
+          .describe('Milliseconds for all sampling steps together, VAE excluded.'),
+        step_ms: z.number().min(1).exactOptional().describe('Milliseconds for a step: the median of warm ones.'),
+        decode_ms: z.number().min(1).exactOptional().describe('Milliseconds for decoding all frames.'),
+        peak_bytes: byteSize()
+          .exactOptional()
+          .describe('The most memory of the process that samples, as a number or with a unit (6GB).'),
       })
       .prefault({})
       .describe('Limits that verification fails beyond.'),
+    reference: path()
+      .exactOptional()
+      .describe(
+        'A run that this one must equal: the fingerprint.json of another verification, or a safetensors file with its final latents as `latents` ' +
+          '(and, where it has them, latents.init, encoder_hidden_states, noise_pred.0, latents.0 … and frames), as models/tiny/reference.safetensors.',
+      ),
   })
   .prefault({})
   .describe('How the result is proved.');
@@ -438,11 +476,12 @@ export interface Recipe {
   readonly lcm?: LcmSource;
   readonly motion: MotionSource;
   readonly sampler: {
-    readonly kind: 'lcm';
+    readonly kind: SamplerKind;
     readonly steps: number;
     readonly guidance: number;
-    readonly beta_schedule: 'linear' | 'scaled_linear';
+    readonly beta_schedule: BetaSchedule;
     readonly original_steps: number;
+    readonly timestep_spacing: TimestepSpacing;
   };
   readonly output: ClipShape & {
     readonly dtype: 'fp16' | 'fp32';
@@ -461,9 +500,16 @@ export interface Recipe {
     readonly prompt: string;
     readonly negative: string;
     readonly seed: number;
-    readonly device: 'auto' | 'cpu' | 'webgpu' | 'cuda';
+    readonly device: 'auto' | (typeof DEVICE_NAMES)[number];
     readonly profile: Profile;
-    readonly budgets: { readonly denoise_ms?: number };
+    readonly budgets: {
+      readonly denoise_ms?: number;
+      readonly step_ms?: number;
+      readonly decode_ms?: number;
+      readonly peak_bytes?: number;
+    };
+    /** A fingerprint, or a file of tensors. */
+    readonly reference?: string;
   };
   /** A folder. */
   readonly publish?: { readonly to: string };

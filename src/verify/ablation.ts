@@ -6,6 +6,7 @@
  */
 import { constants, copyFile, link, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { samplerConfig } from '../architecture/sampler-config.ts';
 import { RuntimeFailure } from '../errors.ts';
 import { layOutWeights, openWeightWriter } from '../export/weight-file.ts';
 import { writingTo } from '../formats/byte-source.ts';
@@ -18,7 +19,7 @@ import type { Device } from '../runtime/device.ts';
 import { type InferenceHost, startHost } from '../runtime/host.ts';
 import { createGenerator } from '../runtime/noise.ts';
 import type { VideoPackage } from '../runtime/package-folder.ts';
-import { createLcmScheduler } from '../runtime/schedulers/lcm.ts';
+import { createScheduler } from '../runtime/schedulers/index.ts';
 import { VERSION } from '../version.ts';
 import { MOTION_GAIN, SMALL_PARTS, type SmallGraph, type SmallGraphs, type SmallPart } from './small-graphs.ts';
 
@@ -69,11 +70,14 @@ export async function openSmallModel(pkg: VideoPackage, options: SmallModelOptio
       async sample({ prompt, seed, steps, motion = 1 }) {
         const states = await encodePrompts(pkg, textEncoder, [prompt]);
         const gained = withInput(unet, MOTION_GAIN, motion);
-        const [scheduler, generator] = [createLcmScheduler(pkg.scheduler, steps), createGenerator(seed)];
+        const [scheduler, generator] = [
+          createScheduler(samplerConfig(pkg.scheduler, 'lcm'), steps),
+          createGenerator(seed),
+        ];
         let latents = new Float32Array();
         for await (const step of denoise(gained, { states, shape: graphs.shape, scheduler, generator, guidance: 1 })) {
           signal?.throwIfAborted();
-          latents = new Float32Array(step.latents);
+          if (step.kind === 'step') latents = new Float32Array(step.latents);
         }
         if (!latents.every(Number.isFinite))
           throw new RuntimeFailure(

@@ -32,7 +32,7 @@ const planOf = (changes: Readonly<Record<string, Section>> = {}) => plan(tinyRec
 async function contextOf(folder: string, changes: Partial<CheckContext> = {}): Promise<CheckContext> {
   const pkg = await openPackage(folder);
   const rest = { plan: undefined, profile: 'standard', budgets: {}, signal: undefined, files: {} } as const;
-  return { folder, pkg, lock: pkg.lock, video, ...rest, ...changes };
+  return { folder, pkg, lock: pkg.lock, video, ...rest, ...changes } as CheckContext;
 }
 
 const judge = async (folder: string, changes: Partial<CheckContext> = {}): Promise<CheckResult> =>

@@ -4,6 +4,7 @@
  * from: docs/effects.md.
  */
 import { join } from 'node:path';
+import { samplerConfig } from '../../architecture/sampler-config.ts';
 import { drain, type Stage } from '../../events.ts';
 import type { Lock } from '../../export/lock.ts';
 import type { Plan } from '../../merge/plan.ts';
@@ -82,7 +83,7 @@ async function* judgeEffects({ folder, pkg, lock, plan, video, signal }: CheckCo
     signal,
   };
   const { prompt, seed } = lock.recipe.verify;
-  const most = pkg.scheduler.original_inference_steps;
+  const { original_inference_steps: most } = samplerConfig(pkg.scheduler, 'lcm');
   const clip = (steps: number): SmallClipOptions => ({ prompt, seed, steps: Math.min(steps, most) });
 
   const sources = sourcesOf(plan);
