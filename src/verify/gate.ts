@@ -19,6 +19,7 @@ import type { Check, CheckContext, CheckResult } from './check.ts';
 import { accounting } from './checks/accounting.ts';
 import { agreement } from './checks/agreement.ts';
 import { configs } from './checks/configs.ts';
+import { effect } from './checks/effect.ts';
 import { encoder } from './checks/encoder.ts';
 import { expectedFingerprint, fingerprint as fingerprintCheck, runOf } from './checks/fingerprint.ts';
 import { frames } from './checks/frames.ts';
@@ -50,6 +51,7 @@ export const CHECKS: readonly Check[] = [
   trajectory,
   agreement,
   targets,
+  effect,
   frames,
   reference,
   fingerprintCheck,
@@ -108,7 +110,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const checks: CheckReport[] = [];
   for (const check of CHECKS.filter(({ from, applies }) => includes(profile, from) && (applies?.(context) ?? true))) {
     const at = performance.now();
-    const result = await judge(check, context);
+    const result = yield* judge(check, context);
     const seconds = (performance.now() - at + (check.prepared ? prepared[check.prepared] : 0)) / 1000;
     checks.push({ id: check.id, proves: check.proves, ...result, seconds });
     yield { type: 'check', stage: 'verify', id: check.id, verdict: result.verdict, reason: result.reason, seconds };
@@ -229,9 +231,9 @@ async function* attemptLimit(
 }
 
 /** A check that cannot be carried out could not tell. */
-async function judge(check: Check, context: CheckContext): Promise<CheckResult> {
+async function* judge(check: Check, context: CheckContext): Stage<CheckResult> {
   try {
-    return await check.run(context);
+    return check.stage ? yield* check.stage(context) : await check.run(context);
   } catch (error) {
     context.signal?.throwIfAborted();
     return {
