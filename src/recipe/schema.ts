@@ -37,6 +37,9 @@ const SCALE_CONVENTIONS = ['alpha/rank', 'raw', 'rslora'] as const;
 export type ScaleConvention = (typeof SCALE_CONVENTIONS)[number];
 
 /** The graphs that a package can hold over the same weights; `portable` is always among them. */
+/** Where graphs can run, as onnxruntime-node calls it; not every platform has all of them. */
+export const DEVICE_NAMES = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'] as const;
+
 export const TARGET_NAMES = ['portable', 'cpu', 'cuda', 'webgpu'] as const;
 export type TargetName = (typeof TARGET_NAMES)[number];
 
@@ -320,19 +323,34 @@ const verify = z
     negative: z.string().default('').describe('Its negative prompt.'),
     seed: z.int().min(0).default(0).describe('Its seed; means the same as torch.manual_seed on the CPU.'),
     device: z
-      .enum(['auto', 'cpu', 'webgpu', 'cuda'])
+      .enum(['auto', ...DEVICE_NAMES])
       .default('auto')
-      .describe('Where it runs; auto takes the best there is.'),
+      .describe('Where it runs; auto measures what there is and takes the fastest.'),
     profile: z
       .enum(PROFILES)
       .default('standard')
       .describe('How thorough the checks are: quick for daily work, standard, or full before a release.'),
     budgets: z
       .strictObject({
-        denoise_ms: z.number().min(1).exactOptional().describe('Milliseconds for all sampling steps together.'),
+        denoise_ms: z
+          .number()
+          .min(1)
+          .exactOptional()
+          .describe('Milliseconds for all sampling steps together, VAE excluded.'),
+        step_ms: z.number().min(1).exactOptional().describe('Milliseconds for a step: the median of warm ones.'),
+        decode_ms: z.number().min(1).exactOptional().describe('Milliseconds for decoding all frames.'),
+        peak_bytes: byteSize()
+          .exactOptional()
+          .describe('The most memory of the process that samples, as a number or with a unit (6GB).'),
       })
       .prefault({})
       .describe('Limits that verification fails beyond.'),
+    reference: path()
+      .exactOptional()
+      .describe(
+        'A run that this one must equal: the fingerprint.json of another verification, or a safetensors file with its final latents as `latents` ' +
+          '(and, where it has them, latents.init, encoder_hidden_states, noise_pred.0, latents.0 … and frames), as models/tiny/reference.safetensors.',
+      ),
   })
   .prefault({})
   .describe('How the result is proved.');
@@ -482,9 +500,16 @@ export interface Recipe {
     readonly prompt: string;
     readonly negative: string;
     readonly seed: number;
-    readonly device: 'auto' | 'cpu' | 'webgpu' | 'cuda';
+    readonly device: 'auto' | (typeof DEVICE_NAMES)[number];
     readonly profile: Profile;
-    readonly budgets: { readonly denoise_ms?: number };
+    readonly budgets: {
+      readonly denoise_ms?: number;
+      readonly step_ms?: number;
+      readonly decode_ms?: number;
+      readonly peak_bytes?: number;
+    };
+    /** A fingerprint, or a file of tensors. */
+    readonly reference?: string;
   };
   /** A folder. */
   readonly publish?: { readonly to: string };

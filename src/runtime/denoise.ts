@@ -79,6 +79,10 @@ export interface DenoisingStep {
   /** From 0. */
   readonly index: number;
   readonly timestep: number;
+  /** What the UNet was given … */
+  readonly given: Float32Array;
+  /** … and what it predicted under each of the text states. */
+  readonly noise: readonly Float32Array[];
   readonly latents: Float32Array;
   /** The clean latents as this step estimates them. */
   readonly denoised: Float32Array;
@@ -102,7 +106,7 @@ export async function* denoise(
       : await predictNoise(unet, evaluation);
     const step = scheduler.step(guide(noise, guidance), index, latents, () => generator.randn(count));
     latents = step.prevSample;
-    yield { kind: 'step', index, timestep, latents, denoised: step.denoised, milliseconds };
+    yield { kind: 'step', index, timestep, given: input, noise, latents, denoised: step.denoised, milliseconds };
   }
 }
 
@@ -141,7 +145,7 @@ function statesOf(states: Tensor, window: Window): Tensor {
   return { dims: states.dims.with(0, window.length), data: joined(Float32Array, parts) };
 }
 
-interface Evaluation extends Pick<Denoising, 'shape' | 'states'> {
+export interface Evaluation extends Pick<Denoising, 'shape' | 'states'> {
   readonly latents: Float32Array;
   readonly timestep: number;
 }
@@ -160,7 +164,10 @@ interface Prediction {
 }
 
 /** The noise prediction under each of the text states. */
-async function predictNoise(unet: LoadedGraph, { latents, shape, timestep, states }: Evaluation): Promise<Prediction> {
+export async function predictNoise(
+  unet: LoadedGraph,
+  { latents, shape, timestep, states }: Evaluation,
+): Promise<Prediction> {
   const answer = await runRows(unet, states, (batch) => ({
     sample: {
       type: 'float32',

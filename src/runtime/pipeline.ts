@@ -3,23 +3,23 @@
  * does it. The sampler's state is float32 whatever the graph's type: 1/√ᾱ amplifies an error in ε some 25-fold.
  */
 import { basename } from 'node:path';
-import { type SamplerKind, samplerConfig } from '../architecture/sampler-config.ts';
+import { type SamplerKind, samplerConfig, type TimestepSpacing } from '../architecture/sampler-config.ts';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
-import type { Preview, Stage } from '../events.ts';
+import type { Event, Preview, Stage } from '../events.ts';
 import type { TargetName } from '../recipe/schema.ts';
+import { chooseDevice, describeChoice } from './choose-device.ts';
 import { type ClipLengths, clipShape, type LatentShape } from './clip-shape.ts';
 import { bordersOf, describeWindows } from './context-windows.ts';
-import { decode, denoise, encodePrompts, type LoadedGraph } from './denoise.ts';
-import { type Device, resolveDevice } from './device.ts';
+import { type DenoisingStep, decode, denoise, encodePrompts, type LoadedGraph, type Tensor } from './denoise.ts';
+import type { Device } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
-import type { ChosenGraph } from './graph-contract.ts';
 import { type GraphSessions, openGraphs } from './graph-sessions.ts';
 import { type GraphTarget, targetFor } from './graph-target.ts';
-import type { HostedSession } from './host.ts';
 import { initialNoise, type NoiseType } from './initial-noise.ts';
+import { loadedGraph } from './loaded-graph.ts';
 import { createGenerator } from './noise.ts';
-import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
+import { type GraphFile, graphFor, type ModelName, type VideoPackage, weightType } from './package-folder.ts';
 import { previewOf } from './preview.ts';
 import { probeDevice } from './probe.ts';
 import { createScheduler } from './schedulers/index.ts';
@@ -32,6 +32,8 @@ export interface SampleOptions extends ClipLengths {
   readonly steps?: number;
   /** In place of the package's own: what `from_config` of diffusers makes of the package's scheduler_config.json. */
   readonly sampler?: SamplerKind;
+  /** In place of the package's own, for every sampler but LCM, whose timesteps are those that it was distilled on. */
+  readonly timestep_spacing?: TimestepSpacing;
   /** Classifier-free guidance; at 1 or below the negative prompt is never evaluated. */
   readonly guidance?: number;
   /** What a clip of several windows starts from; `random` if not said. */
@@ -39,11 +41,13 @@ export interface SampleOptions extends ClipLengths {
   readonly device?: Device | 'auto';
   /** Decodes the middle frame of every step's clean estimate, and yields it as an event. */
   readonly preview?: boolean;
+  /** Take a graph of which parts are computed on the CPU because the device has no kernels for them. */
+  readonly allowFallback?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What a clip is, wherever it is made. */
-export type ClipOptions = Omit<SampleOptions, 'device'>;
+export type ClipOptions = Omit<SampleOptions, 'device' | 'allowFallback'>;
 
 export interface Timing {
   /** Starting the process and loading the graphs, where a loaded package does not have them already, and encoding the prompt. */
@@ -62,6 +66,9 @@ export interface Video {
   readonly shape: LatentShape;
   /** After each step; the last is `latents`. */
   readonly trajectory: readonly Float32Array[];
+  /** The clean latents as each step estimates them. */
+  readonly estimates: readonly Float32Array[];
+  readonly first: FirstStep;
   /** Of the steps, where previews were asked for. */
   readonly previews: readonly Preview[];
   readonly frames: Frames;
@@ -70,9 +77,17 @@ export interface Video {
   /** How visible the borders of windows are, where the clip was made in windows. */
   readonly seam?: Seam | undefined;
   readonly device: Device;
+  /** Of each graph that is computed on the CPU in part, what and how much; left out where there is none. */
+  readonly fallback?: readonly string[];
   /** The files that ran. */
   readonly graphs: Readonly<Record<ModelName, string>>;
   readonly timing: Timing;
+}
+
+/** What the UNet was given in the first step, and what it made of it: enough to have another graph do the same. */
+export interface FirstStep extends Pick<DenoisingStep, 'timestep' | 'given' | 'noise'> {
+  /** `[tokens, D]` of each prompt, the negative one first where guidance asks for it. */
+  readonly states: readonly Tensor[];
 }
 
 /** What a package without a lock is sampled with. */
@@ -84,7 +99,8 @@ const DEFAULTS = { steps: 4 };
  * when it fails on the way.
  */
 export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<Video> {
-  await using sessions = openGraphs(pkg, resolveDevice(options.device ?? 'auto'));
+  const choice = await chooseDevice(options.device ?? 'auto', weightType(pkg), options.signal);
+  await using sessions = openGraphs(pkg, choice, options);
   return yield* sampleOn(sessions, options);
 }
 
@@ -113,34 +129,48 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const steps = options.steps ?? pkg.lock?.recipe.sampler.steps ?? DEFAULTS.steps;
   const guidance = options.guidance ?? pkg.lock?.recipe.sampler.guidance ?? 1;
   if (!Number.isFinite(guidance)) throw new UsageError(`The guidance ${guidance} is no finite number.`);
-  const scheduler = createScheduler(samplerConfig(pkg.scheduler, options.sampler), steps);
+  const config = samplerConfig(pkg.scheduler, options.sampler);
+  const scheduler = createScheduler(
+    { ...config, timestep_spacing: options.timestep_spacing ?? config.timestep_spacing },
+    steps,
+  );
   const generator = createGenerator(options.seed ?? 0);
   const inWindows = windows && describeWindows(windows, steps);
   yield {
     type: 'stage-started',
     stage: 'run',
-    subject: [`${pkg.folder} on ${device}`, ...(inWindows ? [inWindows] : [])].join(': '),
+    subject: [`${pkg.folder} on ${describeDevice(sessions)}`, ...(inWindows ? [inWindows] : [])].join(': '),
   };
 
   using _ending = sessions.endOn(options.signal);
   const { target, warning } = await graphTarget(sessions, options.signal);
   if (warning !== undefined) yield { type: 'warning', stage: 'run', message: warning };
   const graphs = await readGraphs(sessions, target, graphShape);
-  const load = async (model: ModelName) => loaded(graphs[model], await sessions.session(model, graphs[model].path));
-  const textEncoder = await load('text_encoder');
-  const unet = await load('unet');
+  const fallback: string[] = [];
+  const load = async function* (model: ModelName): AsyncGenerator<Event, LoadedGraph> {
+    const session = await sessions.session(model, graphs[model].path);
+    if (session.fallback !== undefined) {
+      fallback.push(session.fallback);
+      yield { type: 'warning', stage: 'run', message: `${session.fallback}.` };
+    }
+    return loadedGraph(graphs[model].info, session, graphShape);
+  };
+  const textEncoder = yield* load('text_encoder');
+  const unet = yield* load('unet');
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
-  const decoder = options.preview ? await load('vae_decoder') : undefined;
+  const decoder = options.preview ? yield* load('vae_decoder') : undefined;
   let load_ms = performance.now() - started;
 
   const trajectory: Float32Array[] = [];
+  const estimates: Float32Array[] = [];
+  let first: FirstStep | undefined;
   const previews: Preview[] = [];
   const step_ms: number[] = [];
   let denoise_ms = 0;
   let resumed = performance.now();
-  const noise = windows && initialNoise(options.noise ?? 'random', generator, shape, windows);
-  const denoising = denoise(unet, { states, shape, scheduler, generator, guidance, windows, initialNoise: noise });
+  const start = windows && initialNoise(options.noise ?? 'random', generator, shape, windows);
+  const denoising = denoise(unet, { states, shape, scheduler, generator, guidance, windows, initialNoise: start });
   for await (const event of denoising) {
     denoise_ms += performance.now() - resumed;
     options.signal?.throwIfAborted();
@@ -151,8 +181,9 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
       resumed = performance.now();
       continue;
     }
-    const { index: i, timestep, latents, denoised, milliseconds } = event;
+    const { index: i, timestep, given, noise, latents, denoised, milliseconds } = event;
     step_ms.push(milliseconds);
+    first ??= { timestep, given, noise, states };
     const broken = latents.find((x) => !Number.isFinite(x));
     if (broken !== undefined) {
       throw new RuntimeFailure(
@@ -161,6 +192,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
       );
     }
     trajectory.push(latents);
+    estimates.push(denoised);
     yield { type: 'latents', stage: 'run', step: i, shape, data: latents };
     yield { ...progress, done: i + 1, detail: `t = ${timestep}` };
     const preview = decoder && (await previewOf({ index: i, denoised }, steps, shape, { pkg, decoder }));
@@ -173,7 +205,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const latents = trajectory.at(-1) as Float32Array;
 
   const loadStarted = performance.now();
-  const vae = decoder ?? (await load('vae_decoder'));
+  const vae = decoder ?? (yield* load('vae_decoder'));
   load_ms += performance.now() - loadStarted;
   const decodeStarted = performance.now();
   const decoded = await decode(pkg, vae, latents, shape);
@@ -197,11 +229,14 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     latents,
     shape,
     trajectory,
+    estimates,
+    first: first as FirstStep,
     previews,
     frames,
     decoded: rangeOf(decoded),
     seam,
     device,
+    ...(fallback.length > 0 && { fallback }),
     graphs: { unet: graphs.unet.path, text_encoder: graphs.text_encoder.path, vae_decoder: graphs.vae_decoder.path },
     timing: { load_ms, denoise_ms, step_ms, decode_ms, peak_bytes },
   };
@@ -236,9 +271,9 @@ function chooseGraphs(
   };
 }
 
-function loaded({ info }: ChosenGraph, session: HostedSession): LoadedGraph {
-  const batch = info.inputs[0]?.shape[0];
-  return { session, batch: typeof batch === 'number' ? batch : undefined, inputs: info.inputs };
+function describeDevice({ device, choice }: GraphSessions): string {
+  const why = describeChoice(choice);
+  return why === undefined ? device : `${device} (${why})`;
 }
 
 function rangeOf(values: Float32Array): Video['decoded'] {

@@ -168,13 +168,26 @@ describe('results', () => {
   it('doctor tries the devices', async () => {
     const { code, stdout } = await lcmMerge(['doctor', '--json']);
     expect(code).toBe(0);
-    const { devices, node } = JSON.parse(stdout);
+    const { devices, node, auto } = JSON.parse(stdout);
     expect(node).toBe(process.versions.node);
     const rate = expect.any(Number);
     const rates = { matrix: { float32: rate, float16: rate }, copy: rate };
-    expect(devices).toContainEqual({ device: 'cpu', installed: true, works: true, milliseconds: rate, rates });
-    for (const device of devices)
-      if (!device.works) expect(device).toMatchObject({ reason: expect.any(String), remedy: expect.any(String) });
+    const working = { installed: true, works: true, state: 'works', milliseconds: rate };
+    expect(devices).toContainEqual({ device: 'cpu', ...working, rates });
+    for (const device of devices.filter((one: { works: boolean }) => !one.works)) {
+      const state = device.installed ? 'silent' : 'missing';
+      expect(device).toMatchObject({ state, reason: expect.any(String), remedy: expect.any(String) });
+    }
+    expect(devices.map((one: { device: string }) => one.device)).toContain(auto.device);
+  });
+
+  it('doctor says it in 80 columns, commands apart', async () => {
+    const { code, stdout } = await lcmMerge(['doctor']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^✓ cpu works \(.* from start to answer\)$/m);
+    expect(stdout).toMatch(/^auto takes \w+$/m);
+    const long = stdout.split('\n').filter((line) => line.length > 80 && !line.startsWith('      '));
+    expect(long).toEqual([]);
   });
 });
 
@@ -250,6 +263,33 @@ describe('with a package', () => {
       stderr: expect.stringContaining(sentence),
     });
     expect(await entries()).toEqual(['precious.txt']);
+  });
+
+  it('compare writes a table, a sheet and clips, and may do so again, but not over something else', async () => {
+    const file = join(folder, 'prompts.txt');
+    await writeFile(file, 'a red circle\n\na blue square\n');
+    const argv = ['compare', baked, '--prompts', file, '-o', 'c', '-q'];
+    for (const json of [[], ['--json']]) {
+      const { code, stdout } = await lcmMerge([...argv, ...json]);
+      expect(code).toBe(0);
+      if (json.length === 0) expect(stdout).toContain(`${join(folder, 'c/sheet.svg')}\n`);
+      else
+        expect(JSON.parse(stdout)).toMatchObject({
+          out: join(folder, 'c'),
+          prompts: ['a red circle', 'a blue square'],
+        });
+    }
+    expect((await readdir(join(folder, 'c'))).sort()).toEqual([
+      ...['clip-1.webp', 'comparison.json', 'comparison.md', 'sheet.svg'],
+    ]);
+    const both = await lcmMerge([...argv, '--prompt', 'x']);
+    expect(both).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--prompt and --prompts cannot both be given'),
+    });
+    const occupied = await lcmMerge(['compare', baked, '-o', '.']);
+    expect(occupied).toMatchObject({ code: 2, stderr: expect.stringContaining('no file of an earlier comparison') });
+    expect((await lcmMerge(['compare'])).stderr).toContain('needs PACKAGES');
   });
 
   it('inspect tells what it is', async () => {

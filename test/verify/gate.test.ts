@@ -2,39 +2,19 @@ import { cp, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promi
 import { dirname, join } from 'node:path';
 import onnxProto from 'onnx-proto';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { UnavailableError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
 import { readModelInfo } from '../../src/onnx/model-info.ts';
 import { openPackage } from '../../src/runtime/package-folder.ts';
-import type { Video } from '../../src/runtime/pipeline.ts';
 import type { CheckContext } from '../../src/verify/check.ts';
 import { CHECKS, digestPackage, verify } from '../../src/verify/gate.ts';
 import { overall, type Report } from '../../src/verify/report.ts';
+import { contextWith } from '../helpers/clip.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, type Section, tinyRecipe } from '../helpers/tiny.ts';
 
 const { onnx } = onnxProto;
-
-/** A clip that every check accepts: noise that changes from frame to frame. */
-function movingVideo(changes: Partial<Video> = {}): Video {
-  const [count, side] = [4, 8];
-  const data = Uint8Array.from({ length: count * side * side * 3 }, (_, i) => (i * 7919) % 251);
-  const latents = Float32Array.from({ length: 64 }, (_, i) => Math.sin(i));
-  return {
-    latents,
-    shape: [1, 4, 4, 2, 2],
-    trajectory: [latents, latents],
-    previews: [],
-    frames: { width: side, height: side, count, data },
-    decoded: { min: -1, max: 1, finite: true },
-    device: 'cpu',
-    graphs: { unet: '', text_encoder: '', vae_decoder: '' },
-    timing: { load_ms: 1, denoise_ms: 100, step_ms: [50, 50], decode_ms: 1, peak_bytes: 1 },
-    ...changes,
-  };
-}
 
 /** As other tools write it: types and shapes of intermediate values are left out. */
 async function withoutShapes(path: string): Promise<void> {
@@ -42,6 +22,9 @@ async function withoutShapes(path: string): Promise<void> {
   if (model.graph) model.graph.valueInfo = [];
   await writeFile(path, onnx.ModelProto.encode(model).finish());
 }
+
+/** Checks of what the tiny package has not: an encoder, graphs that did not run, a reference, an earlier verification. */
+const NOT_OF_IT = ['encoder', 'targets', 'reference', 'fingerprint'];
 
 describe('the gate on the tiny package', () => {
   let sound: string;
@@ -64,18 +47,7 @@ describe('the gate on the tiny package', () => {
   /** What one check says, without the run that the whole gate begins with. */
   const judge = async (id: string, folder: string, changes: Partial<CheckContext> = {}) => {
     const pkg = await openPackage(folder);
-    const context: CheckContext = {
-      folder,
-      pkg,
-      lock: pkg.lock,
-      files: await digestPackage(folder),
-      plan: planned,
-      video: movingVideo(),
-      profile: 'standard',
-      budgets: {},
-      signal: undefined,
-      ...changes,
-    };
+    const context = contextWith({ pkg, files: await digestPackage(folder), plan: planned, ...changes });
     const check = CHECKS.find((candidate) => candidate.id === id);
     if (!check) throw new RangeError(`There is no check ${id}.`);
     expect(check.applies?.(context) ?? true).toBe(true);
@@ -87,8 +59,7 @@ describe('the gate on the tiny package', () => {
     const events: Event[] = [];
     const report = await drain(verify(folder, { plan: planned }), (event) => events.push(event));
     expect(report.checks.filter(({ verdict }) => verdict !== 'passed')).toEqual([]);
-    const ids = CHECKS.filter(({ from }) => from !== 'full').map(({ id }) => id);
-    ids.splice(ids.indexOf('encoder'), 1); // the package has none
+    const ids = CHECKS.filter(({ id, from }) => from !== 'full' && !NOT_OF_IT.includes(id)).map(({ id }) => id);
     expect(report.checks.map(({ id }) => id)).toEqual(ids);
     expect(report).toMatchObject({ verdict: 'passed', device: 'cpu', run: { frames: 16, width: 64, steps: 4 } });
     expect(events.flatMap((event) => (event.type === 'check' ? [event.id] : []))).toEqual(ids);
@@ -98,7 +69,12 @@ describe('the gate on the tiny package', () => {
     const digests = await digestPackage(folder);
     expect(Object.keys(digests)).toContain(LOCK_FILE);
     expect(written.package).toEqual(Object.fromEntries(Object.entries(digests).map(([file, d]) => [file, d.sha256])));
-    expect((await readdir(join(folder, 'verification'))).sort()).toEqual(['frames.webp', 'report.html', 'report.json']);
+    expect((await readdir(join(folder, 'verification'))).sort()).toEqual([
+      'fingerprint.json',
+      'frames.webp',
+      'report.html',
+      'report.json',
+    ]);
     const html = await readFile(join(folder, 'verification/report.html'), 'utf8');
     expect(html).toContain('src="data:image/webp;base64,');
     for (const step of [1, 2, 3, 4]) expect(html).toContain(`Middle frame as step ${step} of 4 estimates it`);
@@ -373,49 +349,6 @@ describe('the gate on the tiny package', () => {
     it('passes as it was baked', async () => {
       expect(await judge('recompute', sound)).toMatchObject({ verdict: 'passed', figures: { ulps: 0 } });
     });
-  });
-
-  describe('run', () => {
-    const latents = (fill: (i: number) => number) => Float32Array.from({ length: 64 }, (_, i) => fill(i));
-    const withLatents = (values: Float32Array) =>
-      movingVideo({ latents: values, trajectory: [latents(Math.sin), values] });
-    it.each([
-      ['failed', 'not a number', withLatents(latents((i) => (i === 9 ? Number.NaN : Math.sin(i))))],
-      ['failed', 'exploding', withLatents(latents((i) => Math.sin(i) * 5000))],
-      ['failed', 'collapsed', withLatents(latents(() => 0.25))],
-      [
-        'failed',
-        'a decoder that gives infinities',
-        movingVideo({ decoded: { min: -1, max: Number.POSITIVE_INFINITY, finite: false } }),
-      ],
-      ['failed', 'a device that dies', new Error('The inference process was ended by SIGKILL.')],
-      ['unknown', 'no device', new UnavailableError('The device cuda does not work here.', 'Install it.')],
-      ['passed', 'sound latents', movingVideo()],
-    ] as const)('is %s for %s', async (verdict, _, video) => {
-      expect((await judge('run', sound, { video })).verdict).toBe(verdict);
-    });
-  });
-
-  describe('frames', () => {
-    const { frames } = movingVideo();
-    const size = frames.width * frames.height * 3;
-    const painted = (paint: (i: number) => number) =>
-      movingVideo({ frames: { ...frames, data: frames.data.map((_, i) => paint(i)) } });
-    it.each([
-      ['failed', 'a black frame', painted((i) => (i < size ? 1 : (frames.data[i] as number)))],
-      ['failed', 'a frame of one colour', painted((i) => (i < size ? 128 : (frames.data[i] as number)))],
-      ['failed', 'frames that are all the same', painted((i) => frames.data[i % size] as number)],
-      ['passed', 'frames that move', movingVideo()],
-    ] as const)('is %s for %s', async (verdict, _, video) => {
-      expect((await judge('frames', sound, { video })).verdict).toBe(verdict);
-    });
-  });
-
-  it('timing holds the run to the budget, and passes without one', async () => {
-    const verdicts = await Promise.all(
-      [{ denoise_ms: 99 }, { denoise_ms: 100 }, {}].map((budgets) => judge('timing', sound, { budgets })),
-    );
-    expect(verdicts.map(({ verdict }) => verdict)).toEqual(['failed', 'passed', 'passed']);
   });
 });
 

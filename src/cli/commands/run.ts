@@ -29,17 +29,20 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
     negative: args.negative ?? wish?.negative ?? '',
     seed: args.seed ?? wish?.seed ?? 0,
     device,
-    ...given({ steps, sampler, guidance, frames, width, height, context, overlap, schedule, fuse, noise }),
+    ...given({ steps, sampler, timestep_spacing: args['timestep-spacing'], guidance }),
+    ...given({ frames, width, height, context, overlap, schedule, fuse, noise }),
   };
 
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);
-  const video = await follow(sample(pkg, { ...asked, preview: args.preview, signal }));
+  const video = await follow(
+    sample(pkg, { ...asked, preview: args.preview, allowFallback: args['allow-fallback'], signal }),
+  );
   for (let i = 0; i < video.frames.count; i += 1) await writePng(join(folder.path, frameName(i)), video.frames, i);
   await writeWebp(join(folder.path, ANIMATION), video.frames, { fps: args.fps });
   signal.throwIfAborted();
   if (latents !== undefined) await writeLatents(inside === undefined ? latents : join(folder.path, inside), video);
   const made = await folder.commit();
-  const { shape, seam, timing } = video;
+  const { shape, seam, timing, fallback } = video;
   return {
     text: made,
     value: {
@@ -47,6 +50,7 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
       ...(latents !== undefined && { latents }),
       ...asked,
       device: video.device,
+      ...(fallback && { fallback }),
       shape,
       ...(seam && { seam }),
       timing,
