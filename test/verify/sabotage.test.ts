@@ -6,6 +6,7 @@ import { type Plan, plan } from '../../src/merge/plan.ts';
 import { openPackage } from '../../src/runtime/package-folder.ts';
 import type { Check, CheckContext } from '../../src/verify/check.ts';
 import { CHECKS, digestPackage } from '../../src/verify/gate.ts';
+import { contextWith } from '../helpers/clip.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { FAULTS, type Fault, honestRecipe } from './sabotage/faults.ts';
 import { type Bench, bakeSound, openBench } from './sabotage/workshop.ts';
@@ -26,19 +27,8 @@ describe('the sabotage table', () => {
 
   /** The recipe is planned anew, as `verify --recipe` does. */
   const contextOf = async ({ folder }: Bench, changes: Partial<CheckContext> = {}): Promise<CheckContext> => {
-    const pkg = await openPackage(folder);
-    return {
-      folder,
-      pkg,
-      lock: pkg.lock,
-      files: await digestPackage(folder),
-      plan: await plan(honestRecipe()),
-      video: new Error('nothing was run'),
-      profile: 'standard',
-      budgets: {},
-      signal: undefined,
-      ...changes,
-    };
+    const [pkg, files] = [await openPackage(folder), await digestPackage(folder)];
+    return contextWith({ pkg, files, plan: await plan(honestRecipe()), ...changes });
   };
 
   const judge = async (id: string, bench: Bench) => {
