@@ -53,7 +53,14 @@ export async function* makePackage(
   if (recipe.publish) await assertReplaceable(recipe.publish.to);
   await using staging = await openStaging(target);
   yield* bake(plan, { into: staging.path, signal });
-  const report = yield* verify(staging.path, { plan, device: runsOn, allowFallback, profile, signal });
+  const report = yield* verify(staging.path, {
+    plan,
+    replaces: target,
+    device: runsOn,
+    allowFallback,
+    profile,
+    signal,
+  });
   signal?.throwIfAborted();
   if (report.verdict !== 'passed') return { folder: await staging.commit(failed), report };
   const folder = await staging.commit();

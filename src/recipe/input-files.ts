@@ -15,7 +15,9 @@ import type { Recipe } from './schema.ts';
 export type Wanted = 'file' | 'folder' | 'file or folder';
 
 /** The parts of a recipe that name inputs. */
-export type NamedInputs = Pick<Recipe, 'base' | 'personalized' | 'lcm' | 'motion'>;
+export type NamedInputs = Pick<Recipe, 'base' | 'personalized' | 'lcm' | 'motion'> & {
+  readonly verify: Pick<Recipe['verify'], 'reference'>;
+};
 
 export interface InputProblem {
   readonly path: KeyPath;
@@ -51,6 +53,7 @@ export function namedInputs({
   personalized,
   lcm,
   motion,
+  verify,
 }: NamedInputs): readonly (readonly [KeyPath, string, Wanted])[] {
   return [
     [['base', 'model'], base.model, 'file or folder'],
@@ -68,6 +71,7 @@ export function namedInputs({
     [['motion', 'module'], motion.module, 'file or folder'],
     ...(motion.base === undefined ? [] : [[['motion', 'base'], motion.base, 'file or folder'] as const]),
     ...motion.loras.map(({ lora }, index) => [['motion', 'loras', index, 'lora'], lora, 'file'] as const),
+    ...(verify.reference === undefined ? [] : [[['verify', 'reference'], verify.reference, 'file'] as const]),
   ];
 }
 

@@ -42,6 +42,7 @@ const PLANNED: readonly Planned[] = [
   input('motion', 'module'),
   input('motion', 'base'),
   input('motion', 'loras', '*', 'lora'),
+  input('verify', 'reference'),
   {
     at: ['publish', 'to'],
     part: 'value',

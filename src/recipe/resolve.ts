@@ -38,7 +38,7 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
     },
     sampler,
     output: { ...output, targets: TARGET_NAMES.filter((name) => name === 'portable' || output.targets.includes(name)) },
-    verify,
+    verify: { ...verify, ...(verify.reference !== undefined && { reference: absolute(verify.reference) }) },
     ...(document.publish && { publish: { to: absolute(document.publish.to) } }),
   };
 }

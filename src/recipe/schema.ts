@@ -19,7 +19,7 @@ import { byteSize } from './byte-size.ts';
 import { PROFILES, type Profile } from './profile.ts';
 
 /** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
-const MAX_FRAMES = 1024;
+export const MAX_FRAMES = 1024;
 /** Pixels; far beyond what SD1.5 draws well, and small enough that no size in bytes overflows. */
 export const MAX_SIDE = 16384;
 /** Of a whole clip: 16 frames of the largest side. Its latents alone are 1 GiB, and every step needs many times that. */
@@ -332,10 +332,25 @@ const verify = z
       .describe('How thorough the checks are: quick for daily work, standard, or full before a release.'),
     budgets: z
       .strictObject({
-        denoise_ms: z.number().min(1).exactOptional().describe('Milliseconds for all sampling steps together.'),
+        denoise_ms: z
+          .number()
+          .min(1)
+          .exactOptional()
+          .describe('Milliseconds for all sampling steps together, VAE excluded.'),
+        step_ms: z.number().min(1).exactOptional().describe('Milliseconds for a step: the median of warm ones.'),
+        decode_ms: z.number().min(1).exactOptional().describe('Milliseconds for decoding all frames.'),
+        peak_bytes: byteSize()
+          .exactOptional()
+          .describe('The most memory of the process that samples, as a number or with a unit (6GB).'),
       })
       .prefault({})
       .describe('Limits that verification fails beyond.'),
+    reference: path()
+      .exactOptional()
+      .describe(
+        'A run that this one must equal: the fingerprint.json of another verification, or a safetensors file with its final latents as `latents` ' +
+          '(and, where it has them, latents.init, encoder_hidden_states, noise_pred.0, latents.0 … and frames), as models/tiny/reference.safetensors.',
+      ),
   })
   .prefault({})
   .describe('How the result is proved.');
@@ -487,7 +502,14 @@ export interface Recipe {
     readonly seed: number;
     readonly device: 'auto' | (typeof DEVICE_NAMES)[number];
     readonly profile: Profile;
-    readonly budgets: { readonly denoise_ms?: number };
+    readonly budgets: {
+      readonly denoise_ms?: number;
+      readonly step_ms?: number;
+      readonly decode_ms?: number;
+      readonly peak_bytes?: number;
+    };
+    /** A fingerprint, or a file of tensors. */
+    readonly reference?: string;
   };
   /** A folder. */
   readonly publish?: { readonly to: string };

@@ -1,10 +1,11 @@
 /** A package that is loaded once and sampled many times: what a program that embeds lcm-merge holds. */
 import { drain, type Event, type Stage } from '../events.ts';
 import { chooseDevice } from './choose-device.ts';
+import type { ClipLengths } from './clip-shape.ts';
 import type { Device } from './device.ts';
 import { openGraphs } from './graph-sessions.ts';
 import { openPackage, type VideoPackage, weightType } from './package-folder.ts';
-import { type ClipLengths, type ClipOptions, loadGraphs, sampleOn, type Video } from './pipeline.ts';
+import { type ClipOptions, loadGraphs, sampleOn, type Video } from './pipeline.ts';
 
 /** Lengths say which of the package's graphs to load, where it has several; a clip of others loads its own in their place. */
 export interface LoadOptions extends ClipLengths {
@@ -22,7 +23,7 @@ export interface LoadedPackage extends AsyncDisposable {
    * sample ends the inference process at once, and the next one loads the graphs again.
    * @throws UsageError when the graph cannot do what is asked or the package is closed, RuntimeFailure when it fails on the way.
    */
-  sample(options: ClipOptions, onEvent?: (event: Event) => void): Promise<Video>;
+  sample(options: ClipOptions, onEvent?: (event: Event) => unknown): Promise<Video>;
   /** The same as a stage: an async generator that yields the events and returns the clip. */
   stream(options: ClipOptions): Stage<Video>;
 }

@@ -12,6 +12,7 @@ const digest = { sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadeci
 const expectation = z.looseObject({ expect: z.looseObject({ modules: count }).optional() });
 const side = z.number().int().positive().multipleOf(8);
 const counts = z.record(z.string(), count);
+const budget = z.number().positive().optional();
 const figures = z.record(z.string(), z.number());
 
 const lockSchema = z.looseObject({
@@ -29,7 +30,12 @@ const lockSchema = z.looseObject({
       seed: count,
       device: z.enum(['auto', ...DEVICES]),
       profile: z.enum(PROFILES).optional(), // older locks have none
-      budgets: z.looseObject({ denoise_ms: z.number().positive().optional() }),
+      budgets: z.looseObject({
+        denoise_ms: budget,
+        step_ms: budget,
+        decode_ms: budget,
+        peak_bytes: budget,
+      }),
     }),
   }),
   strengths: z.looseObject({ alpha: z.array(z.number()), beta: z.number(), gamma: z.number() }),

@@ -3,9 +3,19 @@ import type { CheckVerdict } from '../events.ts';
 import type { FileDigest, Lock } from '../export/lock.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Profile } from '../recipe/profile.ts';
+import type { Recipe } from '../recipe/schema.ts';
 import type { VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
+import type { Earlier } from './earlier.ts';
 import type { RunLimit } from './limit.ts';
+
+/** What is sampled to verify a package. */
+export interface RunRequest {
+  readonly prompt: string;
+  readonly negative: string;
+  readonly seed: number;
+  readonly guidance: number;
+}
 
 export interface CheckContext {
   readonly folder: string;
@@ -15,13 +25,18 @@ export interface CheckContext {
   readonly files: Readonly<Record<string, FileDigest>>;
   /** At hand when the sources are: right after baking, or with --recipe. */
   readonly plan: Plan | undefined;
+  readonly request: RunRequest;
   /** What the run gave, or why it gave nothing. */
   readonly video: Video | Error;
   /** How close the run came to what the device can do; undefined where that could not be told. */
   readonly limit?: RunLimit | undefined;
   /** How thorough the checks are to be. */
   readonly profile: Profile;
-  readonly budgets: { readonly denoise_ms?: number };
+  readonly budgets: Recipe['verify']['budgets'];
+  /** The verification that was there before. */
+  readonly earlier: Earlier | undefined;
+  /** Runs once more what `video` is. */
+  readonly again: () => Promise<Video>;
   readonly signal: AbortSignal | undefined;
 }
 

@@ -4,7 +4,8 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { CheckVerdict, Stage } from '../events.ts';
+import { FormatError } from '../errors.ts';
+import { type CheckVerdict, drain, type Stage } from '../events.ts';
 import { digestFile } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
 import type { Plan } from '../merge/plan.ts';
@@ -16,15 +17,23 @@ import { sample, type Video } from '../runtime/pipeline.ts';
 import { VERSION } from '../version.ts';
 import type { Check, CheckContext, CheckResult } from './check.ts';
 import { accounting } from './checks/accounting.ts';
+import { agreement } from './checks/agreement.ts';
+import { configs } from './checks/configs.ts';
 import { encoder } from './checks/encoder.ts';
+import { expectedFingerprint, fingerprint as fingerprintCheck, runOf } from './checks/fingerprint.ts';
 import { frames } from './checks/frames.ts';
 import { graph } from './checks/graph.ts';
 import { integrity } from './checks/integrity.ts';
 import { recompute } from './checks/recompute.ts';
+import { reference } from './checks/reference.ts';
+import { reproduce } from './checks/reproduce.ts';
+import { sources } from './checks/sources.ts';
 import { targets } from './checks/targets.ts';
 import { timing } from './checks/timing.ts';
 import { trajectory } from './checks/trajectory.ts';
 import { weights } from './checks/weights.ts';
+import { type Earlier, readEarlier } from './earlier.ts';
+import { type Fingerprint, makeFingerprint } from './fingerprint.ts';
 import { measureLimit, type RunLimit } from './limit.ts';
 import { type CheckReport, overall, type Report, VERIFICATION_FOLDER, writeReport } from './report.ts';
 
@@ -32,12 +41,18 @@ import { type CheckReport, overall, type Report, VERIFICATION_FOLDER, writeRepor
 export const CHECKS: readonly Check[] = [
   integrity,
   accounting,
+  sources,
+  configs,
   graph,
   weights,
   recompute,
+  reproduce,
   trajectory,
+  agreement,
   targets,
   frames,
+  reference,
+  fingerprintCheck,
   encoder,
   timing,
 ];
@@ -48,6 +63,8 @@ export interface VerifyOptions {
   /** Default: what the recipe says, or else `standard`. */
   readonly profile?: Profile | undefined;
   readonly device?: Device | 'auto' | undefined;
+  /** The package that this one is to replace: it is compared with what was verified there. Default: what was verified here. */
+  readonly replaces?: string | undefined;
   /** As for `sample`; the report tells. */
   readonly allowFallback?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -69,7 +86,8 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const profile = options.profile ?? pkg.lock?.recipe.verify.profile ?? 'standard';
   const { device, trials } = await chooseDevice(wanted.device, weightType(pkg), options.signal);
   const running = performance.now();
-  const video = yield* attempt(pkg, { ...wanted, allowFallback: options.allowFallback, signal: options.signal });
+  const clip = { ...wanted, device, preview: true, allowFallback: options.allowFallback, signal: options.signal };
+  const video = yield* attempt(pkg, clip);
   prepared.video = performance.now() - running;
   const limit = yield* attemptLimit(pkg, video, { guidance: wanted.guidance, signal: options.signal });
   const context: CheckContext = {
@@ -78,10 +96,13 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     lock: pkg.lock,
     files,
     plan: options.plan,
+    request: wanted,
     video,
     limit,
     profile,
     budgets: pkg.lock?.recipe.verify.budgets ?? {},
+    earlier: yield* attemptEarlier(folder, options),
+    again: () => drain(sample(pkg, clip)),
     signal: options.signal,
   };
   const checks: CheckReport[] = [];
@@ -93,8 +114,11 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     yield { type: 'check', stage: 'verify', id: check.id, verdict: result.verdict, reason: result.reason, seconds };
   }
   const made = video instanceof Error ? undefined : video;
+  const verdict = overall(checks);
+  const hashes = Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256]));
+  const fingerprint = made && makeFingerprint(made, { run: runOf(context), package: hashes });
   const report: Report = {
-    verdict: overall(checks),
+    verdict,
     name: pkg.lock?.name ?? folder,
     tool: { name: 'lcm-merge', version: VERSION },
     device,
@@ -114,11 +138,16 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     checks,
     graphs: made ? Object.values(made.graphs).map((path) => pathInPackage(folder, path)) : [],
     timing: made?.timing ?? null,
+    ...(fingerprint && { frame_sha256: fingerprint.frames.sha256 }),
     ...(limit && { limit }),
     ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
-    package: Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256])),
+    package: hashes,
   };
-  await writeReport(folder, report, made);
+  await writeReport(folder, report, {
+    video: made,
+    lock: pkg.lock,
+    fingerprint: fingerprintToKeep(context, verdict, fingerprint),
+  });
   yield {
     type: 'stage-finished',
     stage: 'verify',
@@ -149,6 +178,30 @@ async function* attempt(pkg: VideoPackage, options: Parameters<typeof sample>[1]
   } catch (error) {
     options.signal?.throwIfAborted();
     return error instanceof Error ? error : new Error(String(error));
+  }
+}
+
+/**
+ * The first one stays as long as the bytes do, so that later runs cannot drift away from it step by step; a run that failed
+ * makes none, and does not take away the one that it failed by.
+ */
+function fingerprintToKeep(
+  context: CheckContext,
+  verdict: CheckVerdict,
+  made: Fingerprint | undefined,
+): Fingerprint | undefined {
+  return expectedFingerprint(context) ?? (verdict === 'failed' ? undefined : made);
+}
+
+/** An earlier verification that cannot be read is as good as none, but not silently. */
+async function* attemptEarlier(folder: string, { replaces }: VerifyOptions): Stage<Earlier | undefined> {
+  try {
+    return await readEarlier(replaces ?? folder, replaces === undefined);
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    const message = `Nothing is compared with the earlier verification: ${error.message}`;
+    yield { type: 'warning', stage: 'verify', message };
+    return undefined;
   }
 }
 

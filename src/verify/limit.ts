@@ -11,6 +11,7 @@ import { startHost } from '../runtime/host.ts';
 import { pathInPackage, type VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
 import { type DeviceRates, measureRates } from '../runtime/rates.ts';
+import { median } from './statistics.ts';
 
 export interface RunLimit {
   /** The UNet's graph that ran, by its path in the package. */
@@ -100,10 +101,4 @@ export function runLimit(
 /** What the graph's products may be computed in. */
 function computedTypes({ initializers }: ModelInfo): readonly FloatType[] {
   return initializers.some(({ type }) => type === 'FLOAT16') ? ['float32', 'float16'] : ['float32'];
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = (sorted.length - 1) / 2;
-  return ((sorted[Math.floor(middle)] as number) + (sorted[Math.ceil(middle)] as number)) / 2;
 }

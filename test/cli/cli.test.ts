@@ -132,6 +132,20 @@ describe('results', () => {
     expect(events.filter(({ type }) => type === 'progress').length).toBeGreaterThan(100);
   });
 
+  it('--preview adds a picture of each step to the stream, and a line to stderr', async () => {
+    await lcmMerge(['bake', RECIPE, '-o', 'p', '-q']);
+    const run = (...options: readonly string[]) => lcmMerge(['run', 'p', '-o', 'f', '--steps', '2', ...options]);
+    const previews = lines((await run('--preview', '--json=stream')).stdout).filter(({ type }) => type === 'preview');
+    expect(previews).toMatchObject([1, 2].map((step) => ({ stage: 'run', step, total: 2, width: 64, height: 64 })));
+    for (const { webp, pixels } of previews) {
+      expect(pixels).toBeUndefined();
+      const { format, width, height } = await sharp(Buffer.from(String(webp), 'base64')).metadata();
+      expect({ format, width, height }).toEqual({ format: 'webp', width: 64, height: 64 });
+    }
+    expect((await run('--preview')).stderr).toMatch(/^run: step 1 of 2\nrun: step 2 of 2$/m);
+    expect((await run('--json=stream')).stdout).not.toContain('preview');
+  });
+
   it('schema, completion, help and version go to stdout', async () => {
     expect(JSON.parse((await lcmMerge(['schema'])).stdout)).toEqual(JSON.parse(JSON.stringify(recipeJsonSchema())));
     expect((await lcmMerge(['completion', 'fish'])).stdout).toContain('complete -c lcm-merge');
@@ -249,6 +263,33 @@ describe('with a package', () => {
       stderr: expect.stringContaining(sentence),
     });
     expect(await entries()).toEqual(['precious.txt']);
+  });
+
+  it('compare writes a table, a sheet and clips, and may do so again, but not over something else', async () => {
+    const file = join(folder, 'prompts.txt');
+    await writeFile(file, 'a red circle\n\na blue square\n');
+    const argv = ['compare', baked, '--prompts', file, '-o', 'c', '-q'];
+    for (const json of [[], ['--json']]) {
+      const { code, stdout } = await lcmMerge([...argv, ...json]);
+      expect(code).toBe(0);
+      if (json.length === 0) expect(stdout).toContain(`${join(folder, 'c/sheet.svg')}\n`);
+      else
+        expect(JSON.parse(stdout)).toMatchObject({
+          out: join(folder, 'c'),
+          prompts: ['a red circle', 'a blue square'],
+        });
+    }
+    expect((await readdir(join(folder, 'c'))).sort()).toEqual([
+      ...['clip-1.webp', 'comparison.json', 'comparison.md', 'sheet.svg'],
+    ]);
+    const both = await lcmMerge([...argv, '--prompt', 'x']);
+    expect(both).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--prompt and --prompts cannot both be given'),
+    });
+    const occupied = await lcmMerge(['compare', baked, '-o', '.']);
+    expect(occupied).toMatchObject({ code: 2, stderr: expect.stringContaining('no file of an earlier comparison') });
+    expect((await lcmMerge(['compare'])).stderr).toContain('needs PACKAGES');
   });
 
   it('inspect tells what it is', async () => {

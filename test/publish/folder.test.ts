@@ -31,7 +31,12 @@ describe('publish to a folder', () => {
     for (let version = 0; version < 2; version += 1) {
       expect(await drain(publish(verified, { to }))).toMatchObject({ to, files: 20 });
       expect(await digestPackage(to)).toEqual(await digestPackage(verified));
-      expect((await readdir(join(to, 'verification'))).sort()).toEqual(['frames.webp', 'report.html', 'report.json']);
+      expect((await readdir(join(to, 'verification'))).sort()).toEqual([
+        'fingerprint.json',
+        'frames.webp',
+        'report.html',
+        'report.json',
+      ]);
       expect(await readdir(join(to, '..'))).toEqual(['published']);
     }
   });

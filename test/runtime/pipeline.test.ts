@@ -329,8 +329,8 @@ describe('sample', () => {
     // the same clip through a graph with open lengths
     const { latents } = await run(packages['fp16 dynamic'], { steps: 1, frames: 3, width: 48, height: 64 });
     expect(relativeRms(second.latents, latents)).toBeLessThan(1e-5);
-    await expect(run(pkg, { frames: 3, width: 64 })).rejects.toThrow(
-      /is made for 2 frames and a width of 64 and a height of 64, or 3 frames and a width of 48 and a height of 64, not for 3 frames and a width of 64/,
+    await expect(run(pkg, { frames: 3, width: 56 })).rejects.toThrow(
+      /is made for 2 frames and a width of 64 and a height of 64, or 3 frames and a width of 48 and a height of 64, not for 3 frames and a width of 56/,
     );
   });
 
@@ -347,12 +347,6 @@ describe('sample', () => {
     const running = run(packages['fp16 static'], options);
     await expect(running).rejects.toThrow(UsageError);
     await expect(running).rejects.toThrow(message);
-  });
-
-  it('refuses more frames than there are positions', async () => {
-    await expect(run(packages['fp16 dynamic'], { frames: 65 })).rejects.toThrow(
-      /65 frames were asked for; the motion module of \S+ has positional encodings for 64/,
-    );
   });
 
   it('stops between steps and in the middle of one', async () => {

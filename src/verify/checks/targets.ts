@@ -1,6 +1,6 @@
 /**
- * All graphs of a component are the same model: each is evaluated once on the device that it is made for and held against the
- * portable one. What a clip showed of one graph says nothing of the others; published are all.
+ * All graphs of a component are the same model: each that the clip was not made with is evaluated once on the device that it is
+ * made for and held against the portable one. (Those that ran are the check agreement's.) What is published is all of them.
  */
 import { LcmMergeError } from '../../errors.ts';
 import { type ModelInfo, readModelInfo } from '../../onnx/model-info.ts';
@@ -11,16 +11,12 @@ import { targetFor } from '../../runtime/graph-target.ts';
 import { type HostTensor, type InferenceHost, startHost } from '../../runtime/host.ts';
 import { createGenerator } from '../../runtime/noise.ts';
 import { type GraphFile, type PartName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
+import type { Video } from '../../runtime/pipeline.ts';
 import { loadPlaced } from '../../runtime/placement.ts';
 import { probeDevice } from '../../runtime/probe.ts';
 import { relativeRms } from '../../runtime/relative-rms.ts';
 import { type Check, failed, passed, unknown } from '../check.ts';
-
-/**
- * Largest relative difference of two graphs over the same weights. fp16 against float32 arithmetic was seen to differ by 2e-3,
- * WebGPU's fp16 sums by 2e-2 (onnx.md §0); float32 graphs by 1e-6. A swapped weight or a wrong scale gives 1e-1 and more.
- */
-const LIMITS = { FLOAT16: 2e-2, FLOAT: 1e-4, webgpu: 5e-2 } as const;
+import { differenceLimit } from '../difference-limits.ts';
 
 /** For what a graph leaves open: the smallest clip that every level of the UNet can halve. */
 const SMALL_CLIP = { batch: 1, frames: 2, width: 64, height: 64 } as const;
@@ -28,10 +24,13 @@ const SMALL_CLIP = { batch: 1, frames: 2, width: 64, height: 64 } as const;
 export const targets: Check = {
   id: 'targets',
   proves:
-    'every graph of the package, run on the device that it is made for, computes what the portable graph computes',
+    'every other graph of the package, run on the device that it is made for, computes what the portable graph computes',
   cost: 'one evaluation per graph',
-  from: 'quick',
-  applies: ({ pkg }) => Object.values(pkg.graphs).some((files) => files.length > 1),
+  from: 'standard',
+  applies: ({ pkg, video }) =>
+    Object.values(pkg.graphs).some((files) =>
+      video instanceof Error ? files.length > 1 : notRun(files, video).length > 0,
+    ),
   async run({ pkg, video, signal }) {
     if (video instanceof Error) return unknown('The package does not run, so its graphs were not compared.');
     const devices = await answeringDevices(pkg, video.device, signal);
@@ -39,18 +38,18 @@ export const targets: Check = {
     let [alone, worst] = [0, 0];
     await using host = startHost(signal);
     for (const [model, files] of Object.entries(pkg.graphs) as [PartName, readonly GraphFile[]][]) {
-      for (const [reference, others] of ofOneSize(files)) {
+      for (const [reference, others] of notRun(files, video)) {
         const runnable = others.filter(({ target }) => devices.has(target as Device));
         for (const file of others) if (!runnable.includes(file)) missing.push(pathInPackage(pkg.folder, file.path));
-        if (runnable.length === 0 && reference.size.length === 0) continue; // the clip was made with it
-        const { output: wanted, limit } = await evaluate(host, pkg, model, reference, video.device);
+        if (runnable.length === 0 && reference.size.length === 0) continue; // what ran was held against it
+        const { output: wanted, info } = await evaluate(host, pkg, model, reference, video.device);
         if (!wanted.every(Number.isFinite)) {
           faults.push(`${pathInPackage(pkg.folder, reference.path)} gives values that are not finite`);
         } else if (runnable.length === 0) alone += 1;
         for (const file of runnable) {
           const { output, fallback } = await evaluate(host, pkg, model, file, file.target as Device);
           const difference = relativeRms(output, wanted);
-          const allowed = file.target === 'webgpu' ? LIMITS.webgpu : limit;
+          const allowed = differenceLimit(info, file.target);
           const name = pathInPackage(pkg.folder, file.path);
           compared.push(name);
           if (fallback !== undefined) faults.push(fallback);
@@ -80,14 +79,17 @@ export const targets: Check = {
   },
 };
 
-/** The portable graph of each size, with the others of that size. */
-function ofOneSize(files: readonly GraphFile[]): (readonly [GraphFile, readonly GraphFile[]])[] {
+/** The portable graph of each size with the others of that size that the clip was not made with, where there is something to run. */
+function notRun(files: readonly GraphFile[], { graphs }: Video): (readonly [GraphFile, readonly GraphFile[]])[] {
+  const ran = new Set(Object.values(graphs));
   return files
     .filter(({ target }) => target === 'portable')
-    .map((reference) => [
-      reference,
-      files.filter((file) => file !== reference && file.size.join() === reference.size.join()),
-    ]);
+    .flatMap((reference) => {
+      const others = files.filter((file) => file !== reference && file.size.join() === reference.size.join());
+      const left = others.filter(({ path }) => !ran.has(path));
+      const isAlone = others.length === 0 && reference.size.length > 0;
+      return left.length > 0 || isAlone ? [[reference, left] as const] : [];
+    });
 }
 
 /** Of the devices that graphs are made for, those that work here and whose kernels compute rightly. */
@@ -111,14 +113,6 @@ async function answeringDevices(
   return answering;
 }
 
-interface Evaluation {
-  readonly output: Float32Array;
-  /** What of it the CPU computed instead of the device. */
-  readonly fallback: string | undefined;
-  /** How far another graph over the same weights may be from it. */
-  readonly limit: number;
-}
-
 /** Inputs are the same for all graphs of a model and size. */
 async function evaluate(
   host: InferenceHost,
@@ -126,16 +120,16 @@ async function evaluate(
   model: PartName,
   { path }: GraphFile,
   device: Device,
-): Promise<Evaluation> {
+): Promise<{
+  readonly output: Float32Array;
+  readonly info: ModelInfo;
+  /** What of it the CPU computed instead of the device. */
+  readonly fallback: string | undefined;
+}> {
   const info = await readModelInfo(path);
   await using session = await loadPlaced(host, path, device, { allowFallback: true });
   const { outputs } = await session.run(feedsOf(pkg, model, info));
-  const isHalf = info.initializers.some(({ type }) => type === 'FLOAT16');
-  return {
-    output: outputs[info.outputs[0]?.name ?? '']?.data as Float32Array,
-    limit: LIMITS[isHalf ? 'FLOAT16' : 'FLOAT'],
-    fallback: session.fallback,
-  };
+  return { output: outputs[info.outputs[0]?.name ?? '']?.data as Float32Array, info, fallback: session.fallback };
 }
 
 function feedsOf(pkg: VideoPackage, model: PartName, { inputs }: ModelInfo): Record<string, HostTensor> {
