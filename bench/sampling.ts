@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { samplerConfig } from '../src/architecture/sampler-config.ts';
 import { drain } from '../src/events.ts';
 import { bake } from '../src/export/package.ts';
 import { plan } from '../src/merge/plan.ts';
@@ -18,7 +19,7 @@ import { startHost } from '../src/runtime/host.ts';
 import { createGenerator } from '../src/runtime/noise.ts';
 import { type GraphFile, graphFor, openPackage } from '../src/runtime/package-folder.ts';
 import { relativeRms } from '../src/runtime/relative-rms.ts';
-import { createLcmScheduler } from '../src/runtime/schedulers/lcm.ts';
+import { createScheduler } from '../src/runtime/schedulers/index.ts';
 import {
   type Contender,
   describeLoad,
@@ -83,7 +84,7 @@ async function openOurs(dtype: 'fp16' | 'fp32'): Promise<Sampler> {
     name: `lcm-merge ${dtype}`,
     async run() {
       const started = performance.now();
-      const scheduler = createLcmScheduler(pkg.scheduler, steps);
+      const scheduler = createScheduler(samplerConfig(pkg.scheduler), steps);
       const generator = createGenerator(NOISE_SEED);
       latents = generator.randn(count(shape));
       for (const [i, timestep] of scheduler.timesteps.entries()) {

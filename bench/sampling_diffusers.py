@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "test/oracle"))
 from merge_reference import MergeReference  # noqa: E402
-from reference_models import lcm_scheduler, noise_prediction, unet_motion_model  # noqa: E402
+from reference_models import scheduler_of, noise_prediction, unet_motion_model  # noqa: E402
 
 MATRIX = 2048  # large enough to reach the rate of large products, small enough to stay in any machine's memory
 TOKENS = 77
@@ -54,7 +54,7 @@ def main():
     states = torch.randn(1, TOKENS, width, generator=torch.Generator().manual_seed(1))
 
     def sample():
-        generator, scheduler = torch.Generator().manual_seed(0), lcm_scheduler(reference)
+        generator, scheduler = torch.Generator().manual_seed(0), scheduler_of(reference)
         latents = torch.randn(shape, generator=generator)
         scheduler.set_timesteps(steps)
         for timestep in scheduler.timesteps:

@@ -34,12 +34,16 @@ const size = JSON.parse(await readFile(join(folder, 'size.json'), 'utf8'));
 
 /** AnimateLCM's, as in run.py. */
 const SCHEDULER = {
+  kind: 'lcm',
   beta_start: 0.00085,
   beta_end: 0.012,
   beta_schedule: 'linear',
   num_train_timesteps: 1000,
   original_inference_steps: 50,
   timestep_scaling: 10,
+  timestep_spacing: 'leading',
+  steps_offset: 0,
+  set_alpha_to_one: true,
   prediction_type: 'epsilon',
 } as const;
 

@@ -2,12 +2,12 @@
  * Loads a package and makes clips of it, in a worker. Tokenizer, noise, sampler and everything around the graphs are lcm-merge's own
  * modules, so that a seed gives what `lcm-merge run` gives.
  */
-import { readSchedulerConfig } from '../../src/architecture/lcm-config.ts';
+import { readSavedScheduler, type SamplerConfig, samplerConfig } from '../../src/architecture/sampler-config.ts';
 import { VAE_SCALE } from '../../src/architecture/vae-scale.ts';
 import { decode, denoise, encodePrompts } from '../../src/runtime/denoise.ts';
 import { framesFromDecoder } from '../../src/runtime/frames.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
-import { createLcmScheduler } from '../../src/runtime/schedulers/lcm.ts';
+import { createScheduler } from '../../src/runtime/schedulers/index.ts';
 import { createTokenizer, type Tokenizer } from '../../src/runtime/tokenizer.ts';
 import { type Choice, chooseDevice } from './device.ts';
 import type { Clip, Device, DeviceWish, Loaded, Reply, Request } from './messages.ts';
@@ -50,7 +50,7 @@ interface Opened {
   readonly tokenizer: Tokenizer;
   readonly scaling_factor: number;
   readonly graphs: OpenedGraphs['graphs'];
-  readonly scheduler: ReturnType<typeof readSchedulerConfig>;
+  readonly scheduler: SamplerConfig;
   /** `[1, 4, F, h, w]` */
   readonly shape: readonly [1, 4, number, number, number];
   readonly guidance: number;
@@ -81,7 +81,7 @@ async function load({ base, device: wish }: { readonly base: string; readonly de
   const lock = await fetchLock(base);
   const tokenizer = createTokenizer(await fetchTokenizer(base), (name) => `tokenizer/${name}`);
   const schedulerFile = 'scheduler/scheduler_config.json';
-  const scheduler = readSchedulerConfig(await fetchJson(base, schedulerFile), schedulerFile);
+  const scheduler = samplerConfig(readSavedScheduler(await fetchJson(base, schedulerFile), schedulerFile));
   const { scaling_factor = SCALING_FACTOR } = await fetchJson(base, 'vae_decoder/config.json');
   const choice = await chooseDevice(wish, lock.recipe?.output?.dtype ?? 'fp16');
   const { device, note, graphs, bytes } = await openGraphs(base, lock, choice);
@@ -108,7 +108,7 @@ async function load({ base, device: wish }: { readonly base: string; readonly de
     prompt: lock.recipe?.verify?.prompt ?? '',
     seed: lock.recipe?.verify?.seed ?? 0,
     steps: lock.recipe?.sampler?.steps ?? DEFAULTS.steps,
-    maxSteps: scheduler.original_inference_steps,
+    maxSteps: scheduler.kind === 'lcm' ? scheduler.original_inference_steps : scheduler.num_train_timesteps,
     bytes,
   };
   say({ type: 'loaded', ...loaded });
@@ -192,7 +192,7 @@ async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>)
   const { graphs, shape, guidance, negative, device } = opened;
   stopped = false;
   const started = performance.now();
-  const scheduler = createLcmScheduler(opened.scheduler, steps);
+  const scheduler = createScheduler(opened.scheduler, steps);
   const generator = createGenerator(seed);
   const states = await encodePrompts(opened, graphs.text_encoder, guidance > 1 ? [negative, prompt] : [prompt]);
   let latents = new Float32Array();

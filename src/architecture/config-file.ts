@@ -41,11 +41,16 @@ export async function readConfig<Schema extends z.ZodType, Result>(
 /** JSON of a config or a vocabulary. @throws FormatError naming `file` */
 export function parseJsonText(bytes: Uint8Array, file: string): unknown {
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
+    return JSON.parse(withoutInfinity(new TextDecoder('utf-8', { fatal: true }).decode(bytes)));
   } catch (error) {
     const reason = error instanceof SyntaxError ? error.message : 'it is not UTF-8 text';
     throw new FormatError(`${file} is not valid JSON: ${reason}.`, { file }, { cause: error });
   }
+}
+
+/** The default of this field of diffusers' DPMSolverMultistepScheduler is −∞, which Python's json writes as a word that JSON does not have. */
+function withoutInfinity(text: string): string {
+  return text.replace(/("lambda_min_clipped"\s*:\s*)-Infinity\b/, '$1null');
 }
 
 /** Faults listed in one message; a reader needs no more to see what is wrong. */

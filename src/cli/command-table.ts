@@ -2,6 +2,7 @@
  * What can be said on the command line: every verb with its operands and options. Parser, help and completions are all made
  * from this one table, so that none of them can know something that the others do not.
  */
+import { SAMPLER_KINDS } from '../architecture/sampler-config.ts';
 import { PROFILES } from '../recipe/profile.ts';
 import type { Device } from '../runtime/device.ts';
 
@@ -222,7 +223,13 @@ export const COMMANDS = {
         otherwise: "the recipe's",
         description: 'classifier-free guidance; above 1 a step costs twice as much',
       },
-      sampler: { type: 'string', placeholder: 'NAME', choices: ['lcm'], default: 'lcm', description: 'the sampler' },
+      sampler: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: SAMPLER_KINDS,
+        otherwise: "the package's",
+        description: "the sampler; another than the package's takes the same noise schedule and spacing of timesteps",
+      },
       device: { ...DEVICE, default: 'auto' },
       fps: {
         type: 'number',

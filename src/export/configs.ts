@@ -1,5 +1,5 @@
 /** The config files of a package, as diffusers, transformers and optimum look for them. */
-import { lcmSchedulerConfig } from '../architecture/lcm-config.ts';
+import { schedulerClass } from '../architecture/sampler-config.ts';
 import type { Plan } from '../merge/plan.ts';
 
 /** Fields and defaults are those of this diffusers release. */
@@ -54,19 +54,10 @@ function oneOrAll(values: readonly number[]): number | readonly number[] {
   return values.every((value) => value === values[0]) ? (values[0] as number) : values;
 }
 
-/** diffusers' LCMScheduler: the noise of the base, the schedule and the steps of the recipe. */
-export function schedulerConfigJson({ scheduler, recipe: { sampler } }: Plan) {
-  return lcmSchedulerConfig({
-    ...scheduler,
-    beta_schedule: sampler.beta_schedule,
-    original_inference_steps: sampler.original_steps,
-  });
-}
-
 /** Which library loads what; in the order of the names, as diffusers writes it. */
-export function modelIndexJson({ components }: Pick<Plan, 'components'>) {
+export function modelIndexJson({ components, sampler }: Pick<Plan, 'components' | 'sampler'>) {
   const parts = {
-    scheduler: ['diffusers', 'LCMScheduler'],
+    scheduler: ['diffusers', schedulerClass(sampler.kind)],
     tokenizer: ['transformers', 'CLIPTokenizer'],
     ...Object.fromEntries(components.map((component) => [component, ['diffusers', 'OnnxRuntimeModel']])),
   };

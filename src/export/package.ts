@@ -6,6 +6,7 @@ import { mkdir, open, readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseJsonText } from '../architecture/config-file.ts';
 import type { Component } from '../architecture/names.ts';
+import { schedulerConfigJson } from '../architecture/sampler-config.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Stage } from '../events.ts';
 import { writingTo } from '../formats/byte-source.ts';
@@ -14,7 +15,7 @@ import { effectWarnings } from '../merge/effects.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
-import { modelIndexJson, schedulerConfigJson, withWeightFiles } from './configs.ts';
+import { modelIndexJson, withWeightFiles } from './configs.ts';
 import { diffusersWeightsBytes, writeDiffusersWeights } from './diffusers-weights.ts';
 import { digestBytes, digestInBackground } from './digest.ts';
 import { layOutComponents } from './layouts.ts';
@@ -88,7 +89,7 @@ export async function* bake(
 
   for (const [name, data] of await readTokenizerFiles(plan.configs.tokenizer, plan.text_encoder))
     await put(`tokenizer/${name}`, data);
-  await put('scheduler/scheduler_config.json', schedulerConfigJson(plan));
+  await put('scheduler/scheduler_config.json', schedulerConfigJson(plan.sampler));
   await put('model_index.json', modelIndexJson(plan));
   await put('README.md', modelCard(plan));
 

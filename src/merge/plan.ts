@@ -13,7 +13,7 @@ import {
   vaeDecoderParameters,
   vaeEncoderParameters,
 } from '../architecture/parameters.ts';
-import { type BaseSchedulerConfig, readBaseSchedulerConfig } from '../architecture/scheduler-config.ts';
+import type { SamplerConfig } from '../architecture/sampler-config.ts';
 import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import { readUNetConfig } from '../architecture/unet-config.ts';
 import { type UNetStructure, unetStructure } from '../architecture/unet-structure.ts';
@@ -34,6 +34,7 @@ import { checkBlocks } from './plan-blocks.ts';
 import { planWholeModel } from './plan-checkpoint.ts';
 import { openPlanFiles, type PlannedFile, type TensorRef } from './plan-files.ts';
 import { openMotion, planMotion } from './plan-motion.ts';
+import { planSampler } from './plan-sampler.ts';
 import { type Positions, resolvePositions } from './positions.ts';
 
 export type { PlannedFile, Role } from './plan-files.ts';
@@ -64,7 +65,8 @@ export interface Plan {
   readonly unet: UNetStructure;
   readonly text_encoder: ClipTextConfig;
   readonly vae: VaeConfig;
-  readonly scheduler: BaseSchedulerConfig;
+  /** The base's noise, sampled as the recipe says. */
+  readonly sampler: SamplerConfig;
   /** `positions` are the most frames that the model can make. */
   readonly motion: Positions & {
     readonly mid: boolean;
@@ -93,8 +95,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   for (const source of Object.values(motion)) checkMotionConfig(source, unet.config);
   const clip = await readClipTextConfig(configs.text_encoder);
   const vae = await readVaeConfig(configs.vae_decoder, { encoder: recipe.output.vae_encoder });
-  const scheduler = await readBaseSchedulerConfig(configs.scheduler);
-  checkTimesteps(recipe, scheduler, configs.scheduler);
+  const sampler = await planSampler(recipe, configs.scheduler);
   await readTokenizerFiles(configs.tokenizer, clip); // what is missing is found now, not in the middle of the bake
   if (clip.hidden_size !== unet.config.cross_attention_dim) {
     throw new MergeError(
@@ -134,7 +135,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
       terms.set(parameter.name, [...(terms.get(parameter.name) ?? []), term]);
     warnings.push(...planned.warnings);
   }
-  if (!recipe.lcm)
+  if (!recipe.lcm && recipe.sampler.kind === 'lcm')
     warnings.push('The recipe has no lcm LoRA: with a base that is no LCM itself, few steps give noisy frames.');
 
   const { contributions, stored_positional_encodings, ...rest } = await planMotion(recipe, parameters.unet, {
@@ -168,7 +169,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     unet,
     text_encoder: clip,
     vae,
-    scheduler,
+    sampler,
     motion: { mid: motion.module.layout.mid, ...positions, stored_positional_encodings },
     configs,
     warnings,
@@ -194,16 +195,4 @@ function checkShardSize(recipe: Recipe, tensors: readonly PlannedTensor[]): void
     ['output', 'max_shard_bytes'],
     `output.max_shard_bytes is ${max_shard_bytes}, but ${largest.name} of ${largest.component} alone has ${bytesOf(largest)} bytes in ${dtype}, and a tensor lies whole in one file. Ask for that many or more.`,
   );
-}
-
-/** The sampler picks its timesteps from those that the base was trained on. */
-function checkTimesteps(recipe: Recipe, { num_train_timesteps }: BaseSchedulerConfig, file: string): void {
-  const { original_steps } = recipe.sampler;
-  if (original_steps > num_train_timesteps) {
-    throw recipeMistake(
-      recipe,
-      ['sampler', 'original_steps'],
-      `sampler.original_steps is ${original_steps}, but the base was trained on ${num_train_timesteps} timesteps (${file}). Ask for as many or fewer.`,
-    );
-  }
 }

@@ -21,11 +21,6 @@ interface Planned {
   readonly as?: string;
 }
 
-const oneOf =
-  (...names: string[]) =>
-  (value: unknown): boolean =>
-    typeof value === 'string' && names.includes(value);
-
 const isAddress = (value: unknown): boolean => typeof value === 'string' && /^(hf|oci|https?):\/\//i.test(value);
 
 /** References to the Hub (hf://) are read, other addresses are not. */
@@ -48,13 +43,6 @@ const PLANNED: readonly Planned[] = [
   input('motion', 'base'),
   input('motion', 'loras', '*', 'lora'),
   input('verify', 'reference'),
-  {
-    at: ['sampler', 'kind'],
-    part: 'value',
-    asksForIt: oneOf('ddim', 'dpmpp_2m', 'dpmpp_2m_karras', 'euler'),
-    sentence: (value) => `This version does not sample with ${quote(String(value))} yet. Use "lcm".`,
-    instead: 'lcm',
-  },
   {
     at: ['publish', 'to'],
     part: 'value',

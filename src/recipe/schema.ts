@@ -6,6 +6,14 @@
 
 import { z } from 'zod';
 import type { BlockWeights } from '../architecture/block-map.ts';
+import {
+  BETA_SCHEDULES,
+  type BetaSchedule,
+  SAMPLER_KINDS,
+  type SamplerKind,
+  TIMESTEP_SPACINGS,
+  type TimestepSpacing,
+} from '../architecture/sampler-config.ts';
 import { blockWeights } from './block-weights.ts';
 import { byteSize } from './byte-size.ts';
 import { PROFILES, type Profile } from './profile.ts';
@@ -18,11 +26,10 @@ export const MAX_SIDE = 16384;
 export const MAX_CLIP_PIXELS = 16 * MAX_SIDE ** 2;
 /** Of graphs that one package holds; each is a file of some MB. */
 const MAX_SHAPES = 16;
-const MAX_STEPS = 50;
 /** 7.5 is usual; beyond this the sum is nothing but the difference of two noise predictions. */
 export const MAX_GUIDANCE = 1000;
-/** The training timesteps of SD1.5. */
-const MAX_ORIGINAL_STEPS = 1000;
+/** The training timesteps of SD1.5: of sampling steps, and of those that LCM was distilled on. */
+const MAX_STEPS = 1000;
 const MAX_NAME_LENGTH = 128;
 
 /** How a LoRA file's own alpha counts: α/r (kohya, diffusers), not at all (AnimateDiff's scripts), α/√r (rank-stabilised). */
@@ -201,7 +208,12 @@ const motion = z
 
 const sampler = z
   .strictObject({
-    kind: z.enum(['lcm']).default('lcm').describe('The sampler.'),
+    kind: z
+      .enum(SAMPLER_KINDS)
+      .default('lcm')
+      .describe(
+        'The sampler: lcm (with an LCM LoRA, few steps), ddim, dpmpp_2m (DPM-Solver++ 2M), dpmpp_2m_karras (the same with the σ of Karras et al.), euler.',
+      ),
     steps: z.int().min(1).max(MAX_STEPS).default(4).describe('Evaluations of the UNet.'),
     guidance: z
       .number()
@@ -210,18 +222,26 @@ const sampler = z
       .default(1)
       .describe('Classifier-free guidance; above 1 the negative prompt counts and each step costs twice as much.'),
     beta_schedule: z
-      .enum(['linear', 'scaled_linear'])
+      .enum(BETA_SCHEDULES)
       .default('linear')
       .describe("The noise schedule under diffusers' name. Motion modules want linear, whatever the base says."),
     original_steps: z
       .int()
       .min(1)
-      .max(MAX_ORIGINAL_STEPS)
+      .max(MAX_STEPS)
       .default(50)
-      .describe('Steps of the schedule that the sampler picks its own from; at least `steps`.'),
+      .describe(
+        'Steps of the schedule that lcm picks its own from; at least `steps`. With another kind, what `run --sampler lcm` picks from.',
+      ),
+    timestep_spacing: z
+      .enum(TIMESTEP_SPACINGS)
+      .default('leading')
+      .describe(
+        "How the steps are spread over the training timesteps, under diffusers' name. lcm and dpmpp_2m_karras have their own way; with them it is what `run --sampler` of another kind takes.",
+      ),
   })
   .check(({ value, issues }) => {
-    if (value.steps <= value.original_steps) return;
+    if (value.kind !== 'lcm' || value.steps <= value.original_steps) return;
     const message = `(${value.steps}) must not be greater than sampler.original_steps (${value.original_steps}), from which the steps are picked`;
     issues.push({ code: 'custom', path: ['steps'], message, input: value.steps });
   })
@@ -453,11 +473,12 @@ export interface Recipe {
   readonly lcm?: LcmSource;
   readonly motion: MotionSource;
   readonly sampler: {
-    readonly kind: 'lcm';
+    readonly kind: SamplerKind;
     readonly steps: number;
     readonly guidance: number;
-    readonly beta_schedule: 'linear' | 'scaled_linear';
+    readonly beta_schedule: BetaSchedule;
     readonly original_steps: number;
+    readonly timestep_spacing: TimestepSpacing;
   };
   readonly output: ClipShape & {
     readonly dtype: 'fp16' | 'fp32';

@@ -62,7 +62,9 @@ export interface DenoisingStep {
   /** From 0. */
   readonly index: number;
   readonly timestep: number;
-  /** What the UNet was given … */
+  /** The latents that the step began with. */
+  readonly before: Float32Array;
+  /** What the UNet was given, scaled as the sampler wants it … */
   readonly given: Float32Array;
   /** … and what it predicted under each of the text states. */
   readonly noise: readonly Float32Array[];
@@ -82,11 +84,12 @@ export async function* denoise(
   let latents = generator.randn(count);
   if (scheduler.initNoiseSigma !== 1) latents = latents.map((x) => x * scheduler.initNoiseSigma);
   for (const [index, timestep] of scheduler.timesteps.entries()) {
-    const given = latents;
+    const before = latents;
+    const given = scheduler.scaleModelInput?.(before, index) ?? before;
     const { noise, milliseconds } = await predictNoise(unet, { latents: given, shape, timestep, states });
-    const step = scheduler.step(guide(noise, guidance), index, given, () => generator.randn(count));
+    const step = scheduler.step(guide(noise, guidance), index, before, () => generator.randn(count));
     latents = step.prevSample;
-    yield { index, timestep, given, noise, latents, denoised: step.denoised, milliseconds };
+    yield { index, timestep, before, given, noise, latents, denoised: step.denoised, milliseconds };
   }
 }
 

@@ -6,7 +6,7 @@ import { access, readdir, stat } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
-import { type LcmConfig, readSchedulerConfig } from '../architecture/lcm-config.ts';
+import { readSavedScheduler, type SavedScheduler } from '../architecture/sampler-config.ts';
 import { readVaeConfig } from '../architecture/vae-config.ts';
 import { FormatError, InputMissingError } from '../errors.ts';
 import { type GraphFileName, parseGraphFileName } from '../export/graph-file-name.ts';
@@ -38,7 +38,7 @@ export interface VideoPackage {
   readonly graphs: Parts<readonly GraphFile[]>;
   readonly graph: { readonly batch: Length; readonly frames: Length; readonly height: Length; readonly width: Length };
   readonly info: ModelInfo;
-  readonly scheduler: LcmConfig;
+  readonly scheduler: SavedScheduler;
   readonly tokenizer: Tokenizer;
   readonly scaling_factor: number;
   /** Most frames that the positional encoding allows, where the config says it. */
@@ -92,7 +92,7 @@ export async function openPackage(folder: string): Promise<VideoPackage> {
     graphs: { ...graphs, ...(hasEncoder && { vae_encoder: await graphFiles(join(folder, 'vae_encoder')) }) },
     graph: { batch, frames, height, width },
     info,
-    scheduler: readSchedulerConfig(await readConfig(schedulerFile, z.unknown(), (raw) => raw), schedulerFile),
+    scheduler: readSavedScheduler(await readConfig(schedulerFile, z.unknown(), (raw) => raw), schedulerFile),
     tokenizer: await loadTokenizer(join(folder, 'tokenizer')),
     scaling_factor: vae.scaling_factor,
     max_frames: await readConfig(join(folder, 'unet', 'config.json'), unetSchema, (raw) => raw.motion_max_seq_length),

@@ -3,6 +3,7 @@
  * does it. The sampler's state is float32 whatever the graph's type: 1/√ᾱ amplifies an error in ε some 25-fold.
  */
 import { basename } from 'node:path';
+import { type SamplerKind, samplerConfig } from '../architecture/sampler-config.ts';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
@@ -17,13 +18,15 @@ import type { HostedSession } from './host.ts';
 import { createGenerator } from './noise.ts';
 import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
 import { probeDevice } from './probe.ts';
-import { createLcmScheduler } from './schedulers/lcm.ts';
+import { createScheduler } from './schedulers/index.ts';
 
 export interface SampleOptions {
   readonly prompt: string;
   readonly negative?: string;
   readonly seed?: number;
   readonly steps?: number;
+  /** In place of the package's own: what `from_config` of diffusers makes of the package's scheduler_config.json. */
+  readonly sampler?: SamplerKind;
   /** Classifier-free guidance; at 1 or below the negative prompt is never evaluated. */
   readonly guidance?: number;
   /** Frames and pixels; what the graph fixes need not be said. */
@@ -67,7 +70,7 @@ export interface Video {
 }
 
 /** What the UNet was given in the first step, and what it made of it: enough to have another graph do the same. */
-export interface FirstStep extends Pick<DenoisingStep, 'timestep' | 'given' | 'noise'> {
+export interface FirstStep extends Pick<DenoisingStep, 'timestep' | 'before' | 'given' | 'noise'> {
   /** `[tokens, D]` of each prompt, the negative one first where guidance asks for it. */
   readonly states: readonly Tensor[];
 }
@@ -110,7 +113,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const steps = options.steps ?? pkg.lock?.recipe.sampler.steps ?? DEFAULTS.steps;
   const guidance = options.guidance ?? pkg.lock?.recipe.sampler.guidance ?? 1;
   if (!Number.isFinite(guidance)) throw new UsageError(`The guidance ${guidance} is no finite number.`);
-  const scheduler = createLcmScheduler(pkg.scheduler, steps);
+  const scheduler = createScheduler(samplerConfig(pkg.scheduler, options.sampler), steps);
   const generator = createGenerator(options.seed ?? 0);
   yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
 
@@ -131,10 +134,10 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const step_ms: number[] = [];
   const denoiseStarted = performance.now();
   const denoising = denoise(unet, { states, shape, scheduler, generator, guidance });
-  for await (const { index: i, timestep, given, noise, latents, denoised, milliseconds } of denoising) {
+  for await (const { index: i, timestep, before, given, noise, latents, denoised, milliseconds } of denoising) {
     options.signal?.throwIfAborted();
     step_ms.push(milliseconds);
-    first ??= { timestep, given, noise, states };
+    first ??= { timestep, before, given, noise, states };
     const broken = latents.find((x) => !Number.isFinite(x));
     if (broken !== undefined) {
       throw new RuntimeFailure(

@@ -210,15 +210,20 @@ describe('text_encoder/config.json', () => {
 });
 
 describe('scheduler/scheduler_config.json', () => {
-  const sd15 = { beta_start: 0.00085, beta_end: 0.012, num_train_timesteps: 1000 };
+  const noise = { beta_start: 0.00085, beta_end: 0.012, num_train_timesteps: 1000 };
+  const sd15 = { ...noise, steps_offset: 1, set_alpha_to_one: false };
+  const defaults = { ...noise, steps_offset: 0, set_alpha_to_one: true };
 
   it('is SD1.5’s where there is none, and else what it says', async () => {
     expect(await readBaseSchedulerConfig(join(await temporaryFolder(), 'scheduler_config.json'))).toEqual(sd15);
-    expect(await readBaseSchedulerConfig(await configFile('{}'))).toEqual(sd15);
+    expect(await readBaseSchedulerConfig(await configFile('{}'))).toEqual(defaults);
     expect(await readBaseSchedulerConfig(await configFile('{"beta_end":0.014,"skip_prk_steps":true}'))).toEqual({
-      ...sd15,
+      ...defaults,
       beta_end: 0.014,
     });
+    expect(await readBaseSchedulerConfig(await configFile('{"steps_offset":1,"set_alpha_to_one":false}'))).toEqual(
+      sd15,
+    );
   });
 
   it.each([
@@ -227,10 +232,11 @@ describe('scheduler/scheduler_config.json', () => {
     [{ beta_start: 0 }, /beta_start/, {}],
     [{ beta_end: 1 }, /beta_end must be less than 1, but 1 was found/, {}],
     [{ num_train_timesteps: 1e12 }, /num_train_timesteps must be at most 100000/, {}],
+    [{ steps_offset: -1 }, /steps_offset must be at least 0/, { steps_offset: 0 }],
     [{ trained_betas: [0.1, 0.2] }, /trained_betas is set/, { trained_betas: null }],
   ])('refuses %j', async (refused, reason, accepted) => {
     await expect(readBaseSchedulerConfig(await configFile(JSON.stringify(refused)))).rejects.toThrow(reason);
-    expect(await readBaseSchedulerConfig(await configFile(JSON.stringify(accepted)))).toEqual(sd15);
+    expect(await readBaseSchedulerConfig(await configFile(JSON.stringify(accepted)))).toEqual(defaults);
   });
 });
 

@@ -44,7 +44,6 @@ describe('parseCommandLine', () => {
         width: undefined,
         height: undefined,
         guidance: 1.5,
-        sampler: 'lcm',
         device: 'auto',
         fps: 0.5,
         'save-latents': undefined,

@@ -14,7 +14,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { readSchedulerConfig } from '../../src/architecture/lcm-config.ts';
+import { readSavedScheduler, samplerConfig } from '../../src/architecture/sampler-config.ts';
 import { IoError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import { modelCard } from '../../src/export/model-card.ts';
@@ -61,7 +61,8 @@ describe('the package of models/tiny', () => {
 
   it('has a scheduler with the noise of the base and the schedule of the recipe', async () => {
     const file = 'scheduler/scheduler_config.json';
-    expect(readSchedulerConfig(await json(file), file)).toEqual({
+    expect(samplerConfig(readSavedScheduler(await json(file), file))).toEqual({
+      kind: 'lcm',
       num_train_timesteps: 1000,
       beta_start: 0.00085,
       beta_end: 0.012,
@@ -69,6 +70,9 @@ describe('the package of models/tiny', () => {
       original_inference_steps: 100,
       prediction_type: 'epsilon',
       timestep_scaling: 10,
+      timestep_spacing: 'leading',
+      steps_offset: 1,
+      set_alpha_to_one: false,
     });
   });
 

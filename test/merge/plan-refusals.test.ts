@@ -94,6 +94,14 @@ describe('what does not fit', async () => {
     await expect(plan(family.recipe())).rejects.toThrow(
       /recipe\.yaml:1:\d+: sampler\.original_steps is 50, but the base was trained on 40 timesteps/,
     );
+    const others = (sampler: Section) => plan(family.recipe({ sampler }));
+    expect((await others({ kind: 'ddim', steps: 4 })).sampler).toMatchObject({ kind: 'ddim', num_train_timesteps: 40 });
+    await expect(others({ kind: 'ddim', steps: 41 })).rejects.toThrow(
+      /recipe\.yaml:1:\d+: 41 sampling steps cannot be taken: DDIMScheduler takes .* from 1 to the 40 timesteps/,
+    );
+    await expect(others({ kind: 'euler', steps: 5, timestep_spacing: 'linspace' })).rejects.toThrow(
+      /recipe\.yaml:1:\d+: 5 steps of EulerDiscreteScheduler with timestep_spacing linspace would ask the model at timestep 29\.250/,
+    );
   });
 
   it('names a LoRA made for another width, with the shapes', async () => {

@@ -159,6 +159,7 @@ describe('strengths', () => {
       expect.stringMatching(/^personalized\[0\] \(.*ink\.safetensors\) has strength 0 everywhere/),
       expect.stringMatching(/no lcm LoRA/),
     ]);
+    expect((await plan(tinyRecipe({ lcm: undefined, sampler: { kind: 'ddim' } }))).warnings).toEqual([]);
   });
 });
 

@@ -117,7 +117,7 @@ def diffusers_phase(options) -> None:
 
 
 def trajectory(scheduler, predict, shape) -> numpy.ndarray:
-    """LCM steps without guidance in float32, noise of one generator, as reference_models.lcm_trajectory: final latents."""
+    """LCM steps without guidance in float32, noise of one generator, as reference_models.trajectory: final latents."""
     import torch
     generator = torch.Generator().manual_seed(SEED)
     x = torch.randn(tuple(shape), generator=generator)

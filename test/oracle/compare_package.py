@@ -1,7 +1,7 @@
 """Holds a baked package against PyTorch: weights against the float64 merge, graphs against the ONNX checker, what they compute against diffusers.
 
     python test/oracle/compare_package.py PACKAGE RECIPE [--save FIGURES.json]
-    python test/oracle/compare_package.py PACKAGE RECIPE --latents latents.safetensors --prompt "a red circle" --seed 0 --steps 4
+    python test/oracle/compare_package.py PACKAGE RECIPE --latents latents.safetensors --prompt "a red circle" --seed 0 --steps 4 [--sampler ddim --guidance 4]
 
 The second form adds a whole trajectory: `latents` [1, 4, F, h, w] as `lcm-merge run … --save-latents` wrote it. One line per check; exit status 1 if any failed.
 
@@ -17,7 +17,7 @@ from pathlib import Path
 import onnx
 import onnxruntime
 import torch
-from diffusers import LCMScheduler, UNetMotionModel
+from diffusers import UNetMotionModel
 from onnx import TensorProto, numpy_helper
 from safetensors.torch import load_file
 from transformers import CLIPTokenizer
@@ -267,13 +267,24 @@ def check_package_files(reference: MergeReference, package: Path, unet: UNetMoti
     wrong = [k for k in fields if k in config and config[k] != unet.config[k]]
     same = shapes(UNetMotionModel.from_config(config)) == shapes(unet) and not wrong
     rows.append(Row("config", "unet/config.json", "UNetMotionModel with the same parameters" if same else f"another model {wrong}", same))
-    ours, theirs = models.lcm_scheduler(reference), LCMScheduler.from_pretrained(package / "scheduler")
-    same = all(ours.config[k] == theirs.config[k] for k in ("beta_schedule", "original_inference_steps", "clip_sample", "prediction_type", "timestep_spacing", "num_train_timesteps"))
-    same = same and torch.equal(ours.alphas_cumprod, theirs.alphas_cumprod)
-    rows.append(Row("config", "scheduler/", "LCMScheduler as the recipe says" if same else f"differs: {dict(theirs.config)}", same))
+    ours = models.scheduler_of(reference)
+    theirs = type(ours).from_pretrained(package / "scheduler")
+    known = type(ours)._get_init_keys(type(ours)) - {"self"}
+    wrong = [k for k in known if ours.config[k] != theirs.config[k]]
+    same = not wrong and torch.equal(ours.alphas_cumprod, theirs.alphas_cumprod)
+    rows.append(Row("config", "scheduler/", f"{type(ours).__name__} as the recipe says" if same else f"differs in {wrong}: {dict(theirs.config)}", same))
+    check_scheduler_round_trip(package / "scheduler" / "scheduler_config.json", theirs, rows)
     tokenizers = models.load_tokenizer(reference), CLIPTokenizer.from_pretrained(package / "tokenizer")
     same = torch.equal(*(models.token_ids(t, list(PROMPTS)) for t in tokenizers))
     rows.append(Row("config", "tokenizer/", f"{len(PROMPTS)} prompts give {'the same' if same else 'other'} ids", same))
+
+
+def check_scheduler_round_trip(file: Path, loaded, rows: list[Row]) -> None:
+    """What diffusers saves of the scheduler that it loaded: the same fields, but for the infinite default that JSON has no number for."""
+    written, saved = json.loads(file.read_text()), json.loads(loaded.to_json_string())
+    saved.pop("lambda_min_clipped", None)
+    different = sorted(k for k in written.keys() | saved.keys() if written.get(k) != saved.get(k) or (k in written) != (k in saved))
+    rows.append(Row("config", "scheduler/ saved by diffusers", f"differs in {different}" if different else f"the same {len(saved)} fields", not different))
 
 
 def check_trajectory(reference: MergeReference, unet, text, options, rows: list[Row]) -> None:
@@ -288,10 +299,10 @@ def check_trajectory(reference: MergeReference, unet, text, options, rows: list[
         "guidance": options.guidance if options.guidance is not None else sampler.get("guidance", 1),
         "frames": latents.shape[2], "height": latents.shape[3], "width": latents.shape[4],
     }
-    tokenizer, scheduler = models.load_tokenizer(reference), models.lcm_scheduler(reference)
-    wanted = models.lcm_trajectory(unet, text, tokenizer, scheduler, **arguments)
-    loss = models.relative_rms(models.lcm_trajectory(unet.half(), text.half(), tokenizer, scheduler, **arguments), wanted)
-    subject = f"{arguments['steps']} steps, seed {arguments['seed']}, guidance {arguments['guidance']}"
+    tokenizer, scheduler = models.load_tokenizer(reference), models.scheduler_of(reference, options.sampler)
+    wanted = models.trajectory(unet, text, tokenizer, scheduler, **arguments)
+    loss = models.relative_rms(models.trajectory(unet.half(), text.half(), tokenizer, scheduler, **arguments), wanted)
+    subject = f"{type(scheduler).__name__} {arguments['steps']} steps, seed {arguments['seed']}, guidance {arguments['guidance']}"
     limit = TRAJECTORY_LIMIT_FP32 if dtype_of(reference) == "fp32" else max(GRAPH_LIMIT["fp16"], TRAJECTORY_LIMIT_FP16 * loss)
     compare("trajectory", subject, latents.numpy(), wanted, limit, rows)
     rows.append(Row("trajectory", "diffusers in float16", f"relative RMS {loss:.2e} (for comparison)", True, loss))
@@ -313,6 +324,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float)
+    parser.add_argument("--sampler", choices=models.SCHEDULERS, help="as run --sampler; the recipe's when left out")
     options = parser.parse_args()
     reference, rows = MergeReference.load(options.recipe), []
     paths = {component: options.package / component / "model.onnx" for component in reference.components}

@@ -64,7 +64,7 @@ def write(name, tensors, cases):
 
 def check_against_stored(unet, text, vae, tokenizer, reference):
     stored = load_file(TINY / "reference.safetensors")
-    latents = models.lcm_trajectory(unet, text, tokenizer, models.lcm_scheduler(reference), prompt="a red circle")
+    latents = models.trajectory(unet, text, tokenizer, models.scheduler_of(reference), prompt="a red circle")
     frames = vae.decode(latents[0].permute(1, 0, 2, 3) / vae.config.scaling_factor).sample
     for name, ours in (("encoder_hidden_states", text(models.token_ids(tokenizer, ["a red circle"]))[0]), ("latents", latents), ("frames", frames)):
         error = models.relative_rms(ours, stored[name])
@@ -106,8 +106,8 @@ def write_graphs():
     for i, case in enumerate(TRAJECTORIES):
         settings = {k: case[k] for k in ("beta_schedule", "original_inference_steps") if k in case}
         arguments = {k: v for k, v in case.items() if k not in settings}
-        scheduler = models.lcm_scheduler(reference, **settings)
-        latents = models.lcm_trajectory(unets["per-frame"], text, tokenizer, scheduler, **arguments)
+        scheduler = models.scheduler_of(reference, **settings)
+        latents = models.trajectory(unets["per-frame"], text, tokenizer, scheduler, **arguments)
         defaults = {"negative": "", "guidance": 1.0, "beta_schedule": "linear", "original_inference_steps": 50}
         put(f"trajectory.{i}", latents, kind="trajectory", norm="per-frame", **(defaults | case))
     # Last, because it changes the models: what diffusers itself loses in float16 (models in float16, sampler in float32).
@@ -116,7 +116,7 @@ def write_graphs():
         if case["kind"] == "unet" and case["norm"] == "per-frame":
             sample, states = (noise(case[k]["seed"], *case[k]["shape"]).half() for k in ("sample", "encoder_hidden_states"))
             case["float16_relative_rms"] = models.relative_rms(models.noise_prediction(unet, sample, case["timestep"], states), tensors[name])
-    latents = models.lcm_trajectory(unet, text, tokenizer, models.lcm_scheduler(reference), **TRAJECTORIES[0])
+    latents = models.trajectory(unet, text, tokenizer, models.scheduler_of(reference), **TRAJECTORIES[0])
     cases["trajectory.0"]["float16_relative_rms"] = models.relative_rms(latents, tensors["trajectory.0"])
     losses = [case["float16_relative_rms"] for case in cases.values() if "float16_relative_rms" in case]
     print(f"diffusers in float16: one prediction {min(losses[:-1]):.1e} to {max(losses[:-1]):.1e}, 4-step trajectory {losses[-1]:.1e}")

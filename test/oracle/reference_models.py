@@ -1,4 +1,4 @@
-"""diffusers and transformers models around merged weights, and the LCM trajectory they give: what the exported graphs are held against.
+"""diffusers and transformers models around merged weights, and the trajectory they give: what the exported graphs are held against.
 
 Library of compare_package.py and golden_graphs.py; run either (python test/oracle/golden_graphs.py first holds it against models/tiny/reference.safetensors).
 
@@ -7,7 +7,16 @@ needs: torch==2.13.0 diffusers==0.42.1 transformers safetensors pyyaml
 import types
 
 import torch
-from diffusers import AutoencoderKL, LCMScheduler, MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    DPMSolverMultistepScheduler,
+    EulerDiscreteScheduler,
+    LCMScheduler,
+    MotionAdapter,
+    UNet2DConditionModel,
+    UNetMotionModel,
+)
 from diffusers.models.unets.unet_motion_model import AnimateDiffTransformer3D
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from transformers.utils import logging
@@ -83,28 +92,41 @@ def noise_prediction(model, sample, timestep, states):
     return model(sample, timestep, states.repeat_interleave(sample.shape[2], 0)).sample
 
 
-def lcm_scheduler(reference: MergeReference, **overrides) -> LCMScheduler:
-    base, sampler = reference.configs["scheduler"], reference.recipe.get("sampler") or {}
+SCHEDULERS = {
+    "lcm": (LCMScheduler, {}),
+    "ddim": (DDIMScheduler, {}),
+    "dpmpp_2m": (DPMSolverMultistepScheduler, {"use_karras_sigmas": False}),
+    "dpmpp_2m_karras": (DPMSolverMultistepScheduler, {"use_karras_sigmas": True}),
+    "euler": (EulerDiscreteScheduler, {}),
+}
+
+
+def scheduler_of(reference: MergeReference, kind: str | None = None, **overrides):
+    """Of the recipe's kind, or of another: the base's scheduler_config.json through from_config, with what the recipe says in its place."""
+    sampler = reference.recipe.get("sampler") or {}
     settings = {
-        "beta_start": base["beta_start"], "beta_end": base["beta_end"], "beta_schedule": sampler.get("beta_schedule", "linear"),
+        "beta_schedule": sampler.get("beta_schedule", "linear"), "timestep_spacing": sampler.get("timestep_spacing", "leading"),
         "original_inference_steps": sampler.get("original_steps", 50), "clip_sample": False,
     }
-    return LCMScheduler(**(settings | overrides))
+    cls, karras = SCHEDULERS[kind or sampler.get("kind", "lcm")]
+    return cls.from_config(LCMScheduler.from_config(reference.configs["scheduler"], **(settings | overrides)).config, **karras)
 
 
-def lcm_trajectory(model, text_model, tokenizer, scheduler, *, prompt, negative="", seed=0, steps=4, guidance=1.0, frames=16, height=8, width=8):
+def trajectory(model, text_model, tokenizer, scheduler, *, prompt, negative="", seed=0, steps=4, guidance=1.0, frames=16, height=8, width=8):
     """Final latents, float32 [1, 4, F, h, w]. Initial and step noise come from one CPU generator; the sampler is float32 whatever the model's dtype;
     guidance above 1 is uncond + g (cond - uncond) over a batch of [negative, prompt]."""
     dtype = next(model.parameters()).dtype
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(1, 4, frames, height, width, generator=generator)
+    noisy = {"generator": generator} if isinstance(scheduler, LCMScheduler) else {}
     states = text_model(token_ids(tokenizer, [negative, prompt] if guidance > 1 else [prompt]))[0].to(dtype)
     scheduler.set_timesteps(steps)
+    x = torch.randn(1, 4, frames, height, width, generator=generator) * scheduler.init_noise_sigma
     for t in scheduler.timesteps:
-        noise = noise_prediction(model, x.expand(len(states), -1, -1, -1, -1).to(dtype), t, states).float()
+        scaled = scheduler.scale_model_input(x, t)
+        noise = noise_prediction(model, scaled.expand(len(states), -1, -1, -1, -1).to(dtype), t, states).float()
         if guidance > 1:
             noise = noise[:1] + guidance * (noise[1:] - noise[:1])
-        x = scheduler.step(noise, t, x, generator=generator).prev_sample
+        x = scheduler.step(noise, t, x, **noisy).prev_sample
     return x
 
 

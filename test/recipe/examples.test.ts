@@ -29,6 +29,15 @@ describe('recipes/', () => {
     expect(recipe.output).toMatchObject({ frames: 16, width: 64, height: 64 });
   });
 
+  it('tiny-teacher.yaml is tiny.yaml with the module that was not distilled', async () => {
+    const [tiny, teacher] = await Promise.all(
+      ['tiny.yaml', 'tiny-teacher.yaml'].map((name) => loadRecipe(new URL(name, recipes).pathname)),
+    );
+    expect(teacher).toMatchObject({ base: tiny!.base, personalized: tiny!.personalized, output: tiny!.output });
+    expect(teacher!.lcm).toBeUndefined();
+    expect(teacher!.sampler).toMatchObject({ kind: 'ddim', steps: 25, guidance: 4, beta_schedule: 'linear' });
+  });
+
   it("animatelcm-compat.yaml counts strengths as AnimateLCM's app does", async () => {
     const { personalized, lcm } = await parse('animatelcm-compat.yaml');
     expect(personalized[0]).toMatchObject({ scale: 'raw', alpha: 0.8, text_encoder: 0.8 });

@@ -36,7 +36,14 @@ describe('a valid recipe', () => {
         blocks: {},
         allow_unmatched: [],
       },
-      sampler: { kind: 'lcm', steps: 4, guidance: 1, beta_schedule: 'linear', original_steps: 50 },
+      sampler: {
+        kind: 'lcm',
+        steps: 4,
+        guidance: 1,
+        beta_schedule: 'linear',
+        original_steps: 50,
+        timestep_spacing: 'leading',
+      },
       output: {
         frames: 16,
         width: 512,
@@ -73,7 +80,7 @@ motion:
   positions: { from: 16, to: 32 }
   loras: [{ lora: pan.ckpt, alpha: 0.7 }, { lora: ../zoom.safetensors, alpha: -1, scale: raw, blocks: { mid: 0 }, expect: { modules: 160 } }]
   allow_unmatched: [x]
-sampler: { steps: 50, guidance: 0, beta_schedule: scaled_linear, original_steps: 50 }
+sampler: { kind: ddim, steps: 51, guidance: 0, beta_schedule: scaled_linear, original_steps: 50, timestep_spacing: trailing }
 output: { frames: 1, width: 8, height: 1024, dtype: fp32, vae_dtype: fp16, weights: true, vae_encoder: true, targets: [portable, portable], shapes: dynamic, max_shard_bytes: 1.5 GiB }
 verify: { prompt: '', negative: blurry, seed: 9007199254740991, device: webgpu, budgets: { denoise_ms: 1.5 } }
 publish: { to: ../out }
@@ -135,7 +142,14 @@ publish: { to: ../out }
         blocks: {},
         allow_unmatched: ['x'],
       },
-      sampler: { kind: 'lcm', steps: 50, guidance: 0, beta_schedule: 'scaled_linear', original_steps: 50 },
+      sampler: {
+        kind: 'ddim',
+        steps: 51,
+        guidance: 0,
+        beta_schedule: 'scaled_linear',
+        original_steps: 50,
+        timestep_spacing: 'trailing',
+      },
       output: {
         frames: 1,
         width: 8,
@@ -284,7 +298,7 @@ describe('YAML that means harm', () => {
       '4:48: This YAML tag is not understood, and a recipe needs none. Remove it.',
     ]);
     expect(problems(`${SHORTEST}lcm: &l { lora: l }\nsampler: { <<: *l }`)).toEqual([
-      '5:12: Unknown key sampler."<<". Known here: kind, steps, guidance, beta_schedule, original_steps.',
+      '5:12: Unknown key sampler."<<". Known here: kind, steps, guidance, beta_schedule, original_steps, timestep_spacing.',
     ]);
     expect(parseRecipe(`%YAML 1.1\n---\n${SHORTEST}verify: { prompt: yes }`, FILE).verify.prompt).toBe('yes');
     expect(parseRecipe(`${SHORTEST}verify: { prompt: !!str 5 }`, FILE).verify.prompt).toBe('5');
@@ -374,9 +388,12 @@ describe('values', () => {
       'lcm: { lora: l, scale: alpha/rnak }',
       '4:24: lcm.scale must be "alpha/rank", "raw" or "rslora", but the text "alpha/rnak" was found. Did you mean "alpha/rank"?',
     ],
-    ['sampler: { kind: plms }', '4:18: sampler.kind must be "lcm", but the text "plms" was found.'],
+    [
+      'sampler: { kind: plms }',
+      '4:18: sampler.kind must be "lcm", "ddim", "dpmpp_2m", "dpmpp_2m_karras" or "euler", but the text "plms" was found.',
+    ],
     ['sampler: { steps: 0 }', '4:19: sampler.steps must be at least 1, but 0 was found.'],
-    ['sampler: { steps: 51, original_steps: 100 }', '4:19: sampler.steps must be at most 50, but 51 was found.'],
+    ['sampler: { kind: ddim, steps: 1001 }', '4:31: sampler.steps must be at most 1000, but 1001 was found.'],
     ['sampler: { steps: 4.5 }', '4:19: sampler.steps must be a whole number, but 4.5 was found.'],
     ['sampler: { guidance: -0.1 }', '4:22: sampler.guidance must be at least 0, but -0.1 was found.'],
     ['sampler: { original_steps: 1001 }', '4:28: sampler.original_steps must be at most 1000, but 1001 was found.'],
@@ -669,10 +686,6 @@ describe('what this version does not do yet', () => {
       'lcm: { lora: OCI://h/r }',
       '4:14: This version does not read "OCI://h/r" yet, only local files and hf:// references. Download it and give its path.',
     ],
-    ...['ddim', 'dpmpp_2m', 'dpmpp_2m_karras', 'euler'].map((kind) => [
-      `sampler: { kind: ${kind} }`,
-      `4:18: This version does not sample with "${kind}" yet. Use "lcm".`,
-    ]),
     [
       'lcm: { lora: https://host/lcm.safetensors }',
       '4:14: This version does not read "https://host/lcm.safetensors" yet, only local files and hf:// references. Download it and give its path.',

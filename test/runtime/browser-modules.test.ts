@@ -9,7 +9,7 @@ const ENTRIES = [
   'runtime/frames.ts',
   'runtime/noise.ts',
   'runtime/tokenizer.ts',
-  'runtime/schedulers/lcm.ts',
+  'runtime/schedulers/index.ts',
 ];
 
 /** The modules that `entries` import, directly or not, and whatever else they name in an import. */

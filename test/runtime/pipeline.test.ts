@@ -267,7 +267,8 @@ describe('sample', () => {
     const { beta_schedule, original_inference_steps, ...options } = c;
     // a schedule is the package's: here as if it had been baked with this one
     const pkg = packages['fp32 dynamic'];
-    const scheduler = { ...pkg.scheduler, beta_schedule, original_inference_steps };
+    const fields = { ...pkg.scheduler.fields, beta_schedule, original_inference_steps };
+    const scheduler = { ...pkg.scheduler, fields };
     const { latents } = await run({ ...pkg, scheduler }, options);
     expect(relativeRms(latents, await golden.tensor(tensor))).toBeLessThan(LIMIT.fp32);
   });

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { PredictionType } from '../../src/architecture/sampler-config.ts';
 import { UnavailableError } from '../../src/errors.ts';
 import type { Lock } from '../../src/export/lock.ts';
 import type { VideoPackage } from '../../src/runtime/package-folder.ts';
@@ -10,7 +11,12 @@ import type { RunLimit } from '../../src/verify/limit.ts';
 import { contextWith, latentsOf, movingVideo, painted } from '../helpers/clip.ts';
 
 /** As much of a package as these checks look at. */
-const PKG = { folder: '/package', scheduler: { prediction_type: 'epsilon' } } as VideoPackage;
+const predicting = (prediction_type: PredictionType) =>
+  ({
+    folder: '/package',
+    scheduler: { file: '', kind: 'lcm', fields: { prediction_type } },
+  }) as unknown as VideoPackage;
+const PKG = predicting('epsilon');
 const lockOf = (gamma: number) => ({ name: 'tiny', strengths: { alpha: [], beta: 1, gamma } }) as unknown as Lock;
 
 const judge = async (id: string, changes: Partial<CheckContext>) => {
@@ -64,7 +70,7 @@ describe('run', () => {
   });
 
   it('does not ask a network that predicts something else for the noise', async () => {
-    const pkg = { ...PKG, scheduler: { prediction_type: 'v_prediction' } } as VideoPackage;
+    const pkg = predicting('v_prediction');
     const result = await judge('run', { pkg, video: movingVideo({ first: { ...first, noise: [other] } }) });
     expect(result.verdict).toBe('passed');
     expect(result.figures).not.toHaveProperty('noise_found');

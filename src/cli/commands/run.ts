@@ -23,13 +23,13 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   if (prompt === undefined) {
     throw new UsageError(`${args.package} was not baked by lcm-merge and suggests no prompt. Give one with --prompt.`);
   }
-  const { steps, guidance, frames, width, height, device } = args;
+  const { steps, sampler, guidance, frames, width, height, device } = args;
   const asked = {
     prompt,
     negative: args.negative ?? wish?.negative ?? '',
     seed: args.seed ?? wish?.seed ?? 0,
     device,
-    ...given({ steps, guidance, frames, width, height }),
+    ...given({ steps, sampler, guidance, frames, width, height }),
   };
 
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);

@@ -1,17 +1,16 @@
-/**
- * What every sampler is to the pipeline, and the noise schedule that all of them share.
- * Source of truth: diffusers 0.42.1 schedulers/ (`betas`, `alphas_cumprod`), down to the bits of its float32.
- */
-import type { NoiseSchedule } from '../../architecture/lcm-config.ts';
+/** What every sampler is to the pipeline. Source of truth: diffusers 0.42.1 schedulers/, whose float32 arithmetic each of them follows. */
+import { RuntimeFailure } from '../../errors.ts';
 
 export interface Scheduler {
   /** What the UNet is asked at, in order: one evaluation each. */
   readonly timesteps: readonly number[];
   /** The initial latents are standard normal noise times this. */
   readonly initNoiseSigma: number;
+  /** What the UNet is given for the latents of `timesteps[index]`; the latents themselves where this is missing. */
+  scaleModelInput?(sample: Float32Array, index: number): Float32Array;
   /**
-   * From the UNet's answer at `timesteps[index]` to the latents of the next timestep. All arrays have the sample's
-   * length and are left as they are; `noise` draws that many standard normal values and is called only where noise is added.
+   * From the UNet's answer at `timesteps[index]` to the latents of the next timestep; steps are taken in order, each once. All arrays have
+   * the sample's length and are left as they are; `noise` draws that many standard normal values and is called only where noise is added.
    */
   step(modelOutput: Float32Array, index: number, sample: Float32Array, noise: () => Float32Array): SchedulerStep;
 }
@@ -22,27 +21,22 @@ export interface SchedulerStep {
   readonly denoised: Float32Array;
 }
 
-/** ᾱ [num_train_timesteps]: the product of 1 − β up to each timestep, as `torch.cumprod` gives it (float64 inside, stored as float32). */
-export function alphasCumprod(schedule: NoiseSchedule): Float32Array {
-  let product = 1;
-  return betas(schedule).map((beta) => {
-    product *= Math.fround(1 - beta);
-    return product;
-  });
+/** What is known of the timestep of a step. @throws RuntimeFailure where there is no such step, or the model answered in another length. */
+export function levelAt<Level>(
+  levels: readonly Level[],
+  index: number,
+  modelOutput: Float32Array,
+  sample: Float32Array,
+): Level {
+  const level = levels[index];
+  if (level === undefined) {
+    throw new RuntimeFailure(`Step ${index} was asked of a scheduler of ${levels.length} steps, counted from 0.`);
+  }
+  requireLength('The model output', modelOutput, sample);
+  return level;
 }
 
-function betas({ beta_schedule, beta_start, beta_end, num_train_timesteps }: NoiseSchedule): Float32Array {
-  if (beta_schedule === 'linear') return linspace(beta_start, beta_end, num_train_timesteps);
-  return linspace(Math.sqrt(beta_start), Math.sqrt(beta_end), num_train_timesteps).map((root) => root * root);
-}
-
-/**
- * `torch.linspace` in float32: from the nearer end, each value one fused multiply-add (as PyTorch's AVX2 and AVX-512 kernels
- * compute it). The product of a float32 and a small integer is exact in float64, so one rounding at the end is the fusion.
- */
-function linspace(start: number, end: number, count: number): Float32Array {
-  const [first, last] = [Math.fround(start), Math.fround(end)];
-  const step = Math.fround(Math.fround(last - first) / (count - 1));
-  const half = Math.floor(count / 2);
-  return Float32Array.from({ length: count }, (_, i) => (i < half ? first + step * i : last - step * (count - 1 - i)));
+export function requireLength(what: string, found: Float32Array, sample: Float32Array): void {
+  if (found.length === sample.length) return;
+  throw new RuntimeFailure(`${what} has ${found.length} values where the sample has ${sample.length}.`);
 }

@@ -3,6 +3,7 @@
  * the noise that was put in, the estimates of the clean latents settle, and the latents end where those of pictures lie.
  * The limits are those of models/tiny with room to both sides; docs/gates.md has the figures that they were chosen by.
  */
+import { samplerConfig } from '../../architecture/sampler-config.ts';
 import { UnavailableError } from '../../errors.ts';
 import type { Video } from '../../runtime/pipeline.ts';
 import { relativeRms } from '../../runtime/relative-rms.ts';
@@ -52,7 +53,7 @@ export const trajectory: Check = {
       changes,
       // what v-prediction and sample prediction give at the first timestep is not the noise
       noise_found:
-        pkg.scheduler.prediction_type === 'epsilon'
+        samplerConfig(pkg.scheduler).prediction_type === 'epsilon'
           ? correlation(video.first.given, video.first.noise.at(-1) as Float32Array)
           : undefined,
       noise_left: noiseLeft(video),

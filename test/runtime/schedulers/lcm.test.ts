@@ -1,15 +1,15 @@
 import { readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
+import { alphasCumprod } from '../../../src/architecture/noise-schedule.ts';
 import {
-  type LcmConfig,
-  lcmSchedulerConfig,
   type NoiseSchedule,
-  readSchedulerConfig,
-} from '../../../src/architecture/lcm-config.ts';
-import { FormatError, RuntimeFailure, UsageError } from '../../../src/errors.ts';
+  readSavedScheduler,
+  type SamplerConfig,
+  samplerConfig,
+} from '../../../src/architecture/sampler-config.ts';
+import { RuntimeFailure, UsageError } from '../../../src/errors.ts';
 import { createGenerator } from '../../../src/runtime/noise.ts';
 import { createLcmScheduler } from '../../../src/runtime/schedulers/lcm.ts';
-import { alphasCumprod } from '../../../src/runtime/schedulers/scheduler.ts';
 
 /** Made by `python test/oracle/lcm.py`; tensors are float32, little-endian, base64. */
 interface StepResult {
@@ -21,7 +21,7 @@ interface Golden {
   readonly timesteps: readonly (readonly [trainSteps: number, originalSteps: number, timesteps: readonly number[]])[];
   readonly alphasCumprod: readonly (NoiseSchedule & { readonly values: string })[];
   readonly chains: readonly {
-    readonly config: Partial<LcmConfig>;
+    readonly config: Partial<SamplerConfig>;
     readonly steps: number;
     readonly seed: number;
     readonly sample: string;
@@ -32,12 +32,14 @@ interface Golden {
     readonly init: string;
     readonly results: readonly Omit<StepResult, 'denoised'>[];
   };
-  readonly configs: readonly (readonly [Partial<LcmConfig>, Record<string, unknown>])[];
 }
 
 const golden = JSON.parse(await readFile('test/golden/lcm.json', 'utf8')) as Golden;
 const floats = (base64: string) => new Float32Array(Uint8Array.from(Buffer.from(base64, 'base64')).buffer);
-const config = (values: Partial<LcmConfig> = {}): LcmConfig => lcmSchedulerConfig(values);
+const config = (values: Partial<SamplerConfig> = {}): SamplerConfig => ({
+  ...samplerConfig(readSavedScheduler({ _class_name: 'LCMScheduler' }, 'scheduler_config.json')),
+  ...values,
+});
 
 /** The largest difference, as a fraction of the value where that is above 1. */
 function worst(found: Float32Array, expected: Float32Array): number {
@@ -127,46 +129,5 @@ describe('createLcmScheduler', () => {
     );
     expect(() => scheduler.step(three, 0, three, () => two)).toThrow(/noise has 2 values where the sample has 3/);
     expect(() => scheduler.step(three, 2, three, () => three)).toThrow(RuntimeFailure);
-  });
-});
-
-describe('scheduler_config.json', () => {
-  it.each(golden.configs)('is what diffusers saves: %j', (values, saved) => {
-    expect(lcmSchedulerConfig(values)).toEqual(saved);
-    expect(readSchedulerConfig(saved, 'scheduler_config.json')).toEqual(
-      readSchedulerConfig({ _class_name: 'LCMScheduler', ...values, unknown_field: 1 }, 'scheduler_config.json'),
-    );
-    expect(readSchedulerConfig(saved, 'scheduler_config.json')).toMatchObject(values);
-  });
-
-  const refused: readonly (readonly [unknown, RegExp])[] = [
-    [[], /not a JSON object/],
-    [null, /not a JSON object/],
-    [{}, /_class_name is missing; expected "LCMScheduler"/],
-    [{ _class_name: 'DDIMScheduler' }, /_class_name is "DDIMScheduler"/],
-    [{ clip_sample: true }, /clip_sample is set/],
-    [{ thresholding: true }, /thresholding is set/],
-    [{ rescale_betas_zero_snr: true }, /rescale_betas_zero_snr is set/],
-    [{ trained_betas: [0.1] }, /trained_betas is set/],
-    [
-      { beta_schedule: 'squaredcos_cap_v2' },
-      /beta_schedule is "squaredcos_cap_v2"; expected one of linear, scaled_linear/,
-    ],
-    [{ beta_start: 0 }, /beta_start is 0; expected a number above 0/],
-    [{ beta_end: '0.012' }, /beta_end is "0.012"/],
-    [{ prediction_type: 'toString' }, /prediction_type is "toString"; expected one of epsilon/],
-    [{ num_train_timesteps: 1e9 }, /num_train_timesteps is 1000000000/],
-    [{ num_train_timesteps: 1 }, /num_train_timesteps is 1;/],
-    [{ original_inference_steps: 0 }, /original_inference_steps is 0/],
-    [{ original_inference_steps: 1001 }, /original_inference_steps is 1001, more than the 1000/],
-    [{ timestep_scaling: null }, /timestep_scaling is null/],
-  ];
-  it.each(refused)('is refused: %j', (json, message) => {
-    const isPartial = Object.keys(json ?? []).length > 0 && !Object.hasOwn(json as object, '_class_name');
-    const whole = isPartial ? { _class_name: 'LCMScheduler', ...(json as object) } : json;
-    const read = () => readSchedulerConfig(whole, 'package/scheduler_config.json');
-    expect(read).toThrow(FormatError);
-    expect(read).toThrow(message);
-    expect(read).toThrow(/^package\/scheduler_config\.json/);
   });
 });
