@@ -84,10 +84,13 @@ export class IoError extends LcmMergeError {
   }
 }
 
+/** `blame`: a machine that is out of memory, or whose driver died or hangs, says nothing about the graph that it ran. */
 export class RuntimeFailure extends LcmMergeError {
   override readonly name = 'RuntimeFailure' as const;
-  constructor(message: string, options?: ErrorOptions) {
+  readonly blame: 'graph' | 'machine';
+  constructor(message: string, { blame = 'graph', ...options }: ErrorOptions & { blame?: 'graph' | 'machine' } = {}) {
     super('runtime', message, {}, options);
+    this.blame = blame;
   }
 }
 

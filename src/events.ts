@@ -27,6 +27,17 @@ export type Event =
       readonly shape: readonly number[];
       readonly data: Float32Array;
     }
+  /** What a step's clean estimate looks like: its middle frame. Steps are counted from 1. In NDJSON the pixels are a picture (`webp`). */
+  | {
+      readonly type: 'preview';
+      readonly stage: StageName;
+      readonly step: number;
+      readonly total: number;
+      readonly width: number;
+      readonly height: number;
+      /** RGB, 8 bit, [height, width, 3]. */
+      readonly pixels: Uint8Array;
+    }
   | {
       readonly type: 'check';
       readonly stage: 'verify';
@@ -42,14 +53,16 @@ export type Event =
       readonly summary: string;
     };
 
+export type Preview = Omit<Extract<Event, { type: 'preview' }>, 'type' | 'stage'>;
+
 /** What every stage is: it yields events and returns its result. */
 export type Stage<Result> = AsyncGenerator<Event, Result, void>;
 
-/** Runs a stage to its end, handing each event to `onEvent`, and returns its result. */
-export async function drain<Result>(stage: Stage<Result>, onEvent?: (event: Event) => void): Promise<Result> {
+/** Runs a stage to its end, handing each event to `onEvent` (and waiting for a promise that it gives), and returns its result. */
+export async function drain<Result>(stage: Stage<Result>, onEvent?: (event: Event) => unknown): Promise<Result> {
   for (;;) {
     const next = await stage.next();
     if (next.done) return next.value;
-    onEvent?.(next.value);
+    await onEvent?.(next.value);
   }
 }

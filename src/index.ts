@@ -1,6 +1,7 @@
 /** The public API: the stages, their nouns, and the errors. What is not here may change without notice. */
+export type { SamplerKind } from './architecture/sampler-config.ts';
 export { type ErrorKind, LcmMergeError, type Place } from './errors.ts';
-export { drain, type Event, type Stage } from './events.ts';
+export { drain, type Event, type Preview, type Stage } from './events.ts';
 export { LOCK_FILE, type Lock } from './export/lock.ts';
 export { type BakedPackage, bake } from './export/package.ts';
 export { openStaging, type Staging } from './export/staging.ts';
@@ -16,6 +17,7 @@ export type { Frames } from './runtime/frames.ts';
 export { type LoadedPackage, type LoadOptions, loadPackage } from './runtime/loaded-package.ts';
 export { openPackage, type VideoPackage } from './runtime/package-folder.ts';
 export { type ClipOptions, type SampleOptions, sample, type Timing, type Video } from './runtime/pipeline.ts';
+export type { Seam } from './runtime/seam.ts';
 export { type VerifyOptions, verify } from './verify/gate.ts';
 export type { Report } from './verify/report.ts';
 export { VERSION } from './version.ts';

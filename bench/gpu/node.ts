@@ -9,7 +9,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { DEVICES, type Device, resolveDevice } from '../../src/runtime/device.ts';
+import { assertOffered, DEVICES, type Device } from '../../src/runtime/device.ts';
 import { startHost } from '../../src/runtime/host.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
 import { createLcmScheduler } from '../../src/runtime/schedulers/lcm.ts';
@@ -27,7 +27,8 @@ const { values, positionals } = parseArgs({
 const folder = positionals[0] ?? 'out/gpu/full';
 const wanted = DEVICES.find((name) => name === values.device);
 if (!wanted) throw new RangeError(`--device is one of ${DEVICES.join(', ')}, not ${values.device}.`);
-const device: Device = resolveDevice(wanted);
+const device: Device = wanted;
+assertOffered(device);
 /** The CPU has no kernels for the CUDA graph. */
 const file = join(folder, device === 'cuda' ? 'model.cuda.onnx' : 'model.cpu.onnx');
 const size = JSON.parse(await readFile(join(folder, 'size.json'), 'utf8'));

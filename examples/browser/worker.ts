@@ -4,7 +4,7 @@
  */
 import { readSavedScheduler, type SamplerConfig, samplerConfig } from '../../src/architecture/sampler-config.ts';
 import { VAE_SCALE } from '../../src/architecture/vae-scale.ts';
-import { decode, denoise, encodePrompts } from '../../src/runtime/denoise.ts';
+import { decode, denoise, encodePrompts, middleFrame } from '../../src/runtime/denoise.ts';
 import { framesFromDecoder } from '../../src/runtime/frames.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
 import { createScheduler } from '../../src/runtime/schedulers/index.ts';
@@ -198,6 +198,7 @@ async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>)
   let latents = new Float32Array();
   const denoising = denoise(graphs.unet, { states, shape, scheduler, generator, guidance });
   for await (const step of denoising) {
+    if (step.kind === 'window') continue;
     ({ latents } = step as { latents: Float32Array<ArrayBuffer> });
     if (!latents.every(Number.isFinite)) {
       throw new Error(
@@ -223,19 +224,13 @@ async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>)
 
 /** The frame in the middle, as the step estimates it. */
 async function previewOf(opened: Opened, denoised: Float32Array): Promise<Clip | undefined> {
-  const [, channels, frames, h, w] = opened.shape;
+  const [, channels, , h, w] = opened.shape;
   if (opened.device === 'wasm' && h * w * VAE_SCALE ** 2 > PREVIEW_PIXELS) return undefined;
-  const middle = Math.floor(frames / 2);
-  const latents = new Float32Array(channels * h * w);
-  for (let c = 0; c < channels; c += 1) {
-    const at = (c * frames + middle) * h * w;
-    latents.set(denoised.subarray(at, at + h * w), c * h * w);
-  }
-  return toClip(opened, latents, [1, channels, 1, h, w]);
+  return toClip(opened, middleFrame(denoised, opened.shape), [1, channels, 1, h, w]);
 }
 
 async function toClip(opened: Opened, latents: Float32Array, shape: readonly number[]): Promise<Clip> {
   const [, , frames, h, w] = shape as [number, number, number, number, number];
-  const pixels = await decode(opened, opened.graphs.vae_decoder.session, latents, shape);
+  const pixels = await decode(opened, opened.graphs.vae_decoder, latents, shape);
   return framesFromDecoder(pixels, [frames, 3, h * VAE_SCALE, w * VAE_SCALE]);
 }

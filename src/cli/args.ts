@@ -56,6 +56,8 @@ export interface OutputOptions {
   readonly mode: OutputMode;
   readonly quiet: boolean;
   readonly color: boolean;
+  /** Show the previews of a run. */
+  readonly preview: boolean;
 }
 
 /** How results and errors are to be written: known even when the rest of the command line is wrong. */
@@ -66,6 +68,7 @@ export function outputOptions(argv: readonly string[]): OutputOptions {
     mode: json === 'object' || json === 'stream' ? json : 'text',
     quiet: values.has('quiet'),
     color: !values.has('no-color'),
+    preview: values.has('preview'),
   };
 }
 

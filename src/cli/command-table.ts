@@ -4,7 +4,9 @@
  */
 import { SAMPLER_KINDS } from '../architecture/sampler-config.ts';
 import { PROFILES } from '../recipe/profile.ts';
+import { FUSE_METHODS, WINDOW_SCHEDULES } from '../runtime/context-windows.ts';
 import type { Device } from '../runtime/device.ts';
+import { NOISE_TYPES } from '../runtime/initial-noise.ts';
 
 export interface OptionSpec {
   readonly type: 'string' | 'boolean' | 'number' | 'integer';
@@ -54,13 +56,22 @@ const PACKAGE = {
 const [MAX_SIDE, MAX_GUIDANCE] = [16384, 1000];
 
 /** Said here once more because help must not wait for onnxruntime to load. */
-const DEVICE_CHOICES = ['auto', 'cpu', 'webgpu', 'cuda'] as const satisfies readonly (Device | 'auto')[];
+const DEVICE_CHOICES = ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'] as const satisfies readonly (
+  | Device
+  | 'auto'
+)[];
 
 const DEVICE = {
   type: 'string',
   placeholder: 'D',
   choices: DEVICE_CHOICES,
-  description: 'where the graphs run; auto takes the best device that needs no asking for',
+  description: 'where the graphs run (dml: Windows, coreml: macOS); auto measures what there is and takes the fastest',
+} as const;
+
+const ALLOW_FALLBACK = {
+  type: 'boolean',
+  description:
+    'take graphs of which the device leaves parts to the CPU; what they are is said and stands in the report',
 } as const;
 
 const PROFILE = {
@@ -77,6 +88,15 @@ const PACKAGE_OUT = {
   completes: 'folder',
   otherwise: 'out/ and the name of the recipe',
   description: 'the folder that becomes the package; an older package there is replaced',
+} as const;
+
+/** For the verbs that sample. */
+const PREVIEW = {
+  preview: {
+    type: 'boolean',
+    description:
+      'show what each sampling step comes to: on a terminal with colours as a picture, in --json=stream as WebP',
+  },
 } as const;
 
 /** For the verbs that load a recipe. */
@@ -119,13 +139,15 @@ export const COMMANDS = {
     options: {
       out: PACKAGE_OUT,
       device: { ...DEVICE, otherwise: 'what the recipe says' },
+      'allow-fallback': ALLOW_FALLBACK,
       profile: { ...PROFILE, otherwise: 'what the recipe says' },
       'dry-run': { type: 'boolean', description: 'show the plan and write nothing' },
       lock: LOCK,
+      ...PREVIEW,
       ...HUB,
       ...COMMON,
     },
-    examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu'],
+    examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu --preview'],
   },
   plan: {
     summary: 'show what would be merged, by which rule and how large it gets',
@@ -158,7 +180,7 @@ export const COMMANDS = {
   run: {
     summary: 'sample a clip with a package',
     details:
-      'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused.',
+      'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused. More frames than the graph takes are made in overlapping windows.',
     operands: { package: PACKAGE },
     options: {
       out: {
@@ -197,7 +219,42 @@ export const COMMANDS = {
         placeholder: 'F',
         min: 1,
         otherwise: "the graph's",
-        description: 'frames of the clip',
+        description: 'frames of the clip; more than a window has are made in overlapping windows',
+      },
+      context: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 1,
+        otherwise: "the graph's frames, or its positions",
+        description: 'frames of a window',
+      },
+      overlap: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 0,
+        otherwise: 'a quarter of the window',
+        description: 'frames that two windows share',
+      },
+      schedule: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: WINDOW_SCHEDULES,
+        otherwise: 'static',
+        description: 'where windows lie: static, elsewhere in every step (uniform), or so that the clip loops (looped)',
+      },
+      fuse: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: FUSE_METHODS,
+        otherwise: 'pyramid',
+        description: 'how noise predictions of overlapping windows are weighted',
+      },
+      noise: {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: NOISE_TYPES,
+        otherwise: 'random',
+        description: "what later windows start from: noise of their own, or the first window's shuffled (freenoise)",
       },
       width: {
         type: 'integer',
@@ -231,6 +288,7 @@ export const COMMANDS = {
         description: "the sampler; another than the package's takes the same noise schedule and spacing of timesteps",
       },
       device: { ...DEVICE, default: 'auto' },
+      'allow-fallback': ALLOW_FALLBACK,
       fps: {
         type: 'number',
         placeholder: 'N',
@@ -246,10 +304,11 @@ export const COMMANDS = {
         description:
           'also write the final latents, tensor `latents` float32 [1, 4, frames, height/8, width/8], as safetensors',
       },
+      ...PREVIEW,
       ...COMMON,
     },
     examples: [
-      'lcm-merge run out/tiny --prompt "a blue square"',
+      'lcm-merge run out/tiny --prompt "a blue square" --preview',
       'lcm-merge run out/tiny --seed 7 --steps 8 -o out/blue --save-latents out/blue.safetensors',
     ],
   },
@@ -266,7 +325,9 @@ export const COMMANDS = {
         description: 'read the source files again and recompute tensors from them',
       },
       device: { ...DEVICE, otherwise: 'what the recipe said' },
+      'allow-fallback': ALLOW_FALLBACK,
       profile: { ...PROFILE, otherwise: 'what the recipe said' },
+      ...PREVIEW,
       ...HUB,
       ...COMMON,
     },

@@ -2,7 +2,7 @@
  * What a command is given besides its arguments, and the one place where results, errors and events are written: the result alone
  * goes to stdout, everything else to stderr. Commands know neither JSON nor terminals.
  */
-import { drain, type Event, type Stage } from '../events.ts';
+import { drain, type Event, type Preview, type Stage } from '../events.ts';
 import type { OutputOptions } from './args.ts';
 import type { Arguments, Verb } from './command-table.ts';
 import { type Failure, Interruption } from './exit-codes.ts';
@@ -44,6 +44,13 @@ export function stopWhenUnwritable(controller: AbortController): void {
   process.stderr.on('error', () => undefined); // there is nobody left to tell
 }
 
+/** A preview as NDJSON has it: a WebP picture in base64, a tenth of its pixels. */
+async function withPicture({ pixels, ...event }: Preview): Promise<object> {
+  const { encodeWebp } = await import('../runtime/frame-files.ts');
+  const webp = await encodeWebp({ width: event.width, height: event.height, count: 1, data: pixels }, 0);
+  return { ...event, webp: Buffer.from(webp).toString('base64') };
+}
+
 /** That nobody reads any more is no error, but a reason to stop. */
 function unwritable(error: Error): Error {
   return 'code' in error && error.code === 'EPIPE' ? new Interruption('EPIPE') : error;
@@ -56,7 +63,7 @@ export function writeResult(text: string): Promise<void> {
   });
 }
 
-export function createConsole(signal: AbortSignal, { mode, quiet, color }: OutputOptions): Console {
+export function createConsole(signal: AbortSignal, { mode, quiet, color, preview }: OutputOptions): Console {
   const {
     stdout,
     stderr,
@@ -67,12 +74,14 @@ export function createConsole(signal: AbortSignal, { mode, quiet, color }: Outpu
     output: stderr,
     paint: paintError,
     live: stderr.isTTY === true && TERM !== 'dumb',
+    depth: stderr.isTTY && color ? stderr.getColorDepth() : 1,
     quiet: quiet || mode === 'stream',
   });
   const json = (value: object) => `${JSON.stringify(value)}\n`;
-  const show = (event: Event) => {
+  const show = async (event: Event) => {
+    if (event.type === 'latents' || (event.type === 'preview' && !preview)) return;
     progress.show(event);
-    if (mode === 'stream' && event.type !== 'latents') stdout.write(json(event));
+    if (mode === 'stream') stdout.write(json(event.type === 'preview' ? await withPicture(event) : event));
   };
   return {
     signal,

@@ -37,3 +37,14 @@ export function table(
     )
     .join('\n');
 }
+
+/** Lines of at most `width`, broken at spaces, but not between a number and its unit; a word that is longer has a line of its own. */
+export function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(/(?<!\d) /)) {
+    const last = lines.at(-1);
+    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
+}

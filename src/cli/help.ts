@@ -1,6 +1,7 @@
 /** Help, made from the command table: an overview, and one page per verb. */
 import { COMMANDS, type OptionSpec, SPECS, type Verb } from './command-table.ts';
 import { EXIT_CODES, EXIT_MEANINGS } from './exit-codes.ts';
+import { wrap } from './format.ts';
 import type { Paint } from './terminal.ts';
 
 const INDENT = '  ';
@@ -106,14 +107,4 @@ function columns(rows: readonly (readonly [string, string])[]): string[] {
   return rows.flatMap(([left, right]) =>
     wrap(right, COLUMNS - INDENT.length - width).map((line, i) => `${(i === 0 ? left : '').padEnd(width)}${line}`),
   );
-}
-
-function wrap(text: string, width: number): string[] {
-  const lines: string[] = [];
-  for (const word of text.split(' ')) {
-    const last = lines.at(-1);
-    if (last !== undefined && last.length + 1 + word.length <= width) lines[lines.length - 1] = `${last} ${word}`;
-    else lines.push(word);
-  }
-  return lines;
 }

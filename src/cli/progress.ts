@@ -1,8 +1,10 @@
 /**
  * Events for somebody who watches. On a terminal: one line that is drawn over, at most ten times a second, and a lasting one for
- * whatever ends. Elsewhere, as in a log: one plain line per stage, check and warning. Rates and times left are computed here.
+ * whatever ends; above it, where previews are wanted, the picture of the last step. Elsewhere, as in a log: one plain line per
+ * stage, check and warning. Rates and times left are computed here.
  */
-import type { CheckVerdict, Event, StageName } from '../events.ts';
+import type { CheckVerdict, Event, Preview, StageName } from '../events.ts';
+import { halfBlocks, shrink, sizeIn } from '../tui/pixels.ts';
 import { formatBytes, formatDuration } from './format.ts';
 import { type Output, type Paint, sanitise } from './terminal.ts';
 
@@ -19,6 +21,8 @@ export interface ProgressOptions {
   readonly paint: Paint;
   /** Draw the moving line; otherwise write plain lines. */
   readonly live: boolean;
+  /** Bits per colour of the terminal, as of getColorDepth(); 1 for none. Pictures are drawn in colours only. */
+  readonly depth?: number;
   /** Warnings only. */
   readonly quiet: boolean;
   /** Milliseconds; grows only. */
@@ -30,9 +34,13 @@ const MIN_INTERVAL = 100;
 const BAR_WIDTH = 20;
 /** Before this a rate says more about the start than about the work. */
 const MIN_RATE_TIME = 500;
-const DEFAULT_COLUMNS = 80;
+const [DEFAULT_COLUMNS, DEFAULT_ROWS] = [80, 24];
 /** Back to the first column and erase to the end of the line (ECMA-48: EL). */
 const WIPE = '\r\u001b[K';
+/** The same from so many lines above to the end of the screen (CUU, ED). */
+const wipeFrom = (above: number) => (above === 0 ? WIPE : `\r\u001b[${above}A\u001b[J`);
+/** Rows of a picture: what was said before it is to stay in sight. */
+const MAX_PICTURE_ROWS = 20;
 
 const MARKS: Readonly<Record<CheckVerdict, readonly [mark: string, style: 'green' | 'red' | 'yellow']>> = {
   passed: ['✓', 'green'],
@@ -46,26 +54,42 @@ export function createProgress({
   output,
   paint,
   live,
+  depth = 1,
   quiet,
   now = () => performance.now(),
 }: ProgressOptions): Progress {
   let drawn = false;
   let drawnAt = -Infinity;
+  let status = '';
+  /** Of the stage that works, and how many lines of it are on the screen. */
+  let picture: string | undefined;
+  let above = 0;
   /** Where each stage was when it first told; what came before (loading, compiling) says nothing of its pace. */
   const first = new Map<StageName, { readonly at: number; readonly done: number }>();
 
   const end = () => {
-    if (drawn) output.write(WIPE);
+    if (drawn) output.write(wipeFrom(above));
     drawn = false;
+    above = 0;
   };
   const line = (text: string) => {
     end();
     output.write(`${text}\n`);
   };
   const draw = (text: string) => {
-    output.write(`${WIPE}${text.slice(0, (output.columns || DEFAULT_COLUMNS) - 1)}`);
+    const renewed = picture !== undefined && above === 0 ? `${picture}\n` : '';
+    output.write(`${WIPE}${renewed}${text.slice(0, (output.columns || DEFAULT_COLUMNS) - 1)}`);
+    if (renewed !== '') above = renewed.split('\n').length - 1;
+    status = text;
     drawn = true;
     drawnAt = now();
+  };
+  const drawPicture = ({ width, height, pixels }: Preview) => {
+    const rows = Math.min(MAX_PICTURE_ROWS, (output.rows || DEFAULT_ROWS) - 2);
+    const size = sizeIn({ width, height }, { columns: (output.columns || DEFAULT_COLUMNS) - 1, rows });
+    end();
+    picture = halfBlocks(shrink({ width, height, data: pixels }, size), depth);
+    draw(status);
   };
 
   return {
@@ -77,6 +101,7 @@ export function createProgress({
       switch (event.type) {
         case 'stage-started':
           first.delete(event.stage);
+          picture = undefined;
           if (live) draw(`${event.stage}  ${sanitise(event.subject)}`);
           else line(`${event.stage}: ${sanitise(event.subject)}`);
           return;
@@ -88,12 +113,18 @@ export function createProgress({
           }
           return;
         }
+        case 'preview':
+          if (live && depth > 1) drawPicture(event);
+          else line(`${event.stage}: step ${event.step} of ${event.total}`);
+          return;
         case 'check': {
           const [mark, style] = MARKS[event.verdict];
           line(`${live ? paint(style, mark) : `check ${event.verdict}:`} ${event.id}: ${sanitise(event.reason)}`);
           return;
         }
         case 'stage-finished': {
+          if (picture !== undefined) line(picture); // the last one stays
+          picture = undefined;
           const took = `${sanitise(event.summary)} (${formatDuration(event.milliseconds)})`;
           line(live ? `${paint('green', '✓')} ${paint('bold', event.stage)} ${took}` : `${event.stage}: done: ${took}`);
         }

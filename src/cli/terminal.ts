@@ -12,6 +12,7 @@ export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean;
   readonly columns?: number;
+  readonly rows?: number;
 }
 
 /** util.styleText itself honours NO_COLOR, FORCE_COLOR, TERM=dumb and a stream that is no terminal. */

@@ -1,5 +1,6 @@
 /** The package's README.md: what was merged, how to run it; metadata in the header as the Hugging Face Hub reads it. */
 import { basename } from 'node:path';
+import { schedulerClass } from '../architecture/sampler-config.ts';
 import type { Plan } from '../merge/plan.ts';
 import { mapInputs } from '../recipe/input-files.ts';
 import { keyName } from '../recipe/located-yaml.ts';
@@ -32,7 +33,7 @@ tags: [onnx, animatediff, animatelcm, lcm, text-to-video, lcm-merge]
 
 # ${recipe.name}
 
-A text-to-video model in ONNX: ${output.frames} frames of ${output.width}×${output.height} in ${sampler.steps} LCM steps, ${output.dtype}${output.vae_dtype === undefined ? '' : ` (VAE ${output.vae_dtype})`}.
+A text-to-video model in ONNX: ${output.frames} frames of ${output.width}×${output.height} in ${sampler.steps} ${sampler.kind === 'lcm' ? 'LCM steps' : `steps of ${schedulerClass(sampler.kind)}`}, ${output.dtype}${output.vae_dtype === undefined ? '' : ` (VAE ${output.vae_dtype})`}.
 Merged by lcm-merge ${VERSION} as w' = w₀ + α·τ_personalized + β·τ_image + γ·τ_video (AnimateLCM, arXiv 2402.00769).
 
 | part | file | strength |
@@ -48,7 +49,7 @@ lcm-merge run . --prompt "${verify.prompt.replaceAll(/["\\`$]/g, '\\$&')}" --see
 \`\`\`
 
 \`unet/model.onnx\` takes \`sample\` float32 [B, 4, F, h, w], \`timestep\` int64 [] and \`encoder_hidden_states\` float32 [B, 77, ${plan.unet.config.cross_attention_dim}]
-and gives the noise prediction \`out_sample\`. Sample it with diffusers' LCMScheduler and \`scheduler/scheduler_config.json\`; divide the
+and gives the noise prediction \`out_sample\`. Sample it with diffusers' ${schedulerClass(sampler.kind)} and \`scheduler/scheduler_config.json\`; divide the
 latents by ${plan.vae.scaling_factor} before \`vae_decoder/model.onnx\`.
 `;
 }

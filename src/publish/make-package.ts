@@ -8,7 +8,7 @@ import { bake } from '../export/package.ts';
 import { assertReplaceable, openStaging } from '../export/staging.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Profile } from '../recipe/profile.ts';
-import { type Device, resolveDevice } from '../runtime/device.ts';
+import { assertOffered, type Device } from '../runtime/device.ts';
 import { probeDevice } from '../runtime/probe.ts';
 import { verify } from '../verify/gate.ts';
 import type { Report } from '../verify/report.ts';
@@ -19,6 +19,8 @@ export interface MakeOptions {
   readonly out: string;
   /** Default: what the recipe says. */
   readonly device?: Device | 'auto' | undefined;
+  /** As for `verify`. */
+  readonly allowFallback?: boolean | undefined;
   /** Default: what the recipe says. */
   readonly profile?: Profile | undefined;
   readonly signal?: AbortSignal | undefined;
@@ -37,17 +39,28 @@ export interface MadePackage {
  * @throws UnavailableError, before anything is written, when the device is not there or does not work; UsageError when something
  * that is no package stands at `out`; what bake, verify and publish throw.
  */
-export async function* makePackage(plan: Plan, { out, device, profile, signal }: MakeOptions): Stage<MadePackage> {
+export async function* makePackage(
+  plan: Plan,
+  { out, device, allowFallback, profile, signal }: MakeOptions,
+): Stage<MadePackage> {
   const { recipe } = plan;
-  const runsOn = resolveDevice(device ?? recipe.verify.device);
-  if (runsOn !== 'cpu') await probeDevice(runsOn, signal); // a device that does not work is found before baking
+  const runsOn = device ?? recipe.verify.device;
+  assertOffered(runsOn);
+  if (runsOn !== 'cpu' && runsOn !== 'auto') await probeDevice(runsOn, signal); // a device that does not work is found before baking
   const target = resolve(out);
   const failed = `${target}.failed`;
   await assertReplaceable(failed); // where the package goes if it does not pass
   if (recipe.publish) await assertReplaceable(recipe.publish.to);
   await using staging = await openStaging(target);
   yield* bake(plan, { into: staging.path, signal });
-  const report = yield* verify(staging.path, { plan, replaces: target, device: runsOn, profile, signal });
+  const report = yield* verify(staging.path, {
+    plan,
+    replaces: target,
+    device: runsOn,
+    allowFallback,
+    profile,
+    signal,
+  });
   signal?.throwIfAborted();
   if (report.verdict !== 'passed') return { folder: await staging.commit(failed), report };
   const folder = await staging.commit();

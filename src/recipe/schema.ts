@@ -19,7 +19,7 @@ import { byteSize } from './byte-size.ts';
 import { PROFILES, type Profile } from './profile.ts';
 
 /** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
-const MAX_FRAMES = 1024;
+export const MAX_FRAMES = 1024;
 /** Pixels; far beyond what SD1.5 draws well, and small enough that no size in bytes overflows. */
 export const MAX_SIDE = 16384;
 /** Of a whole clip: 16 frames of the largest side. Its latents alone are 1 GiB, and every step needs many times that. */
@@ -37,6 +37,9 @@ const SCALE_CONVENTIONS = ['alpha/rank', 'raw', 'rslora'] as const;
 export type ScaleConvention = (typeof SCALE_CONVENTIONS)[number];
 
 /** The graphs that a package can hold over the same weights; `portable` is always among them. */
+/** Where graphs can run, as onnxruntime-node calls it; not every platform has all of them. */
+export const DEVICE_NAMES = ['cpu', 'webgpu', 'cuda', 'dml', 'coreml'] as const;
+
 export const TARGET_NAMES = ['portable', 'cpu', 'cuda', 'webgpu'] as const;
 export type TargetName = (typeof TARGET_NAMES)[number];
 
@@ -320,9 +323,9 @@ const verify = z
     negative: z.string().default('').describe('Its negative prompt.'),
     seed: z.int().min(0).default(0).describe('Its seed; means the same as torch.manual_seed on the CPU.'),
     device: z
-      .enum(['auto', 'cpu', 'webgpu', 'cuda'])
+      .enum(['auto', ...DEVICE_NAMES])
       .default('auto')
-      .describe('Where it runs; auto takes the best there is.'),
+      .describe('Where it runs; auto measures what there is and takes the fastest.'),
     profile: z
       .enum(PROFILES)
       .default('standard')
@@ -497,7 +500,7 @@ export interface Recipe {
     readonly prompt: string;
     readonly negative: string;
     readonly seed: number;
-    readonly device: 'auto' | 'cpu' | 'webgpu' | 'cuda';
+    readonly device: 'auto' | (typeof DEVICE_NAMES)[number];
     readonly profile: Profile;
     readonly budgets: {
       readonly denoise_ms?: number;

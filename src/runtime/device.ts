@@ -1,14 +1,15 @@
 /**
- * Devices that a graph can run on, as onnxruntime-node's execution providers, and the choice that `auto` makes.
- * Reference: onnx.md §3 and §4 (what is bundled, what must be installed beside it).
+ * Devices that a graph can run on, as onnxruntime-node's execution providers: what this build has, and what is installed.
+ * Source of truth: listSupportedBackends() of onnxruntime-node (js/node/src/inference_session_wrap.cc); reference: onnx.md §3 and §4.
  */
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { listSupportedBackends } from 'onnxruntime-node';
 import { UnavailableError } from '../errors.ts';
+import { DEVICE_NAMES, type TargetName } from '../recipe/schema.ts';
 
-export const DEVICES = ['cpu', 'webgpu', 'cuda'] as const;
+export const DEVICES = DEVICE_NAMES;
 export type Device = (typeof DEVICES)[number];
 
 export interface DeviceInfo {
@@ -17,8 +18,30 @@ export interface DeviceInfo {
   readonly installed: boolean;
 }
 
+interface DeviceTraits {
+  /** Whose graphs run there. */
+  readonly target: TargetName;
+  /**
+   * What becomes of nodes that the device has no kernel for. `refused`: a graph that computes on the CPU what should be computed there
+   * does not load, unless that is allowed. `told`: the provider is made to take the parts that it can and leave the rest.
+   */
+  readonly fallback: 'refused' | 'told';
+}
+
+/**
+ * DirectML and CoreML have no graph of their own. DirectML lacks SkipGroupNorm and BiasAdd of CUDA's (onnx.md §1 and §2); CoreML is made to
+ * cut a graph in parts: it takes no more than five axes, no whole numbers, and about a third of the operators.
+ */
+export const TRAITS: Readonly<Record<Device, DeviceTraits>> = {
+  cpu: { target: 'cpu', fallback: 'told' },
+  webgpu: { target: 'webgpu', fallback: 'refused' },
+  cuda: { target: 'cuda', fallback: 'refused' },
+  dml: { target: 'portable', fallback: 'refused' },
+  coreml: { target: 'portable', fallback: 'told' },
+};
+
 /** onnxruntime's own libraries, where it looks for those of a provider that the npm package does not carry. */
-const LIBRARIES = join(
+export const LIBRARIES = join(
   dirname(createRequire(import.meta.url).resolve('onnxruntime-node')),
   '../bin/napi-v6',
   process.platform,
@@ -26,26 +49,21 @@ const LIBRARIES = join(
 );
 
 /** `folder` is where added libraries would lie. */
-export function listDevices(folder = LIBRARIES): DeviceInfo[] {
-  const backends = new Map(listSupportedBackends().map(({ name, bundled }) => [name, bundled]));
-  return DEVICES.filter((device) => backends.has(device)).map((device) => ({
+export function listDevices(folder = LIBRARIES, backends: readonly Backend[] = listSupportedBackends()): DeviceInfo[] {
+  const bundled = new Map(backends.map((backend) => [backend.name, backend.bundled]));
+  return DEVICES.filter((device) => bundled.has(device)).map((device) => ({
     device,
-    installed: backends.get(device) === true || existsSync(join(folder, `libonnxruntime_providers_${device}.so`)),
+    installed: bundled.get(device) === true || existsSync(join(folder, `libonnxruntime_providers_${device}.so`)),
   }));
 }
 
-/**
- * `auto` is cuda where its libraries are installed, else cpu. WebGPU is taken only when it is asked for: a
- * software adapter looks like any other, is slower than the CPU and was seen to give wrong attention (onnx.md §3).
- * @throws UnavailableError when this build has no such device.
- */
-export function resolveDevice(wanted: Device | 'auto', known = listDevices()): Device {
-  if (wanted === 'auto') return known.some(({ device, installed }) => device === 'cuda' && installed) ? 'cuda' : 'cpu';
-  if (!known.some(({ device }) => device === wanted)) {
-    throw new UnavailableError(
-      `The device ${wanted} is not in onnxruntime-node on ${process.platform}-${process.arch}.`,
-      `It has ${known.map((d) => d.device).join(', ')}.`,
-    );
-  }
-  return wanted;
+type Backend = ReturnType<typeof listSupportedBackends>[number];
+
+/** @throws UnavailableError when this build has no such device. */
+export function assertOffered(wanted: Device | 'auto', known = listDevices()): void {
+  if (wanted === 'auto' || known.some(({ device }) => device === wanted)) return;
+  throw new UnavailableError(
+    `The device ${wanted} is not in onnxruntime-node on ${process.platform}-${process.arch}.`,
+    `It has ${known.map((d) => d.device).join(', ')}.`,
+  );
 }

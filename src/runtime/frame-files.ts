@@ -10,21 +10,39 @@ export interface WebpOptions {
   readonly lossless: boolean;
 }
 
+export interface StillOptions {
+  readonly lossless?: boolean;
+  /** Pixels; a wider picture is made smaller. */
+  readonly maxWidth?: number;
+}
+
 /** AnimateDiff was trained on clips of 8 frames a second. */
 const DEFAULT_FPS = 8;
 
 /** Writes frame `index` (from 0) as an RGB PNG. Throws UsageError where there is no such frame, IoError where writing fails. */
 export async function writePng(path: string, frames: Frames, index: number): Promise<void> {
+  const png = await still(frames, index).png().toBuffer();
+  await writingTo(path, writeFile(path, png));
+}
+
+/** Frame `index` (from 0) as a WebP picture, lossy unless asked otherwise. Throws UsageError where there is no such frame. */
+export async function encodeWebp(
+  frames: Frames,
+  index: number,
+  { lossless = false, maxWidth = Infinity }: StillOptions = {},
+): Promise<Uint8Array> {
+  const picture = still(frames, index);
+  return (frames.width > maxWidth ? picture.resize(maxWidth) : picture).webp({ lossless }).toBuffer();
+}
+
+function still(frames: Frames, index: number) {
   if (!Number.isInteger(index) || index < 0 || index >= frames.count) {
     throw new UsageError(`There is no frame ${index}: the clip has ${frames.count} frames, counted from 0.`);
   }
   const { width, height } = frames;
   const bytes = width * height * CHANNELS;
   const raw = { width, height, channels: CHANNELS } as const;
-  const png = await sharp(frames.data.subarray(index * bytes, (index + 1) * bytes), { raw })
-    .png()
-    .toBuffer();
-  await writingTo(path, writeFile(path, png));
+  return sharp(frames.data.subarray(index * bytes, (index + 1) * bytes), { raw });
 }
 
 /**

@@ -3,15 +3,19 @@
  * that failed or was ended in the middle of a run is replaced by a new one when a graph is next asked for.
  */
 import { UsageError } from '../errors.ts';
+import type { DeviceChoice } from './choose-device.ts';
 import type { Device } from './device.ts';
 import { type ChosenGraph, readRunnable } from './graph-contract.ts';
-import { type HostedSession, type InferenceHost, startHost } from './host.ts';
+import { type InferenceHost, startHost } from './host.ts';
 import type { GraphFile, ModelName, VideoPackage } from './package-folder.ts';
+import { loadPlaced, type PlacedSession, type PlacementOptions } from './placement.ts';
 import { probeDevice } from './probe.ts';
 
 export interface GraphSessions extends AsyncDisposable {
   readonly pkg: VideoPackage;
   readonly device: Device;
+  /** How `device` was chosen. */
+  readonly choice: DeviceChoice;
   /**
    * What the files that a sample has chosen say of themselves.
    * @throws InputMissingError, FormatError when a graph is not what a package promises.
@@ -19,9 +23,9 @@ export interface GraphSessions extends AsyncDisposable {
   read(files: Readonly<Record<ModelName, GraphFile>>): Promise<Readonly<Record<ModelName, ChosenGraph>>>;
   /**
    * A graph of each model is kept: one of another shape takes the place of the one before.
-   * @throws UnavailableError when the device does not work, RuntimeFailure when the graph does not load.
+   * @throws UnavailableError when the device does not work, RuntimeFailure when the graph does not load, or not without parts of it on the CPU.
    */
-  session(model: ModelName, path: string): Promise<HostedSession>;
+  session(model: ModelName, path: string): Promise<PlacedSession>;
   /** The most memory the process has had resident, in bytes. */
   peakBytes(): Promise<number>;
   /** Ends the process at once when `signal` aborts, until what is returned is disposed; calls in flight reject with its reason. */
@@ -33,11 +37,12 @@ export interface GraphSessions extends AsyncDisposable {
 interface Running {
   readonly host: InferenceHost;
   readonly kill: AbortController;
-  readonly sessions: Map<ModelName, { readonly path: string; readonly loading: Promise<HostedSession> }>;
+  readonly sessions: Map<ModelName, { readonly path: string; readonly loading: Promise<PlacedSession> }>;
 }
 
 /** Starts nothing yet. */
-export function openGraphs(pkg: VideoPackage, device: Device): GraphSessions {
+export function openGraphs(pkg: VideoPackage, choice: DeviceChoice, placement: PlacementOptions = {}): GraphSessions {
+  const { device } = choice;
   let running: Running | undefined;
   let closed = false;
   const known = new Map<string, ReturnType<GraphSessions['read']>>();
@@ -60,6 +65,7 @@ export function openGraphs(pkg: VideoPackage, device: Device): GraphSessions {
   return {
     pkg,
     device,
+    choice,
     read(files) {
       const key = Object.values(files)
         .map(({ path }) => path)
@@ -73,7 +79,7 @@ export function openGraphs(pkg: VideoPackage, device: Device): GraphSessions {
       const kept = sessions.get(model);
       if (kept?.path === path) return kept.loading;
       await (await kept?.loading)?.[Symbol.asyncDispose]();
-      const loading = host.load(path, device).catch(async (error: unknown) => {
+      const loading = loadPlaced(host, path, device, placement).catch(async (error: unknown) => {
         await probeDevice(device, kill.signal); // is it the graph, or the device?
         throw error;
       });

@@ -4,7 +4,7 @@
  */
 import type { TargetName } from '../recipe/schema.ts';
 import { attentionFault } from './attention-probe.ts';
-import type { Device } from './device.ts';
+import { type Device, TRAITS } from './device.ts';
 import type { VideoPackage } from './package-folder.ts';
 
 export interface GraphTarget {
@@ -15,25 +15,34 @@ export interface GraphTarget {
 /** What this process has found out about devices. */
 const faults = new Map<Device, string | undefined>();
 
+/**
+ * What is wrong with a device's fused kernels, as the beginning of a sentence; tried once for each process.
+ * @throws RuntimeFailure when the device does not compute at all.
+ */
+export async function kernelFault(device: Device, signal?: AbortSignal): Promise<string | undefined> {
+  if (device !== 'webgpu') return undefined; // no other one was found wrong
+  if (!faults.has(device)) faults.set(device, await attentionFault(device, signal));
+  return faults.get(device);
+}
+
 /** @throws RuntimeFailure when the device does not compute at all. */
 export async function targetFor(
   { folder, graphs }: Pick<VideoPackage, 'folder' | 'graphs'>,
   device: Device,
   signal?: AbortSignal,
 ): Promise<GraphTarget> {
-  if (device === 'cpu') return { target: device }; // its own graph or the portable one: both are at home there
-  if (!graphs.unet.some(({ target }) => target === device)) {
+  const { target } = TRAITS[device];
+  if (device === 'cpu' || target === 'portable') return { target }; // there are no other ones, or all are at home
+  if (!graphs.unet.some((graph) => graph.target === target)) {
     return {
       target: 'portable',
       warning:
-        `${folder} has no graph made for ${device}; the portable one runs there, slower and with small parts of it on the CPU. ` +
-        `Bake with output.targets: [portable, ${device}] for one of its own.`,
+        `${folder} has no graph made for ${device}; the portable one runs there, slower and with the arithmetic of its shapes on the CPU. ` +
+        `Bake with output.targets: [portable, ${target}] for one of its own.`,
     };
   }
-  if (device !== 'webgpu') return { target: device };
-  if (!faults.has(device)) faults.set(device, await attentionFault(device, signal));
-  const fault = faults.get(device);
+  const fault = await kernelFault(device, signal);
   return fault === undefined
-    ? { target: device }
+    ? { target }
     : { target: 'portable', warning: `${fault}. The portable graphs of ${folder} run on it instead: they do without.` };
 }

@@ -1,30 +1,27 @@
 /** The child process of host.ts: answers one request after the other with onnxruntime-node. */
+import { writeSync } from 'node:fs';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
-import type { HostRequest, HostTensor } from './host.ts';
+import { END_OF_LOG, type HostRequest, type HostTensor } from './host.ts';
 
 const sessions = new Map<number, { readonly name: string; readonly session: InferenceSession }>();
 let nextSession = 0;
 
 /** Errors only: the fp16 graph on a CPU makes onnxruntime warn of every cast that it puts in. */
 const LOG_SEVERITY_ERROR = 3;
+const LOG_SEVERITY_VERBOSE = 0;
 
 const answers = {
-  async load({ model, device, wholly = false }: Extract<HostRequest, { op: 'load' }>) {
-    const options = {
-      executionProviders: [device],
-      graphOptimizationLevel: 'all',
-      logSeverityLevel: LOG_SEVERITY_ERROR,
-      ...(wholly && { extra: { session: { disable_cpu_ep_fallback: '1' } } }),
-    } as const;
-    const loading =
-      typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options);
-    const name = typeof model === 'string' ? model : 'The graph';
-    const session = await loading.catch((error: unknown) => {
-      throw new Error(`${name} does not load on ${device}: ${explained(message(error))}`);
-    });
-    sessions.set(nextSession, { name, session });
+  async load(request: Extract<HostRequest, { op: 'load' }>) {
+    const session = await open(request, LOG_SEVERITY_ERROR);
+    sessions.set(nextSession, { name: nameOf(request), session });
     nextSession += 1;
     return nextSession - 1;
+  },
+  /** The log goes to stderr by itself. */
+  async describe(request: Extract<HostRequest, { op: 'describe' }>) {
+    const session = await open(request, LOG_SEVERITY_VERBOSE);
+    await session.release();
+    writeSync(STDERR, END_OF_LOG);
   },
   async run({ session: id, feeds }: Extract<HostRequest, { op: 'run' }>) {
     const { name, session } = sessions.get(id) as { name: string; session: InferenceSession };
@@ -58,18 +55,30 @@ const answers = {
   },
 };
 
-/** What onnxruntime says of things that can be helped, and how. */
-const REMEDIES: readonly (readonly [RegExp, string])[] = [
-  [
-    /requires f16 but the device does not support it/,
-    'Its driver has no 16-bit floats (the WebGPU feature shader-f16): bake with output.dtype: fp32, or run on the CPU.',
-  ],
-];
+/** COREML_FLAG_CREATE_MLPROGRAM: the older kind of CoreML model has no float16 (coreml_provider_factory.h). */
+const COREML = { name: 'coreml', coreMlFlags: 0x010 };
 
-function explained(text: string): string {
-  const remedy = REMEDIES.find(([pattern]) => pattern.test(text))?.[1];
-  return remedy === undefined ? text : `${text.replace(/[.\s]*$/, '.')} ${remedy}`;
+/** By its number: Node's process.stderr, once it is looked at, does not block, and what onnxruntime writes then is lost. */
+const STDERR = 2;
+
+type Opening = Extract<HostRequest, { op: 'load' | 'describe' }>;
+
+async function open(request: Opening, logSeverityLevel: 0 | 3): Promise<InferenceSession> {
+  const { model, device, wholly = false } = request;
+  const options = {
+    executionProviders: [device === 'coreml' ? COREML : device],
+    graphOptimizationLevel: 'all',
+    logSeverityLevel,
+    ...(wholly && { extra: { session: { disable_cpu_ep_fallback: '1' } } }),
+  } as const;
+  const loading =
+    typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options);
+  return loading.catch((error: unknown) => {
+    throw new Error(`${nameOf(request)} does not load on ${device}: ${message(error)}`);
+  });
 }
+
+const nameOf = ({ model }: Opening) => (typeof model === 'string' ? model : 'The graph');
 
 function message(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

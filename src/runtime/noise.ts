@@ -1,12 +1,15 @@
 /**
- * `torch.randn` on the CPU, for the same seed: MT19937 and Box–Muller in the order of PyTorch's kernels.
- * Source of truth: ATen/core/MT19937RNGEngine.h, ATen/core/DistributionsHelper.h, aten/src/ATen/native/cpu/DistributionTemplates.h (2.13).
+ * `torch.randn` and `torch.randperm` on the CPU, for the same seed: MT19937 and Box–Muller in the order of PyTorch's kernels.
+ * Source of truth: ATen/core/MT19937RNGEngine.h, ATen/core/DistributionsHelper.h, aten/src/ATen/native/cpu/DistributionTemplates.h,
+ * aten/src/ATen/native/TensorFactories.cpp (2.13).
  */
 import { UsageError } from '../errors.ts';
 
 export interface Generator {
   /** The next `count` standard normal values, as `torch.randn(count, generator=…)` draws them: within 2e-6. */
   randn(count: number): Float32Array;
+  /** 0 … count−1 in an order of chance, as `torch.randperm(count, generator=…)` gives them. */
+  randperm(count: number): number[];
 }
 
 /** From this size on `normal_` fills the buffer in blocks; below it draws one double after the other. */
@@ -63,6 +66,14 @@ export function createGenerator(seed: number | bigint): Generator {
     randn(count) {
       const values = new Float32Array(count);
       return count >= BLOCK ? fillBlocks(values) : values.map(nextNormal);
+    },
+    randperm(count) {
+      const order = Array.from({ length: count }, (_, i) => i);
+      for (let i = 0; i < count - 1; i++) {
+        const other = i + (nextUint32() % (count - i));
+        [order[i], order[other]] = [order[other] as number, order[i] as number];
+      }
+      return order;
     },
   };
 }

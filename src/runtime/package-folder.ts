@@ -113,6 +113,11 @@ export function graphFor(
   return fitting.find(({ target }) => target === wanted) ?? fitting.find(({ target }) => target === 'portable');
 }
 
+/** What the UNet's weights are stored in. */
+export function weightType({ info }: Pick<VideoPackage, 'info'>): 'float16' | 'float32' {
+  return info.initializers.some(({ type }) => type === 'FLOAT16') ? 'float16' : 'float32';
+}
+
 /** A file's path inside the package, with forward slashes on every system. */
 export function pathInPackage(folder: string, path: string): string {
   return relative(folder, path).split(sep).join('/');

@@ -6,21 +6,26 @@ import { basename } from 'node:path';
 import { type SamplerKind, samplerConfig } from '../architecture/sampler-config.ts';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
-import type { Stage } from '../events.ts';
-import { MAX_CLIP_PIXELS, type TargetName } from '../recipe/schema.ts';
+import type { Event, Preview, Stage } from '../events.ts';
+import type { TargetName } from '../recipe/schema.ts';
+import { chooseDevice, describeChoice } from './choose-device.ts';
+import { type ClipLengths, clipShape, type LatentShape } from './clip-shape.ts';
+import { bordersOf, describeWindows } from './context-windows.ts';
 import { type DenoisingStep, decode, denoise, encodePrompts, type LoadedGraph, type Tensor } from './denoise.ts';
-import { type Device, resolveDevice } from './device.ts';
+import type { Device } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
-import type { ChosenGraph } from './graph-contract.ts';
 import { type GraphSessions, openGraphs } from './graph-sessions.ts';
 import { type GraphTarget, targetFor } from './graph-target.ts';
-import type { HostedSession } from './host.ts';
+import { initialNoise, type NoiseType } from './initial-noise.ts';
+import { loadedGraph } from './loaded-graph.ts';
 import { createGenerator } from './noise.ts';
-import { type GraphFile, graphFor, type ModelName, type VideoPackage } from './package-folder.ts';
+import { type GraphFile, graphFor, type ModelName, type VideoPackage, weightType } from './package-folder.ts';
+import { previewOf } from './preview.ts';
 import { probeDevice } from './probe.ts';
 import { createScheduler } from './schedulers/index.ts';
+import { describeSeam, measureSeam, type Seam } from './seam.ts';
 
-export interface SampleOptions {
+export interface SampleOptions extends ClipLengths {
   readonly prompt: string;
   readonly negative?: string;
   readonly seed?: number;
@@ -29,21 +34,23 @@ export interface SampleOptions {
   readonly sampler?: SamplerKind;
   /** Classifier-free guidance; at 1 or below the negative prompt is never evaluated. */
   readonly guidance?: number;
-  /** Frames and pixels; what the graph fixes need not be said. */
-  readonly frames?: number;
-  readonly width?: number;
-  readonly height?: number;
+  /** What a clip of several windows starts from; `random` if not said. */
+  readonly noise?: NoiseType;
   readonly device?: Device | 'auto';
+  /** Decodes the middle frame of every step's clean estimate, and yields it as an event. */
+  readonly preview?: boolean;
+  /** Take a graph of which parts are computed on the CPU because the device has no kernels for them. */
+  readonly allowFallback?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** What a clip is, wherever it is made. */
-export type ClipOptions = Omit<SampleOptions, 'device'>;
+export type ClipOptions = Omit<SampleOptions, 'device' | 'allowFallback'>;
 
 export interface Timing {
   /** Starting the process and loading the graphs, where a loaded package does not have them already, and encoding the prompt. */
   readonly load_ms: number;
-  /** All steps, sampler included, VAE excluded. */
+  /** All steps, sampler included; the VAE, previews, and the time that events take whoever reads them are not in it. */
   readonly denoise_ms: number;
   /** The UNet's runs of each step. */
   readonly step_ms: readonly number[];
@@ -60,10 +67,16 @@ export interface Video {
   /** The clean latents as each step estimates them. */
   readonly estimates: readonly Float32Array[];
   readonly first: FirstStep;
+  /** Of the steps, where previews were asked for. */
+  readonly previews: readonly Preview[];
   readonly frames: Frames;
   /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
   readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
+  /** How visible the borders of windows are, where the clip was made in windows. */
+  readonly seam?: Seam | undefined;
   readonly device: Device;
+  /** Of each graph that is computed on the CPU in part, what and how much; left out where there is none. */
+  readonly fallback?: readonly string[];
   /** The files that ran. */
   readonly graphs: Readonly<Record<ModelName, string>>;
   readonly timing: Timing;
@@ -76,7 +89,7 @@ export interface FirstStep extends Pick<DenoisingStep, 'timestep' | 'before' | '
 }
 
 /** What a package without a lock is sampled with. */
-const DEFAULTS = { steps: 4, frames: 16, side: 512 };
+const DEFAULTS = { steps: 4 };
 
 /**
  * Samples one clip in a process that is ended afterwards; loadPackage (loaded-package.ts) keeps one for many clips.
@@ -84,7 +97,8 @@ const DEFAULTS = { steps: 4, frames: 16, side: 512 };
  * when it fails on the way.
  */
 export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<Video> {
-  await using sessions = openGraphs(pkg, resolveDevice(options.device ?? 'auto'));
+  const choice = await chooseDevice(options.device ?? 'auto', weightType(pkg), options.signal);
+  await using sessions = openGraphs(pkg, choice, options);
   return yield* sampleOn(sessions, options);
 }
 
@@ -101,7 +115,7 @@ export async function* sampleOn(sessions: GraphSessions, options: ClipOptions): 
 /** Loads what a clip of these lengths needs, before it is asked for. */
 export async function loadGraphs(sessions: GraphSessions, lengths: ClipLengths): Promise<void> {
   const { target } = await graphTarget(sessions);
-  const graphs = await readGraphs(sessions, target, latentShape(sessions.pkg, lengths));
+  const graphs = await readGraphs(sessions, target, clipShape(sessions.pkg, lengths).graphShape);
   for (const model of ['text_encoder', 'unet', 'vae_decoder'] as const)
     await sessions.session(model, graphs[model].path);
 }
@@ -109,33 +123,59 @@ export async function loadGraphs(sessions: GraphSessions, lengths: ClipLengths):
 async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage<Video> {
   const started = performance.now();
   const { pkg, device } = sessions;
-  const shape = latentShape(pkg, options);
+  const { shape, graphShape, windows } = clipShape(pkg, options);
   const steps = options.steps ?? pkg.lock?.recipe.sampler.steps ?? DEFAULTS.steps;
   const guidance = options.guidance ?? pkg.lock?.recipe.sampler.guidance ?? 1;
   if (!Number.isFinite(guidance)) throw new UsageError(`The guidance ${guidance} is no finite number.`);
   const scheduler = createScheduler(samplerConfig(pkg.scheduler, options.sampler), steps);
   const generator = createGenerator(options.seed ?? 0);
-  yield { type: 'stage-started', stage: 'run', subject: `${pkg.folder} on ${device}` };
+  const inWindows = windows && describeWindows(windows, steps);
+  yield {
+    type: 'stage-started',
+    stage: 'run',
+    subject: [`${pkg.folder} on ${describeDevice(sessions)}`, ...(inWindows ? [inWindows] : [])].join(': '),
+  };
 
   using _ending = sessions.endOn(options.signal);
   const { target, warning } = await graphTarget(sessions, options.signal);
   if (warning !== undefined) yield { type: 'warning', stage: 'run', message: warning };
-  const graphs = await readGraphs(sessions, target, shape);
-  const load = async (model: ModelName) => loaded(graphs[model], await sessions.session(model, graphs[model].path));
-  const textEncoder = await load('text_encoder');
-  const unet = await load('unet');
+  const graphs = await readGraphs(sessions, target, graphShape);
+  const fallback: string[] = [];
+  const load = async function* (model: ModelName): AsyncGenerator<Event, LoadedGraph> {
+    const session = await sessions.session(model, graphs[model].path);
+    if (session.fallback !== undefined) {
+      fallback.push(session.fallback);
+      yield { type: 'warning', stage: 'run', message: `${session.fallback}.` };
+    }
+    return loadedGraph(graphs[model].info, session, graphShape);
+  };
+  const textEncoder = yield* load('text_encoder');
+  const unet = yield* load('unet');
   const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
   const states = await encodePrompts(pkg, textEncoder, prompts);
+  const decoder = options.preview ? yield* load('vae_decoder') : undefined;
   let load_ms = performance.now() - started;
 
   const trajectory: Float32Array[] = [];
   const estimates: Float32Array[] = [];
   let first: FirstStep | undefined;
+  const previews: Preview[] = [];
   const step_ms: number[] = [];
-  const denoiseStarted = performance.now();
-  const denoising = denoise(unet, { states, shape, scheduler, generator, guidance });
-  for await (const { index: i, timestep, before, given, noise, latents, denoised, milliseconds } of denoising) {
+  let denoise_ms = 0;
+  let resumed = performance.now();
+  const start = windows && initialNoise(options.noise ?? 'random', generator, shape, windows);
+  const denoising = denoise(unet, { states, shape, scheduler, generator, guidance, windows, initialNoise: start });
+  for await (const event of denoising) {
+    denoise_ms += performance.now() - resumed;
     options.signal?.throwIfAborted();
+    const progress = { type: 'progress', stage: 'run', total: steps, unit: 'steps' } as const;
+    if (event.kind === 'window') {
+      const detail = `t = ${event.timestep}, window ${event.window + 1} of ${event.windows}`;
+      yield { ...progress, done: event.index, detail };
+      resumed = performance.now();
+      continue;
+    }
+    const { index: i, timestep, before, given, noise, latents, denoised, milliseconds } = event;
     step_ms.push(milliseconds);
     first ??= { timestep, before, given, noise, states };
     const broken = latents.find((x) => !Number.isFinite(x));
@@ -148,26 +188,36 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     trajectory.push(latents);
     estimates.push(denoised);
     yield { type: 'latents', stage: 'run', step: i, shape, data: latents };
-    yield { type: 'progress', stage: 'run', done: i + 1, total: steps, unit: 'steps', detail: `t = ${timestep}` };
+    yield { ...progress, done: i + 1, detail: `t = ${timestep}` };
+    const preview = decoder && (await previewOf({ index: i, denoised }, steps, shape, { pkg, decoder }));
+    if (preview) {
+      previews.push(preview);
+      yield { type: 'preview', stage: 'run', ...preview };
+    }
+    resumed = performance.now();
   }
-  const denoise_ms = performance.now() - denoiseStarted;
   const latents = trajectory.at(-1) as Float32Array;
 
   const loadStarted = performance.now();
-  const { session: decoder } = await load('vae_decoder');
+  const vae = decoder ?? (yield* load('vae_decoder'));
   load_ms += performance.now() - loadStarted;
   const decodeStarted = performance.now();
-  const decoded = await decode(pkg, decoder, latents, shape);
+  const decoded = await decode(pkg, vae, latents, shape);
   const decode_ms = performance.now() - decodeStarted;
   const peak_bytes = await sessions.peakBytes();
   const milliseconds = performance.now() - started;
   const [, , frameCount, h, w] = shape;
   const frames = framesFromDecoder(decoded, [frameCount, 3, h * VAE_SCALE, w * VAE_SCALE]);
+  const seam = windows && measureSeam(frames, bordersOf(windows, steps));
   yield {
     type: 'stage-finished',
     stage: 'run',
     milliseconds,
-    summary: `${frameCount} frames in ${Math.round(denoise_ms)} ms on ${device}, by ${basename(graphs.unet.path)}`,
+    summary: [
+      `${frameCount} frames in ${Math.round(denoise_ms)} ms on ${device}, by ${basename(graphs.unet.path)}`,
+      ...(inWindows ? [inWindows] : []),
+      ...(seam ? [describeSeam(seam)] : []),
+    ].join('; '),
   };
   return {
     latents,
@@ -175,9 +225,12 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     trajectory,
     estimates,
     first: first as FirstStep,
+    previews,
     frames,
     decoded: rangeOf(decoded),
+    seam,
     device,
+    ...(fallback.length > 0 && { fallback }),
     graphs: { unet: graphs.unet.path, text_encoder: graphs.text_encoder.path, vae_decoder: graphs.vae_decoder.path },
     timing: { load_ms, denoise_ms, step_ms, decode_ms, peak_bytes },
   };
@@ -189,81 +242,6 @@ function graphTarget({ pkg, device }: GraphSessions, signal?: AbortSignal): Prom
     await probeDevice(device, signal); // is it the graph, or the device?
     throw error;
   });
-}
-
-/** `[1, 4, F, h, w]`: what a graph fixes, else what is asked for, else what the recipe had. */
-function latentShape(pkg: VideoPackage, options: ClipLengths): LatentShape {
-  const { lock, folder, max_frames } = pkg;
-  const asked = [
-    checked('frame count', options.frames, 1),
-    checked('height', options.height, VAE_SCALE),
-    checked('width', options.width, VAE_SCALE),
-  ] as const;
-  const made = fixedShapes(pkg);
-  const fixed = made.find((lengths) => lengths.every((n, i) => (n ?? asked[i]) === (asked[i] ?? n)));
-  if (!fixed) {
-    const known = made.map(describeLengths).join(', or ');
-    throw new UsageError(
-      `${folder} is made for ${known}, not for ${describeLengths(asked)}. ` +
-        'Bake with output.shapes: dynamic to choose at run time, or with a list of shapes.',
-    );
-  }
-  const {
-    frames: f = DEFAULTS.frames,
-    height: h = DEFAULTS.side,
-    width: w = DEFAULTS.side,
-  } = lock?.recipe.output ?? {};
-  const [frames, height, width] = [f, h / VAE_SCALE, w / VAE_SCALE].map((n, i) => fixed[i] ?? asked[i] ?? n) as [
-    number,
-    number,
-    number,
-  ];
-  if (max_frames !== undefined && frames > max_frames) {
-    throw new UsageError(
-      `${frames} frames were asked for; the motion module of ${folder} has positional encodings for ${max_frames}.`,
-    );
-  }
-  const pixels = frames * height * width * VAE_SCALE ** 2;
-  if (pixels > MAX_CLIP_PIXELS) {
-    throw new UsageError(
-      `${frames} frames of ${width * VAE_SCALE}×${height * VAE_SCALE} are ${pixels} pixels; ${MAX_CLIP_PIXELS} at most can be sampled.`,
-    );
-  }
-  return [1, 4, frames, height, width];
-}
-
-/** The lengths that a clip is asked for with. */
-export type ClipLengths = Pick<SampleOptions, 'frames' | 'width' | 'height'>;
-
-type LatentShape = readonly [1, 4, frames: number, height: number, width: number];
-
-/** Frames, and height and width of the latents; undefined is open. */
-type Lengths = readonly [frames: number | undefined, height: number | undefined, width: number | undefined];
-
-/** What the package has graphs for, the default first. */
-function fixedShapes({ graph, graphs }: VideoPackage): readonly Lengths[] {
-  const listed = graphs.unet.flatMap(({ target, size }): Lengths[] => {
-    const [frames, width, height] = size as [number, number, number];
-    return target === 'portable' && size.length === 3 ? [[frames, height / VAE_SCALE, width / VAE_SCALE]] : [];
-  });
-  return [[graph.frames, graph.height, graph.width], ...listed];
-}
-
-/** In latents. @throws UsageError for what is no positive multiple of `unit` */
-function checked(what: string, asked: number | undefined, unit: number): number | undefined {
-  if (asked !== undefined && !(Number.isInteger(asked) && asked > 0 && asked % unit === 0)) {
-    throw new UsageError(`The ${what} ${asked} is no positive ${unit === 1 ? 'whole number' : `multiple of ${unit}`}.`);
-  }
-  return asked === undefined ? undefined : asked / unit;
-}
-
-function describeLengths([frames, height, width]: Lengths): string {
-  const parts = [
-    frames === undefined ? undefined : `${frames} frames`,
-    width === undefined ? undefined : `a width of ${width * VAE_SCALE}`,
-    height === undefined ? undefined : `a height of ${height * VAE_SCALE}`,
-  ];
-  return parts.filter((part) => part !== undefined).join(' and ');
 }
 
 function readGraphs(sessions: GraphSessions, target: TargetName, shape: LatentShape) {
@@ -287,10 +265,9 @@ function chooseGraphs(
   };
 }
 
-/** A graph with what running it needs to know of it. */
-export function loaded({ info }: Pick<ChosenGraph, 'info'>, session: HostedSession): LoadedGraph {
-  const batch = info.inputs[0]?.shape[0];
-  return { session, batch: typeof batch === 'number' ? batch : undefined, inputs: info.inputs };
+function describeDevice({ device, choice }: GraphSessions): string {
+  const why = describeChoice(choice);
+  return why === undefined ? device : `${device} (${why})`;
 }
 
 function rangeOf(values: Float32Array): Video['decoded'] {

@@ -5,20 +5,12 @@ import { Add } from '../onnx/ops.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
 import type { Device } from './device.ts';
+import { remedyFor, remedyText } from './device-remedies.ts';
+import { plainWords } from './faults.ts';
 import { startHost } from './host.ts';
 
 /** A driver that takes longer for one addition hangs. */
 const PATIENCE = 30_000;
-
-/** How to get a device that does not work. */
-const REMEDIES: Readonly<Record<Device, string>> = {
-  cpu: 'Its library comes with onnxruntime-node: install again with `npm ci`.',
-  webgpu:
-    'It needs a graphics driver: Vulkan on Linux (libvulkan1 and the driver of the card), Metal or Direct3D 12 elsewhere.',
-  cuda:
-    'Its libraries are not in the npm package: put libonnxruntime_providers_cuda.so and libonnxruntime_providers_shared.so of the same version ' +
-    "(PyPI's onnxruntime-gpu 1.30.0 has them) beside onnxruntime-node's libonnxruntime.so.1, and install CUDA 13 and cuDNN 9.",
-};
 
 /**
  * Resolves to the milliseconds from start to answer.
@@ -29,22 +21,21 @@ export async function probeDevice(device: Device, signal?: AbortSignal): Promise
   const patience = AbortSignal.timeout(PATIENCE);
   try {
     await using host = startHost(signal ? AbortSignal.any([signal, patience]) : patience);
-    const session = await host.load(additionModel(), device);
+    const session = await host.load(additionModel(), device, { wholly: device !== 'cpu' });
     const { outputs } = await session.run({ x: { type: 'float32', dims: [2], data: Float32Array.of(1, 2) } });
     const sum = outputs['y']?.data.join();
     if (sum !== '2,3') throw new Error(`1 + 1 and 2 + 1 gave ${sum} instead of 2,3`);
     return performance.now() - started;
   } catch (error) {
     signal?.throwIfAborted();
-    const reason = patience.aborted ? `it gave no answer within ${PATIENCE / 1000} s.` : plainWords(error);
-    throw new UnavailableError(`The device ${device} does not work here: ${reason}`, REMEDIES[device]);
+    const reason = patience.aborted
+      ? `it gave no answer within ${PATIENCE / 1000} s.`
+      : plainWords(error instanceof Error ? error.message : String(error));
+    throw new UnavailableError(
+      `The device ${device} does not work here: ${reason}`,
+      remedyText(remedyFor(device, reason)),
+    );
   }
-}
-
-/** onnxruntime puts the place in its own source before what it has to say. */
-function plainWords(error: unknown): string {
-  const message = error instanceof Error ? error.message : String(error);
-  return message.replace(/\/onnxruntime_src\/.* was false\. /s, '').replace(/[.\s]*$/, '.');
 }
 
 /** y = x + 1 on `[2]`. */

@@ -48,12 +48,15 @@ export async function measureRates(
   types: readonly FloatType[],
 ): Promise<DeviceRates> {
   const matrix: Partial<Record<FloatType, number>> = {};
-  for (const type of types) {
-    matrix[type] = await bestRate(host, device, products(type), MATRIX_SIZES, (n) => PRODUCTS * 2 * n ** 3);
-  }
+  for (const type of types) matrix[type] = await matrixRate(host, device, type);
   // a write of the operand, the sums, a read of the last one; in float32, which every device has element-wise operators for
   const copy = await bestRate(host, device, sums(), COPY_SIZES, (n) => (SUMS + 1) * 2 * 4 * n ** 2);
   return { matrix, copy };
+}
+
+/** FLOP/s of matrix products. @throws RuntimeFailure where the device cannot do it. */
+export function matrixRate(host: InferenceHost, device: Device, type: FloatType): Promise<number> {
+  return bestRate(host, device, products(type), MATRIX_SIZES, (n) => PRODUCTS * 2 * n ** 3);
 }
 
 /** Work per second at the size at which it is highest. */

@@ -1,7 +1,7 @@
 /** The screen: tabs, panes and keys, drawn from the store's state; keys and clocks go back into it. */
 import { Box, useApp, useInput, usePaste, useWindowSize } from 'ink';
 import { type ReactNode, useEffect, useEffectEvent, useSyncExternalStore } from 'react';
-import { PREVIEW_FPS } from '../verify/report.ts';
+import { PREVIEW_FPS } from '../verify/report/pictures.ts';
 import { currentStage, isBusy } from './job.ts';
 import { commandFor, footer, keyNames } from './keys.ts';
 import { type Arrangement, arrange, PANES, type PaneBox, type PaneName, SMALLEST, TITLES } from './layout.ts';
@@ -105,7 +105,8 @@ function badgeOf(pane: PaneName, { recipes, plan, job, clip }: State): string {
         ? `${Math.floor((done / total) * 100)}%`
         : MARKS[JOB_MARKS[job.status]][0];
     case 'frames':
-      return clip?.status === 'ready' ? String(clip.frames.count) : '';
+      if (clip?.status === 'ready') return String(clip.frames.count);
+      return job?.preview && !clip ? `${job.preview.step}/${job.preview.total}` : '';
     case 'gate':
       return job?.folder === undefined ? '' : MARKS[JOB_MARKS[job.status]][0];
   }
@@ -130,7 +131,7 @@ function Body({ state, store, arrangement, whole }: BodyProps) {
     ),
     plan: (box, focused) => <PlanPane box={box} focused={focused} view={state.plan} {...scroll('plan')} />,
     job: (box, focused) => <JobPane box={box} focused={focused} job={state.job} {...scroll('job')} />,
-    frames: (box, focused) => <FramesPane box={box} focused={focused} clip={state.clip} />,
+    frames: (box, focused) => <FramesPane box={box} focused={focused} clip={state.clip} preview={state.job?.preview} />,
     gate: (box, focused) => <GatePane box={box} focused={focused} job={state.job} {...scroll('gate')} />,
   };
   if (state.cover === 'help') return <HelpPane box={whole} {...scroll('help')} />;

@@ -2,7 +2,8 @@
 import { join } from 'node:path';
 import sharp from 'sharp';
 import type { Frames } from '../runtime/frames.ts';
-import { PREVIEW_FPS, VERIFICATION_FOLDER } from '../verify/report.ts';
+import { PREVIEW_FPS } from '../verify/report/pictures.ts';
+import { VERIFICATION_FOLDER } from '../verify/report.ts';
 
 /** The frames of the package in `folder`. @throws what sharp says when there is no clip or it is damaged. */
 export async function readClip(folder: string): Promise<Frames> {

@@ -2,7 +2,7 @@
  * A job as its events tell it: stages with their progress, checks, a log. Pure; times are milliseconds on any clock that only
  * grows, and come with the events.
  */
-import type { CheckVerdict, Event, StageName } from '../events.ts';
+import type { CheckVerdict, Event, Preview, StageName } from '../events.ts';
 import type { Mark } from './marks.ts';
 
 export type JobStatus = 'running' | 'stopping' | 'passed' | 'refused' | 'failed' | 'stopped';
@@ -43,6 +43,8 @@ export interface Job {
   readonly at: number;
   readonly stages: readonly StageRow[];
   readonly checks: readonly CheckRow[];
+  /** What the last step came to. */
+  readonly preview?: Preview;
   /** Each with its number. */
   readonly log: readonly (LogLine & { readonly n: number })[];
   /** The package, once there is one; also one that did not pass. */
@@ -83,6 +85,10 @@ export function hear(before: Job, event: Event, at: number): Job {
     case 'check': {
       const { id, verdict, reason, seconds } = event;
       return { ...job, checks: [...job.checks, { id, verdict, reason, seconds }] };
+    }
+    case 'preview': {
+      const { step, total, width, height, pixels } = event;
+      return { ...job, preview: { step, total, width, height, pixels } };
     }
     case 'latents':
       return job;

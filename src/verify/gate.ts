@@ -10,8 +10,9 @@ import { digestFile } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
 import type { Plan } from '../merge/plan.ts';
 import { includes, type Profile } from '../recipe/profile.ts';
-import { type Device, resolveDevice } from '../runtime/device.ts';
-import { openPackage, pathInPackage, type VideoPackage } from '../runtime/package-folder.ts';
+import { chooseDevice } from '../runtime/choose-device.ts';
+import type { Device } from '../runtime/device.ts';
+import { openPackage, pathInPackage, type VideoPackage, weightType } from '../runtime/package-folder.ts';
 import { sample, type Video } from '../runtime/pipeline.ts';
 import { VERSION } from '../version.ts';
 import type { Check, CheckContext, CheckResult } from './check.ts';
@@ -58,6 +59,8 @@ export interface VerifyOptions {
   readonly device?: Device | 'auto' | undefined;
   /** The package that this one is to replace: it is compared with what was verified there. Default: what was verified here. */
   readonly replaces?: string | undefined;
+  /** As for `sample`; the report tells. */
+  readonly allowFallback?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -75,9 +78,9 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   prepared.files = performance.now() - hashing;
   const wanted = runRequest(pkg, options);
   const profile = options.profile ?? pkg.lock?.recipe.verify.profile ?? 'standard';
-  const device = resolveDevice(wanted.device);
+  const { device, trials } = await chooseDevice(wanted.device, weightType(pkg), options.signal);
   const running = performance.now();
-  const clip = { ...wanted, device, signal: options.signal };
+  const clip = { ...wanted, device, preview: true, allowFallback: options.allowFallback, signal: options.signal };
   const video = yield* attempt(pkg, clip);
   prepared.video = performance.now() - running;
   const limit = yield* attemptLimit(pkg, video, { guidance: wanted.guidance, signal: options.signal });
@@ -113,6 +116,8 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     name: pkg.lock?.name ?? folder,
     tool: { name: 'lcm-merge', version: VERSION },
     device,
+    ...(trials.length > 0 && { trials }),
+    ...(made?.fallback && { fallback: made.fallback }),
     profile,
     run: {
       prompt: wanted.prompt,
@@ -132,7 +137,11 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
     package: hashes,
   };
-  await writeReport(folder, report, { video: made, fingerprint: fingerprintToKeep(context, verdict, fingerprint) });
+  await writeReport(folder, report, {
+    video: made,
+    lock: pkg.lock,
+    fingerprint: fingerprintToKeep(context, verdict, fingerprint),
+  });
   yield {
     type: 'stage-finished',
     stage: 'verify',

@@ -8,19 +8,19 @@ import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
 import { InputMissingError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
+import type { Lock } from '../export/lock.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import type { Effects } from '../merge/effects.ts';
 import type { Profile } from '../recipe/profile.ts';
+import type { DeviceTrial } from '../runtime/choose-device.ts';
 import { encodeAnimatedWebp } from '../runtime/frame-files.ts';
 import type { Timing, Video } from '../runtime/pipeline.ts';
 import { FINGERPRINT_FILE, type Fingerprint } from './fingerprint.ts';
 import type { RunLimit } from './limit.ts';
-import { reportHtml } from './report-html.ts';
+import { reportHtml } from './report/page.ts';
+import { PREVIEW_FPS, picturesOf } from './report/pictures.ts';
 
 export const VERIFICATION_FOLDER = 'verification';
-
-/** Frames per second of previews; AnimateDiff's own. */
-export const PREVIEW_FPS = 8;
 
 export interface CheckReport {
   readonly id: string;
@@ -36,6 +36,10 @@ export interface Report {
   readonly name: string;
   readonly tool: { readonly name: 'lcm-merge'; readonly version: string };
   readonly device: string;
+  /** What `auto` found of each device; left out where one was asked for. */
+  readonly trials?: readonly DeviceTrial[];
+  /** What was computed on the CPU instead; left out where nothing was. */
+  readonly fallback?: readonly string[];
   /** How much of the gate it went through. */
   readonly profile: Profile;
   /** What was sampled. */
@@ -87,11 +91,18 @@ export function overall(checks: readonly { verdict: CheckVerdict }[]): CheckVerd
   return checks.length > 0 && checks.every(({ verdict }) => verdict === 'passed') ? 'passed' : 'unknown';
 }
 
+/** What lies in the verification folder beside the report itself. */
+export interface ReportParts {
+  readonly video?: Video | undefined;
+  readonly lock?: Lock | undefined;
+  readonly fingerprint?: Fingerprint | undefined;
+}
+
 /** Replaces the package's verification folder as a whole. */
 export async function writeReport(
   folder: string,
   report: Report,
-  { video, fingerprint }: { readonly video?: Video | undefined; readonly fingerprint?: Fingerprint | undefined },
+  { video, lock, fingerprint }: ReportParts,
 ): Promise<void> {
   const target = join(folder, VERIFICATION_FOLDER);
   const partial = `${target}.partial`;
@@ -104,7 +115,7 @@ export async function writeReport(
     if (webp) await put('frames.webp', webp);
     await put('report.json', `${JSON.stringify(report, null, 2)}\n`);
     if (fingerprint) await put(FINGERPRINT_FILE, `${JSON.stringify(fingerprint, null, 2)}\n`);
-    await put('report.html', reportHtml(report, webp));
+    await put('report.html', reportHtml({ report, lock, pictures: await picturesOf(video) }));
     await rm(target, { recursive: true, force: true });
     await rename(partial, target);
   } catch (error) {

@@ -45,6 +45,7 @@ describe('parseCommandLine', () => {
         height: undefined,
         guidance: 1.5,
         device: 'auto',
+        'allow-fallback': false,
         fps: 0.5,
         'save-latents': undefined,
         json: undefined,
@@ -90,12 +91,19 @@ describe('parseCommandLine', () => {
     [['publish', 'p'], 'lcm-merge publish needs --to DIR'],
     [['plan', 'a.yaml', '--quiet=yes'], '--quiet takes no value, but "yes" was given.'],
     [['plan', 'a.yaml', '--json=xml'], '--json must be one of object, stream; "xml" was given.'],
-    [['a.yaml', '--device', 'gpu'], '--device must be one of auto, cpu, webgpu, cuda; "gpu" was given.'],
+    [['a.yaml', '--device', 'gpu'], '--device must be one of auto, cpu, webgpu, cuda, dml, coreml; "gpu" was given.'],
     [['completion', 'bsh'], 'SHELL must be one of bash, zsh, fish; "bsh" was given. Did you mean bash?'],
     [['run', 'p', '--steps', '4x'], '--steps must be a whole number from 1 to 1000; "4x" was given.'],
     [['run', 'p', '--steps', '0'], '"0" was given'],
     [['run', 'p', '--steps', '1e1'], '"1e1" was given'],
     [['run', 'p', '--steps', ''], '--steps must be a whole number'],
+    [['run', 'p', '--context', '0'], '--context must be a whole number of 1 or more; "0" was given.'],
+    [['run', 'p', '--overlap=-1'], '--overlap must be a whole number of 0 or more; "-1" was given.'],
+    [
+      ['run', 'p', '--schedule', 'statik'],
+      '--schedule must be one of static, uniform, looped; "statik" was given. Did you mean static?',
+    ],
+    [['run', 'p', '--noise', 'free'], '--noise must be one of random, freenoise; "free" was given.'],
     [['run', 'p', '--seed', '9007199254740993'], '--seed must be a whole number from 0 to 9007199254740991'],
     [['run', 'p', '--guidance', 'Infinity'], '--guidance must be a number from 0 to 1000; "Infinity" was given.'],
     [['run', 'p', '--guidance', '0x10'], '"0x10" was given'],
@@ -121,7 +129,8 @@ describe('outputOptions', () => {
     [['--json=object', '--json=stream'], { mode: 'stream', quiet: false, color: true }],
     [['run', '--', '--json'], { mode: 'text', quiet: false, color: true }],
     [['--json=xml'], { mode: 'text', quiet: false, color: true }],
+    [['--preview', '-q'], { mode: 'text', quiet: true, color: true, preview: true }],
   ])('reads %j, whatever else is wrong', (argv, expected) => {
-    expect(outputOptions(argv)).toEqual(expected);
+    expect(outputOptions(argv)).toEqual({ preview: false, ...expected });
   });
 });

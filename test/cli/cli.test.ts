@@ -132,6 +132,20 @@ describe('results', () => {
     expect(events.filter(({ type }) => type === 'progress').length).toBeGreaterThan(100);
   });
 
+  it('--preview adds a picture of each step to the stream, and a line to stderr', async () => {
+    await lcmMerge(['bake', RECIPE, '-o', 'p', '-q']);
+    const run = (...options: readonly string[]) => lcmMerge(['run', 'p', '-o', 'f', '--steps', '2', ...options]);
+    const previews = lines((await run('--preview', '--json=stream')).stdout).filter(({ type }) => type === 'preview');
+    expect(previews).toMatchObject([1, 2].map((step) => ({ stage: 'run', step, total: 2, width: 64, height: 64 })));
+    for (const { webp, pixels } of previews) {
+      expect(pixels).toBeUndefined();
+      const { format, width, height } = await sharp(Buffer.from(String(webp), 'base64')).metadata();
+      expect({ format, width, height }).toEqual({ format: 'webp', width: 64, height: 64 });
+    }
+    expect((await run('--preview')).stderr).toMatch(/^run: step 1 of 2\nrun: step 2 of 2$/m);
+    expect((await run('--json=stream')).stdout).not.toContain('preview');
+  });
+
   it('schema, completion, help and version go to stdout', async () => {
     expect(JSON.parse((await lcmMerge(['schema'])).stdout)).toEqual(JSON.parse(JSON.stringify(recipeJsonSchema())));
     expect((await lcmMerge(['completion', 'fish'])).stdout).toContain('complete -c lcm-merge');
@@ -154,13 +168,26 @@ describe('results', () => {
   it('doctor tries the devices', async () => {
     const { code, stdout } = await lcmMerge(['doctor', '--json']);
     expect(code).toBe(0);
-    const { devices, node } = JSON.parse(stdout);
+    const { devices, node, auto } = JSON.parse(stdout);
     expect(node).toBe(process.versions.node);
     const rate = expect.any(Number);
     const rates = { matrix: { float32: rate, float16: rate }, copy: rate };
-    expect(devices).toContainEqual({ device: 'cpu', installed: true, works: true, milliseconds: rate, rates });
-    for (const device of devices)
-      if (!device.works) expect(device).toMatchObject({ reason: expect.any(String), remedy: expect.any(String) });
+    const working = { installed: true, works: true, state: 'works', milliseconds: rate };
+    expect(devices).toContainEqual({ device: 'cpu', ...working, rates });
+    for (const device of devices.filter((one: { works: boolean }) => !one.works)) {
+      const state = device.installed ? 'silent' : 'missing';
+      expect(device).toMatchObject({ state, reason: expect.any(String), remedy: expect.any(String) });
+    }
+    expect(devices.map((one: { device: string }) => one.device)).toContain(auto.device);
+  });
+
+  it('doctor says it in 80 columns, commands apart', async () => {
+    const { code, stdout } = await lcmMerge(['doctor']);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^✓ cpu works \(.* from start to answer\)$/m);
+    expect(stdout).toMatch(/^auto takes \w+$/m);
+    const long = stdout.split('\n').filter((line) => line.length > 80 && !line.startsWith('      '));
+    expect(long).toEqual([]);
   });
 });
 

@@ -45,7 +45,7 @@ describe('bash', () => {
     [['run', 'p', '--dev'], ['--device']],
     [
       ['run', 'p', '--device', ''],
-      ['auto', 'cpu', 'webgpu', 'cuda'],
+      ['auto', 'cpu', 'webgpu', 'cuda', 'dml', 'coreml'],
     ],
     [
       ['plan', '--j'],

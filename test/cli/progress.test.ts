@@ -1,3 +1,4 @@
+import { Terminal } from '@xterm/headless';
 import { describe, expect, it } from 'vitest';
 import { createProgress } from '../../src/cli/progress.ts';
 import type { Event } from '../../src/events.ts';
@@ -153,5 +154,79 @@ describe('createProgress', () => {
       expect([...text].filter((c) => c !== '\n' && /[\p{Cc}\p{Cf}]/u.test(c))).toEqual([]);
       expect(text).toContain('a\\u001b]0;owned');
     }
+  });
+});
+
+describe('previews', () => {
+  /** 4×4 pixels of one colour. */
+  const preview = (step: number, colour: readonly [number, number, number]): Event => ({
+    type: 'preview',
+    stage: 'run',
+    step,
+    total: 2,
+    width: 4,
+    height: 4,
+    pixels: Uint8Array.from({ length: 48 }, (_, i) => colour[i % 3] as number),
+  });
+  const step = (done: number): Event => ({ type: 'progress', stage: 'run', done, total: 2, unit: 'steps' });
+  const run: Event = { type: 'stage-started', stage: 'run', subject: 'tiny' };
+  const ended: Event = { type: 'stage-finished', stage: 'run', milliseconds: 5, summary: '16 frames' };
+
+  /** What a terminal shows after `events`: its lines, and the colour of the first pixel. */
+  const watch = async (events: readonly Event[], size = { columns: 60, rows: 10 }) => {
+    const terminal = new Terminal({ cols: size.columns, rows: size.rows, convertEol: true, allowProposedApi: true });
+    let time = 0;
+    let written = Promise.resolve();
+    const write = (text: string) => {
+      written = new Promise((resolve) => terminal.write(text, resolve));
+    };
+    const progress = createProgress({
+      output: { write, ...size },
+      ...{ paint: (_, text) => text, live: true, depth: 24, quiet: false, now: () => time },
+    });
+    for (const event of events) {
+      time += 1000;
+      progress.show(event);
+    }
+    await written;
+    const { active } = terminal.buffer;
+    const lines = Array.from({ length: active.length }, (_, y) => active.getLine(y)?.translateToString(true) ?? '');
+    const at = lines.findIndex((line) => line.startsWith('▀'));
+    return { lines: lines.filter((line) => line !== ''), colour: active.getLine(at)?.getCell(0)?.getFgColor() };
+  };
+
+  it('are drawn over each other above the moving line, and the last one stays', async () => {
+    const picture = ['▀▀▀▀', '▀▀▀▀'];
+    const first = await watch([run, step(1), preview(1, [255, 0, 0])]);
+    expect(first.lines).toEqual([...picture, expect.stringContaining('1 of 2 steps')]);
+    expect(first.colour).toBe(0xff0000);
+    const second = await watch([run, step(1), preview(1, [255, 0, 0]), step(2), preview(2, [0, 0, 255])]);
+    expect(second.lines).toEqual([...picture, expect.stringContaining('2 of 2 steps')]);
+    expect(second.colour).toBe(0x0000ff);
+    const last = await watch([run, preview(1, [255, 0, 0]), warning, step(2), preview(2, [0, 0, 255]), ended]);
+    expect(last.lines).toEqual(['warning: no lcm', ...picture, '✓ run 16 frames (5 ms)']);
+    expect(last.colour).toBe(0x0000ff);
+  });
+
+  it('are never higher than the terminal', async () => {
+    const huge: Event = {
+      ...preview(1, [1, 2, 3]),
+      width: 64,
+      height: 64,
+      pixels: new Uint8Array(64 * 64 * 3),
+    } as Event;
+    const { lines } = await watch([run, step(1), huge, huge, huge], { columns: 40, rows: 8 });
+    expect(lines).toHaveLength(7);
+  });
+
+  it('are a line where there are no colours, and nothing when it is to be quiet', () => {
+    const events = [run, preview(1, [9, 9, 9]), ended].map((event): readonly [number, Event] => [0, event]);
+    expect(show(events, { live: false })).toEqual([
+      'run: tiny\n',
+      'run: step 1 of 2\n',
+      'run: done: 16 frames (5 ms)\n',
+    ]);
+    expect(show(events, { live: true })).toContain('run: step 1 of 2\n');
+    expect(show(events, { live: true, quiet: true })).toEqual([]);
   });
 });

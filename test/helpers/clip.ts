@@ -16,6 +16,7 @@ export function movingVideo(changes: Partial<Video> = {}): Video {
     shape: [1, 4, COUNT, 2, 2],
     trajectory: [given, given, latents],
     estimates: [latentsOf((i) => 2 * Math.cos(i)), latentsOf((i) => 0.8 * Math.sin(i)), latents],
+    previews: [],
     first: {
       timestep: 999,
       before: given,

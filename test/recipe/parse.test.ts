@@ -432,7 +432,7 @@ describe('values', () => {
     ],
     [
       'verify: { device: gpu }',
-      '4:19: verify.device must be "auto", "cpu", "webgpu" or "cuda", but the text "gpu" was found. Did you mean "cpu"?',
+      '4:19: verify.device must be "auto", "cpu", "webgpu", "cuda", "dml" or "coreml", but the text "gpu" was found. Did you mean "cpu"?',
     ],
     ['verify: { budgets: { denoise_ms: 0 } }', '4:34: verify.budgets.denoise_ms must be at least 1, but 0 was found.'],
   ])('%s', (line, expected) => {

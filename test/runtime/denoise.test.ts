@@ -44,7 +44,7 @@ async function sampled(
   const scheduler = createScheduler(samplerConfig(SCHEDULER, kind), steps);
   const done = [];
   for await (const step of denoise(graph, { ...asked, shape: SHAPE, scheduler, generator: createGenerator(0) }))
-    done.push(step);
+    if (step.kind === 'step') done.push(step);
   return done;
 }
 

@@ -2,8 +2,28 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { UnavailableError } from '../../src/errors.ts';
-import { DEVICES, listDevices, resolveDevice } from '../../src/runtime/device.ts';
+import { assertOffered, DEVICES, listDevices } from '../../src/runtime/device.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
+
+/** What listSupportedBackends() says there, by the sources of onnxruntime-node 1.30. */
+const BACKENDS = {
+  windows: [
+    { name: 'cpu', bundled: true },
+    { name: 'dml', bundled: true },
+    { name: 'webgpu', bundled: true },
+  ],
+  mac: [
+    { name: 'cpu', bundled: true },
+    { name: 'webgpu', bundled: true },
+    { name: 'coreml', bundled: true },
+  ],
+  linux: [
+    { name: 'cpu', bundled: true },
+    { name: 'webgpu', bundled: true },
+    { name: 'cuda', bundled: false },
+    { name: 'tensorrt', bundled: false },
+  ],
+};
 
 describe('devices', () => {
   it('always have the CPU, installed', () => {
@@ -11,24 +31,35 @@ describe('devices', () => {
     expect(DEVICES).toEqual(expect.arrayContaining(listDevices().map(({ device }) => device)));
   });
 
-  it('are what was asked for, and of this build', () => {
-    const known = listDevices().map(({ device }) => device);
-    for (const device of DEVICES) {
-      if (known.includes(device)) expect(resolveDevice(device)).toBe(device);
-      else expect(() => resolveDevice(device)).toThrow(UnavailableError);
-    }
-    expect(() => resolveDevice('npu' as 'cpu')).toThrow(
-      /The device npu is not in onnxruntime-node on \S+\.[\s\S]*It has cpu/,
-    );
+  it('are those of the build', () => {
+    expect(listDevices('/nowhere', BACKENDS.windows)).toEqual([
+      { device: 'cpu', installed: true },
+      { device: 'webgpu', installed: true },
+      { device: 'dml', installed: true },
+    ]);
+    expect(listDevices('/nowhere', BACKENDS.mac).map(({ device }) => device)).toEqual(['cpu', 'webgpu', 'coreml']);
+    expect(listDevices('/nowhere', BACKENDS.linux)).toEqual([
+      { device: 'cpu', installed: true },
+      { device: 'webgpu', installed: true },
+      { device: 'cuda', installed: false },
+    ]);
   });
 
-  it('are never WebGPU by themselves, and CUDA only where its library lies beside the others', async () => {
+  it('are installed where their library lies beside the others', async () => {
     const folder = await temporaryFolder();
-    expect(resolveDevice('auto', listDevices(folder))).toBe('cpu');
-    const library = join(folder, 'libonnxruntime_providers_cuda.so');
-    await writeFile(library, '');
-    const known = listDevices(folder);
-    const isOffered = known.some(({ device }) => device === 'cuda'); // on Linux x64; elsewhere a file changes nothing
-    expect(resolveDevice('auto', known)).toBe(isOffered ? 'cuda' : 'cpu');
+    await writeFile(join(folder, 'libonnxruntime_providers_cuda.so'), '');
+    expect(listDevices(folder, BACKENDS.linux)[2]).toEqual({ device: 'cuda', installed: true });
+  });
+
+  it('are refused where the build has no such one, with those that it has', () => {
+    const windows = listDevices('/nowhere', BACKENDS.windows);
+    for (const device of ['auto', 'cpu', 'webgpu', 'dml'] as const)
+      expect(() => assertOffered(device, windows)).not.toThrow();
+    for (const device of ['cuda', 'coreml'] as const) {
+      expect(() => assertOffered(device, windows)).toThrow(UnavailableError);
+      expect(() => assertOffered(device, windows)).toThrow(
+        /The device \w+ is not in onnxruntime-node on \S+\. It has cpu, webgpu, dml\./,
+      );
+    }
   });
 });

@@ -2,6 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest';
 import { RuntimeFailure } from '../../src/errors.ts';
 import {
@@ -15,7 +16,8 @@ import {
 } from '../../src/onnx/graph.ts';
 import * as op from '../../src/onnx/ops.ts';
 import { serializeModel } from '../../src/onnx/proto.ts';
-import { type HostTensor, type RunReply, startHost } from '../../src/runtime/host.ts';
+import { END_OF_LOG, type HostTensor, type RunReply, startHost } from '../../src/runtime/host.ts';
+import type { Patience } from '../../src/runtime/watchdog.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 const started: ChildProcess[] = [];
@@ -155,5 +157,99 @@ describe('startHost', () => {
     await host[Symbol.asyncDispose]();
     await expect(host.peakBytes()).rejects.toThrow(/has been closed/);
     await host[Symbol.asyncDispose]();
+  });
+
+  /** A process in place of the real one: it answers `load`, and does `act` when it is asked to run. */
+  const acting = async (act: string) => {
+    const path = join(await temporaryFolder(), 'entry.mjs');
+    const answer = "process.send({ id, value: request.op === 'load' ? 7 : { outputs: {}, milliseconds: 1 } })";
+    await writeFile(
+      path,
+      `let runs = 0; process.on('message', ({ id, request }) => { if (request.op === 'run') { runs += 1; ${act} } ${answer}; });`,
+    );
+    return pathToFileURL(path);
+  };
+  const seconds = (load: number, run: number): Patience => ({ load: load * 1000, run: () => run * 1000 });
+
+  it.each([
+    ['is silent', 'setTimeout(() => {}, 1e6); return;'],
+    ['blocks its thread', 'for (;;);'],
+  ])('ends a process that %s in mid-run, and says what it was doing and what to do', async (_, act) => {
+    await using host = startHost(undefined, { entry: await acting(act), patience: seconds(60, 0.5) });
+    const session = await host.load('unet/model.onnx', 'webgpu');
+    const running = session.run({ x: floats(1) });
+    await expect(running).rejects.toMatchObject({ name: 'RuntimeFailure', blame: 'machine' });
+    await expect(running).rejects.toThrow(
+      /^The inference process gave no answer for 0\.5 s while running unet\/model\.onnx on webgpu and was ended: .* --device, .* LCM_MERGE_PATIENCE=SECONDS allows more time\.$/,
+    );
+    await vi.waitFor(() => expect(children()).toEqual([]), { timeout: 5000 });
+    await expect(host.peakBytes()).rejects.toThrow(/gave no answer/);
+    await session[Symbol.asyncDispose]();
+  });
+
+  it('ends a process that does not load a graph', async () => {
+    const path = join(await temporaryFolder(), 'entry.mjs');
+    await writeFile(path, "process.on('message', () => { for (;;); });");
+    await using host = startHost(undefined, { entry: pathToFileURL(path), patience: seconds(0.5, 60) });
+    await expect(host.load('unet/model.onnx', 'webgpu')).rejects.toThrow(
+      /gave no answer for 0\.5 s while loading unet\/model\.onnx on webgpu and was ended/,
+    );
+  });
+
+  it('holds a run to what the last one of its lengths took, and counts only the time that it is its turn', async () => {
+    const asked: unknown[] = [];
+    const patience: Patience = { load: 60_000, run: (work) => asked.push(work) && 1000 };
+    const entry = await acting('const end = Date.now() + 400; while (Date.now() < end);');
+    await using host = startHost(undefined, { entry, patience });
+    const session = await host.load('model.onnx', 'cpu');
+    // four runs of 400 ms that are asked for at once: none of them takes a second
+    await Promise.all([1, 2, 3, 4].map(() => session.run({ x: floats(1) }, 5e9)));
+    await session.run({ x: floats(1) }, 5e9);
+    await session.run({ x: floats(1, 2) });
+    expect(asked.slice(3)).toEqual([{ flops: 5e9 }, { flops: 5e9, slowest: 1 }, {}]);
+  });
+
+  it.each([
+    [
+      "process.kill(process.pid, 'SIGKILL')",
+      /was ended by SIGKILL, most likely for want of memory, while running m\.onnx on cuda\. The memory is not enough/,
+    ],
+    [
+      "process.kill(process.pid, 'SIGSEGV')",
+      /was ended by SIGSEGV while running m\.onnx on cuda\..* lcm-merge doctor tries them all/,
+    ],
+    [
+      "process.stderr.write('the driver says goodbye'); process.exit(3)",
+      /exited with code 3 while running m\.onnx on cuda\. It said: the driver says goodbye\./,
+    ],
+  ])('blames the machine where the process ends by itself: %s', async (act, message) => {
+    await using host = startHost(undefined, { entry: await acting(`${act}; for (;;);`) });
+    const session = await host.load('m.onnx', 'cuda');
+    const running = session.run({ x: floats(1) });
+    await expect(running).rejects.toThrow(message);
+    await expect(running).rejects.toMatchObject({ name: 'RuntimeFailure', blame: 'machine' });
+    expect(children()).toEqual([]);
+  });
+
+  it('leaves nothing on the process that started it', async () => {
+    const before = process.listenerCount('exit');
+    for (let i = 0; i < 3; i += 1) {
+      await using host = startHost();
+      await host.peakBytes();
+    }
+    await vi.waitFor(() => expect(process.listenerCount('exit')).toBe(before));
+  });
+
+  it('gives the log of loading whole, again and again', async () => {
+    await using host = startHost();
+    const path = await doubling();
+    for (let i = 0; i < 3; i += 1) {
+      const log = await host.loadingLog(path, 'cpu');
+      expect(log).toContain('All nodes placed on [CPUExecutionProvider]. Number of nodes: 1');
+      expect(log.endsWith(END_OF_LOG)).toBe(true);
+    }
+    await expect(host.loadingLog(`${path}.missing`, 'cpu')).rejects.toThrow(/missing does not load on cpu/);
+    await using session = await host.load(path, 'cpu');
+    expect(first(await session.run({ x: floats(4) }))).toBe(8);
   });
 });

@@ -44,6 +44,19 @@ describe('createGenerator', () => {
     }
   });
 
+  it('gives the permutations of torch.randperm, among draws of normal values', async () => {
+    // made by `python test/oracle/context_windows.py`
+    const { permutations } = JSON.parse(await readFile('test/golden/context-windows.json', 'utf8')) as {
+      permutations: readonly { readonly randn: readonly number[]; readonly randperm: readonly number[] }[];
+    };
+    const generator = createGenerator(9);
+    for (const { randn, randperm } of permutations) {
+      const values = generator.randn(randn.length);
+      expect(Math.max(0, ...values.map((value, i) => Math.abs(value - (randn[i] as number))))).toBeLessThan(TOLERANCE);
+      expect(generator.randperm(randperm.length)).toEqual(randperm);
+    }
+  });
+
   it('takes a number as it takes a bigint', () => {
     expect(createGenerator(-1).randn(40)).toEqual(createGenerator(2n ** 64n - 1n).randn(40));
     expect(createGenerator(42).randn(40)).toEqual(createGenerator(42n).randn(40));

@@ -349,12 +349,6 @@ describe('sample', () => {
     await expect(running).rejects.toThrow(message);
   });
 
-  it('refuses more frames than there are positions', async () => {
-    await expect(run(packages['fp16 dynamic'], { frames: 65 })).rejects.toThrow(
-      /65 frames were asked for; the motion module of \S+ has positional encodings for 64/,
-    );
-  });
-
   it('stops between steps and in the middle of one', async () => {
     const controller = new AbortController();
     const running = run(

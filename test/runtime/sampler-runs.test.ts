@@ -19,6 +19,8 @@ interface Run {
   readonly negative: string;
   readonly guidance: number;
   readonly frames: number;
+  /** What PyTorch itself misses in float32: with σ 14.6 at its start and guidance 4 a trajectory is badly conditioned. */
+  readonly float32_relative_rms?: number;
 }
 
 const golden = await openGolden<Readonly<Record<string, Run>>>('test/golden/sampler-runs.safetensors');
@@ -31,8 +33,12 @@ beforeAll(async () => {
 });
 
 describe('a clip of any sampler', () => {
-  it.each(Object.entries(golden.cases))('ends where diffusers ends: %s', { timeout: 120_000 }, async (name, run) => {
-    const { latents } = await drain(sample(pkg, { ...run, width: 64, height: 64, device: 'cpu' }));
-    expect(relativeRms(latents, await golden.tensor(name))).toBeLessThan(1e-4);
-  });
+  it.each(Object.entries(golden.cases))(
+    'ends where diffusers ends: %s',
+    { timeout: 120_000 },
+    async (name, { float32_relative_rms = 0, ...run }) => {
+      const { latents } = await drain(sample(pkg, { ...run, width: 64, height: 64, device: 'cpu' }));
+      expect(relativeRms(latents, await golden.tensor(name))).toBeLessThan(Math.max(1e-4, 4 * float32_relative_rms));
+    },
+  );
 });

@@ -4,7 +4,8 @@ import { describe, expect, it } from 'vitest';
 import { encodeAnimatedWebp } from '../../src/runtime/frame-files.ts';
 import type { Frames } from '../../src/runtime/frames.ts';
 import { readClip } from '../../src/tui/clip.ts';
-import { PREVIEW_FPS, VERIFICATION_FOLDER } from '../../src/verify/report.ts';
+import { PREVIEW_FPS } from '../../src/verify/report/pictures.ts';
+import { VERIFICATION_FOLDER } from '../../src/verify/report.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 /** Frames of 6×4 pixels, no two pixels alike; equal numbers make equal frames. */

@@ -43,6 +43,17 @@ export function checkEvents(checks: Readonly<Record<string, CheckVerdict>>): Eve
   }));
 }
 
+/** A step of two whose picture is 4×4 green pixels. */
+export const GREEN_STEP: Event = {
+  type: 'preview',
+  stage: 'run',
+  step: 1,
+  total: 2,
+  width: 4,
+  height: 4,
+  pixels: Uint8Array.from({ length: 48 }, (_, i) => (i % 3 === 1 ? 255 : 0)),
+};
+
 /** Two frames of 4×4 pixels: all red, all blue. */
 export const RED_THEN_BLUE: Frames = {
   width: 4,

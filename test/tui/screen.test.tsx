@@ -6,7 +6,7 @@ import type { Plan } from '../../src/merge/plan.ts';
 import { type MadePackage, makePackage } from '../../src/publish/make-package.ts';
 import { helpSections } from '../../src/tui/keys.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { checkEvents, madePackage, RED_THEN_BLUE } from './reports.ts';
+import { checkEvents, GREEN_STEP, madePackage, RED_THEN_BLUE } from './reports.ts';
 import { type ControlledStage, controlStage, deviceLost, KEYS, openScreen, type Screen } from './screen.ts';
 
 /** Recipes are found and planned as ever; what a job does is up to the test. */
@@ -89,6 +89,22 @@ describe('the terminal UI', () => {
     expect(colourOfTheFirstPixel(screen)).toBe(other === '1' ? 0xff0000 : 0x0000ff);
     screen.press('[');
     await screen.shows(`‖ frame ${at}`);
+  });
+
+  it('shows what each step comes to until the result is there', async () => {
+    const screen = openScreen({ services });
+    await startTiny(screen);
+    job.send({ type: 'stage-started', stage: 'run', subject: 'tiny' }, GREEN_STEP);
+    await screen.shows('4 Frames 1/2');
+    screen.press('4');
+    await screen.shows('… step 1 of 2, 4×4');
+    expect(colourOfTheFirstPixel(screen)).toBe(0x00ff00);
+    job.finish(madePackage('/out/tiny', CHECKS, 'passed'));
+    await screen.shows('▸4 Frames 2', '▶ frame', 'of 2, 4×4');
+    screen.press('b');
+    await screen.shows('▸4 Frames 2'); // a job begins where a recipe is shown
+    screen.press('1', 'b', '4');
+    await screen.shows('No frames yet');
   });
 
   it('shows what is wrong with a recipe in its place', async () => {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { PredictionType } from '../../src/architecture/sampler-config.ts';
-import { UnavailableError } from '../../src/errors.ts';
+import { RuntimeFailure, UnavailableError } from '../../src/errors.ts';
 import type { Lock } from '../../src/export/lock.ts';
 import type { VideoPackage } from '../../src/runtime/package-folder.ts';
 import type { Timing } from '../../src/runtime/pipeline.ts';
@@ -11,12 +10,7 @@ import type { RunLimit } from '../../src/verify/limit.ts';
 import { contextWith, latentsOf, movingVideo, painted } from '../helpers/clip.ts';
 
 /** As much of a package as these checks look at. */
-const predicting = (prediction_type: PredictionType) =>
-  ({
-    folder: '/package',
-    scheduler: { file: '', kind: 'lcm', fields: { prediction_type } },
-  }) as unknown as VideoPackage;
-const PKG = predicting('epsilon');
+const PKG = { folder: '/package', scheduler: { file: '', kind: 'lcm', fields: {} } } as unknown as VideoPackage;
 const lockOf = (gamma: number) => ({ name: 'tiny', strengths: { alpha: [], beta: 1, gamma } }) as unknown as Lock;
 
 const judge = async (id: string, changes: Partial<CheckContext>) => {
@@ -60,7 +54,8 @@ describe('run', () => {
       'not finite',
       movingVideo({ decoded: { min: -1, max: Number.POSITIVE_INFINITY, finite: false } }),
     ],
-    ['failed', 'a device that dies', 'SIGKILL', new Error('The inference process was ended by SIGKILL.')],
+    ['failed', 'a graph that does not run', 'unet', new RuntimeFailure('unet/model.onnx fails when it runs.')],
+    ['unknown', 'a device that dies', 'SIGKILL', new RuntimeFailure('It was ended by SIGKILL.', { blame: 'machine' })],
     ['unknown', 'no device', 'cuda', new UnavailableError('The device cuda does not work here.', 'Install it.')],
     ['passed', 'sound latents', '3 steps on cpu, the last of which changed the estimate by 20 %', movingVideo()],
   ] as const)('is %s for %s', async (verdict, _, reason, video) => {
@@ -70,7 +65,7 @@ describe('run', () => {
   });
 
   it('does not ask a network that predicts something else for the noise', async () => {
-    const pkg = predicting('v_prediction');
+    const pkg = { ...PKG, scheduler: { ...PKG.scheduler, fields: { prediction_type: 'v_prediction' } } };
     const result = await judge('run', { pkg, video: movingVideo({ first: { ...first, noise: [other] } }) });
     expect(result.verdict).toBe('passed');
     expect(result.figures).not.toHaveProperty('noise_found');

@@ -77,6 +77,8 @@ describe('the gate on the tiny package', () => {
     ]);
     const html = await readFile(join(folder, 'verification/report.html'), 'utf8');
     expect(html).toContain('src="data:image/webp;base64,');
+    for (const step of [1, 2, 3, 4]) expect(html).toContain(`Middle frame as step ${step} of 4 estimates it`);
+    expect(events.flatMap((event) => (event.type === 'preview' ? [event.step] : []))).toEqual([1, 2, 3, 4]);
     expect(report.limit).toMatchObject({ graph: 'unet/model.cpu.onnx' });
     // what PyTorch counts (test/golden/cost.json), and the sums of normalisations, which are products with ones here
     expect(report.limit?.flops_per_step).toBeGreaterThan(2_223_689_728);

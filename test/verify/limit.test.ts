@@ -12,7 +12,7 @@ import { type ModelInfo, readModelInfo } from '../../src/onnx/model-info.ts';
 import { serializeModel } from '../../src/onnx/proto.ts';
 import type { Video } from '../../src/runtime/pipeline.ts';
 import { runLimit } from '../../src/verify/limit.ts';
-import { limitHtml } from '../../src/verify/report-limit.ts';
+import { limitSection } from '../../src/verify/report/limit.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 async function unet(batch: Dim): Promise<ModelInfo> {
@@ -77,8 +77,10 @@ describe('the limit of a run', () => {
 
   it('stands in the report as bars on one scale', async () => {
     const limit = runLimit(await unet(1), '<graph>', { video, guidance: 1, rates });
-    const html = limitHtml(limit);
-    expect(html).toContain('A step of &#60;graph&#62; has 2.22 GFLOP of products and attained 111 GFLOP/s');
+    const { html } = limitSection(limit).body;
+    expect(html).toContain(
+      'A step of <code>&#60;graph&#62;</code> has 2.22 GFLOP of products and attained 111 GFLOP/s',
+    );
     expect([...html.matchAll(/width:([\d.]+)%/g)].map(([, width]) => Number(width))).toEqual([
       100,
       Number((5 * limit.products_ms).toFixed(1)),

@@ -1,6 +1,6 @@
 /** The whole job: plan, bake, verify, and publish if the recipe says so. What stood at the output stays until the new package has passed. */
 import { makePackage } from '../../publish/make-package.ts';
-import { resolveDevice } from '../../runtime/device.ts';
+import { assertOffered } from '../../runtime/device.ts';
 import type { Command } from '../context.ts';
 import { describePlan } from './plan.ts';
 import { defaultOut, planRecipe } from './plan-recipe.ts';
@@ -8,10 +8,13 @@ import { verdictOutcome } from './verify.ts';
 
 export const make: Command<'make'> = async (args, { signal, follow, paint }) => {
   const plan = await follow(planRecipe(args.recipe, { ...args, signal }));
-  const device = resolveDevice(args.device ?? plan.recipe.verify.device); // that it is not there, a dry run says as well
+  const device = args.device ?? plan.recipe.verify.device;
+  assertOffered(device); // that it is not there, a dry run says as well
   if (args['dry-run']) return describePlan(plan, paint);
   const out = args.out ?? defaultOut(plan.recipe);
-  const { folder, report, published } = await follow(makePackage(plan, { out, device, profile: args.profile, signal }));
+  const { folder, report, published } = await follow(
+    makePackage(plan, { out, device, allowFallback: args['allow-fallback'], profile: args.profile, signal }),
+  );
   const outcome = verdictOutcome(report, folder);
   return published === undefined ? outcome : { ...outcome, value: { ...outcome.value, published } };
 };

@@ -23,26 +23,37 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   if (prompt === undefined) {
     throw new UsageError(`${args.package} was not baked by lcm-merge and suggests no prompt. Give one with --prompt.`);
   }
-  const { steps, sampler, guidance, frames, width, height, device } = args;
+  const { steps, sampler, guidance, frames, width, height, context, overlap, schedule, fuse, noise, device } = args;
   const asked = {
     prompt,
     negative: args.negative ?? wish?.negative ?? '',
     seed: args.seed ?? wish?.seed ?? 0,
     device,
-    ...given({ steps, sampler, guidance, frames, width, height }),
+    ...given({ steps, sampler, guidance, frames, width, height, context, overlap, schedule, fuse, noise }),
   };
 
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);
-  const video = await follow(sample(pkg, { ...asked, signal }));
+  const video = await follow(
+    sample(pkg, { ...asked, preview: args.preview, allowFallback: args['allow-fallback'], signal }),
+  );
   for (let i = 0; i < video.frames.count; i += 1) await writePng(join(folder.path, frameName(i)), video.frames, i);
   await writeWebp(join(folder.path, ANIMATION), video.frames, { fps: args.fps });
   signal.throwIfAborted();
   if (latents !== undefined) await writeLatents(inside === undefined ? latents : join(folder.path, inside), video);
   const made = await folder.commit();
-  const { shape, timing } = video;
+  const { shape, seam, timing, fallback } = video;
   return {
     text: made,
-    value: { out: made, ...(latents !== undefined && { latents }), ...asked, device: video.device, shape, timing },
+    value: {
+      out: made,
+      ...(latents !== undefined && { latents }),
+      ...asked,
+      device: video.device,
+      ...(fallback && { fallback }),
+      shape,
+      ...(seam && { seam }),
+      timing,
+    },
   };
 };
 

@@ -10,14 +10,17 @@ import { EXIT_CODES } from '../exit-codes.ts';
 import { planRecipe } from './plan-recipe.ts';
 
 export const verifyCommand: Command<'verify'> = async (
-  { package: folder, recipe, device, profile, offline },
+  { package: folder, recipe, device, 'allow-fallback': allowFallback, profile, offline },
   { signal, follow },
 ) => {
   const plan =
     recipe === undefined
       ? undefined
       : await follow(planRecipe(recipe, { signal, offline, lock: await lockOf(folder) }));
-  return verdictOutcome(await follow(verify(folder, { plan, device, profile, signal })), resolve(folder));
+  return verdictOutcome(
+    await follow(verify(folder, { plan, device, allowFallback, profile, signal })),
+    resolve(folder),
+  );
 };
 
 /** The package's own, so that it is compared with the commits that it was made from. */

@@ -1,6 +1,7 @@
-/** The result, moving. */
+/** The result, moving; until there is one, what the last step of sampling came to. */
 import { Box, Text } from 'ink';
 import { use, useMemo } from 'react';
+import type { Preview } from '../../events.ts';
 import type { Frames } from '../../runtime/frames.ts';
 import { halfBlocks, shrink, sizeIn } from '../pixels.ts';
 import type { Clip } from '../state.ts';
@@ -9,46 +10,59 @@ import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
 
 export interface FramesPaneProps extends Pick<PaneProps, 'box' | 'focused'> {
   readonly clip: Clip | undefined;
+  readonly preview: Preview | undefined;
 }
 
 /** The line below the picture. */
 const CAPTION = 1;
 
-export function FramesPane({ clip, box, focused }: FramesPaneProps) {
+export function FramesPane({ clip, preview, box, focused }: FramesPaneProps) {
+  const cells = { columns: box.width - PANE_SIDES, rows: box.height - PANE_ENDS - CAPTION };
   return (
     <Pane title="Frames" box={box} focused={focused}>
-      {clip === undefined && <Words>No frames yet: they are shown when a job has run.</Words>}
+      {!clip && !preview && <Words>No frames yet: they are shown when a job has run.</Words>}
+      {!clip && preview && <Step preview={preview} {...cells} />}
       {clip?.status === 'absent' && <Words>{`There are no frames to show. ${clip.reason}`}</Words>}
-      {clip?.status === 'ready' && (
-        <Moving {...clip} columns={box.width - PANE_SIDES} rows={box.height - PANE_ENDS - CAPTION} />
-      )}
+      {clip?.status === 'ready' && <Moving {...clip} {...cells} />}
     </Pane>
   );
 }
 
-interface MovingProps extends Extract<Clip, { status: 'ready' }> {
+interface Cells {
   readonly columns: number;
   readonly rows: number;
 }
 
-function Moving({ frames, at, playing, columns, rows }: MovingProps) {
+function Step({ preview: { step, total, width, height, pixels }, ...cells }: Cells & { readonly preview: Preview }) {
+  const frames = useMemo(() => ({ width, height, count: 1, data: pixels }), [width, height, pixels]);
+  return <Frame frames={frames} at={0} caption={`… step ${step} of ${total}, ${width}×${height}`} {...cells} />;
+}
+
+function Moving({ frames, at, playing, ...cells }: Cells & Extract<Clip, { status: 'ready' }>) {
+  const { width, height, count } = frames;
+  const caption = `${playing ? '▶' : '‖'} frame ${at + 1} of ${count}, ${width}×${height}`;
+  return <Frame frames={frames} at={at} caption={caption} {...cells} />;
+}
+
+interface FrameProps extends Cells {
+  readonly frames: Frames;
+  readonly at: number;
+  readonly caption: string;
+}
+
+function Frame({ frames, at, caption, columns, rows }: FrameProps) {
   const { depth } = use(ThemeContext);
   const draw = useMemo(() => createDrawing(frames, { columns, rows }, depth), [frames, columns, rows, depth]);
-  const { width, height, count } = frames;
   return (
     <Box flexDirection="column" alignItems="center">
       <Text wrap="truncate-end">{draw(at)}</Text>
-      <Words wrap="truncate-end">{`${playing ? '▶' : '‖'} frame ${at + 1} of ${count}, ${width}×${height}`}</Words>
+      <Words wrap="truncate-end">{caption}</Words>
     </Box>
   );
 }
 
 /** Each frame is drawn once, when it is first shown. */
-function createDrawing(
-  { width, height, data }: Frames,
-  cells: { columns: number; rows: number },
-  depth: number,
-): (frame: number) => string {
+function createDrawing({ width, height, data }: Frames, cells: Cells, depth: number): (frame: number) => string {
   const drawn: string[] = [];
   const to = sizeIn({ width, height }, cells);
   const bytes = width * height * 3;

@@ -6,8 +6,9 @@ import { readModelInfo } from '../../onnx/model-info.ts';
 import { decode, encodePrompts, predictNoise } from '../../runtime/denoise.ts';
 import { framesFromDecoder } from '../../runtime/frames.ts';
 import { type InferenceHost, startHost } from '../../runtime/host.ts';
+import { loadedGraph } from '../../runtime/loaded-graph.ts';
 import { graphFor, type ModelName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
-import { loaded, type Video } from '../../runtime/pipeline.ts';
+import type { Video } from '../../runtime/pipeline.ts';
 import { relativeRms } from '../../runtime/relative-rms.ts';
 import { type Check, type CheckContext, failed, passed, type RunRequest } from '../check.ts';
 import { differenceLimit } from '../difference-limits.ts';
@@ -99,7 +100,7 @@ const COMPARISONS: Readonly<Record<ModelName, (subject: Subject) => Promise<Comp
       { length: channels * area },
       (_, i) => latents[Math.floor(i / area) * count * area + (i % area)] as number,
     );
-    const pixels = await decode(pkg, graph.session, still, [1, channels, 1, h, w]);
+    const pixels = await decode(pkg, graph, still, [1, channels, 1, h, w]);
     const { data } = framesFromDecoder(pixels, [1, 3, frames.height, frames.width]);
     return {
       difference: relativeRms(frames.data.subarray(0, data.length), data),
@@ -113,7 +114,7 @@ async function onCpu({ host, pkg, video }: Subject, model: ModelName) {
   const info = await readModelInfo(path);
   const session = await host.load(path, 'cpu');
   return {
-    ...loaded({ info }, session),
+    ...loadedGraph(info, session, video.shape),
     limit: differenceLimit(info, video.device),
     [Symbol.asyncDispose]: () => session[Symbol.asyncDispose](),
   };

@@ -1,4 +1,5 @@
 /** The VAE encoder runs: the clip's first frame is turned back into latents, which are numbers and not all alike. */
+import { TRAITS } from '../../runtime/device.ts';
 import type { Frames } from '../../runtime/frames.ts';
 import { type HostTensor, startHost } from '../../runtime/host.ts';
 import { graphFor } from '../../runtime/package-folder.ts';
@@ -16,7 +17,7 @@ export const encoder: Check = {
   applies: ({ pkg, video }) => pkg.graphs.vae_encoder !== undefined && !(video instanceof Error),
   async run({ pkg, video, signal }) {
     if (video instanceof Error) throw video;
-    const graph = graphFor(pkg.graphs.vae_encoder ?? [], video.device);
+    const graph = graphFor(pkg.graphs.vae_encoder ?? [], TRAITS[video.device].target);
     if (!graph) throw new RangeError('encoder needs a package with an encoder.');
     await using host = startHost(signal);
     const session = await host.load(graph.path, video.device);

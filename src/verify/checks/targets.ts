@@ -12,6 +12,7 @@ import { type HostTensor, type InferenceHost, startHost } from '../../runtime/ho
 import { createGenerator } from '../../runtime/noise.ts';
 import { type GraphFile, type PartName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
 import type { Video } from '../../runtime/pipeline.ts';
+import { loadPlaced } from '../../runtime/placement.ts';
 import { probeDevice } from '../../runtime/probe.ts';
 import { relativeRms } from '../../runtime/relative-rms.ts';
 import { type Check, failed, passed, unknown } from '../check.ts';
@@ -46,11 +47,12 @@ export const targets: Check = {
           faults.push(`${pathInPackage(pkg.folder, reference.path)} gives values that are not finite`);
         } else if (runnable.length === 0) alone += 1;
         for (const file of runnable) {
-          const { output } = await evaluate(host, pkg, model, file, file.target as Device);
+          const { output, fallback } = await evaluate(host, pkg, model, file, file.target as Device);
           const difference = relativeRms(output, wanted);
           const allowed = differenceLimit(info, file.target);
           const name = pathInPackage(pkg.folder, file.path);
           compared.push(name);
+          if (fallback !== undefined) faults.push(fallback);
           worst = Math.max(worst, difference);
           if (!(difference <= allowed))
             faults.push(`${name} differs by ${difference.toExponential(1)} (limit ${allowed}) from the portable graph`);
@@ -118,11 +120,16 @@ async function evaluate(
   model: PartName,
   { path }: GraphFile,
   device: Device,
-): Promise<{ readonly output: Float32Array; readonly info: ModelInfo }> {
+): Promise<{
+  readonly output: Float32Array;
+  readonly info: ModelInfo;
+  /** What of it the CPU computed instead of the device. */
+  readonly fallback: string | undefined;
+}> {
   const info = await readModelInfo(path);
-  await using session = await host.load(path, device);
+  await using session = await loadPlaced(host, path, device, { allowFallback: true });
   const { outputs } = await session.run(feedsOf(pkg, model, info));
-  return { output: outputs[info.outputs[0]?.name ?? '']?.data as Float32Array, info };
+  return { output: outputs[info.outputs[0]?.name ?? '']?.data as Float32Array, info, fallback: session.fallback };
 }
 
 function feedsOf(pkg: VideoPackage, model: PartName, { inputs }: ModelInfo): Record<string, HostTensor> {

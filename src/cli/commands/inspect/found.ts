@@ -1,5 +1,5 @@
 /** What inspection finds, as an object for programs and as lines of 80 columns for people. */
-import { table } from '../../format.ts';
+import { table, wrap } from '../../format.ts';
 import { type Paint, sanitise } from '../../terminal.ts';
 
 export interface Found {
@@ -43,21 +43,10 @@ export function render(found: readonly Found[], paint: Paint): string {
 function facts(rows: readonly Row[]): string[] {
   const indent = 2 + Math.max(0, ...rows.map(([name]) => name.length)) + 2;
   return rows.flatMap(([name, value]) =>
-    wrapped(sanitise(value), Math.max(WIDTH - indent, 24)).map((line, i) =>
+    wrap(sanitise(value), Math.max(WIDTH - indent, 24)).map((line, i) =>
       `${i === 0 ? `  ${sanitise(name)}`.padEnd(indent) : ' '.repeat(indent)}${line}`.trimEnd(),
     ),
   );
-}
-
-/** Broken at spaces, but not between a number and its unit; a word that is too long has a line of its own. */
-function wrapped(text: string, width: number): string[] {
-  const lines = [''];
-  for (const word of text.split(/(?<!\d) /)) {
-    const line = lines.at(-1) as string;
-    if (line !== '' && line.length + 1 + word.length > width) lines.push(word);
-    else lines[lines.length - 1] = line === '' ? word : `${line} ${word}`;
-  }
-  return lines;
 }
 
 function figures(rows: readonly (readonly string[])[], paint: Paint): string[] {
