@@ -3,7 +3,7 @@
  * Events carry facts (bytes, counts, milliseconds); rates and ETAs are the viewer's business.
  */
 
-export type StageName = 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'publish';
+export type StageName = 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'publish';
 
 export type CheckVerdict = 'passed' | 'failed' | 'unknown';
 
@@ -15,7 +15,7 @@ export type Event =
       readonly stage: StageName;
       readonly done: number;
       readonly total: number;
-      readonly unit: 'bytes' | 'steps' | 'frames' | 'checks' | 'tensors';
+      readonly unit: 'bytes' | 'steps' | 'frames' | 'clips' | 'checks' | 'tensors';
       readonly detail?: string;
     }
   | { readonly type: 'warning'; readonly stage: StageName; readonly message: string }

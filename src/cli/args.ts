@@ -166,14 +166,18 @@ function readArguments(verb: Verb, args: readonly string[], operands: readonly s
       .map((name) => `${name.toUpperCase()} (${spec.operands[name]?.description})`);
     throw new UsageError(`${command} needs ${missing.join(' and ')}.`);
   }
-  if (operands.length > names.length) {
+  const last = names.at(-1);
+  const takesMany = last !== undefined && spec.operands[last]?.many === true;
+  if (operands.length > names.length && !takesMany) {
     throw new UsageError(
       `${command} takes ${names.length === 0 ? 'no operand' : names.map((name) => name.toUpperCase()).join(' and ')}; ${quote(operands[names.length] ?? '')} is too much.`,
     );
   }
   for (const [i, name] of names.entries()) {
-    if (operands[i] === '') throw new UsageError(`${command} needs ${name.toUpperCase()}; an empty name was given.`);
-    parsed[name] = checkChoice(operands[i] ?? '', name.toUpperCase(), spec.operands[name]?.choices);
+    const given = takesMany && name === last ? operands.slice(i) : operands.slice(i, i + 1);
+    if (given.includes('')) throw new UsageError(`${command} needs ${name.toUpperCase()}; an empty name was given.`);
+    const checked = given.map((text) => checkChoice(text, name.toUpperCase(), spec.operands[name]?.choices));
+    parsed[name] = takesMany && name === last ? checked : checked[0];
   }
   for (const [name, option] of Object.entries(spec.options)) {
     const value = values.get(name);

@@ -2,7 +2,7 @@
  * What can be said on the command line: every verb with its operands and options. Parser, help and completions are all made
  * from this one table, so that none of them can know something that the others do not.
  */
-import { SAMPLER_KINDS } from '../architecture/sampler-config.ts';
+import { SAMPLER_KINDS, TIMESTEP_SPACINGS } from '../architecture/sampler-config.ts';
 import { PROFILES } from '../recipe/profile.ts';
 import { FUSE_METHODS, WINDOW_SCHEDULES } from '../runtime/context-windows.ts';
 import type { Device } from '../runtime/device.ts';
@@ -32,6 +32,8 @@ export interface OperandSpec {
   readonly description: string;
   readonly choices?: readonly string[];
   readonly completes?: 'file' | 'folder';
+  /** One or more; the last operand only. */
+  readonly many?: true;
 }
 
 export interface CommandSpec {
@@ -287,6 +289,13 @@ export const COMMANDS = {
         otherwise: "the package's",
         description: "the sampler; another than the package's takes the same noise schedule and spacing of timesteps",
       },
+      'timestep-spacing': {
+        type: 'string',
+        placeholder: 'NAME',
+        choices: TIMESTEP_SPACINGS,
+        otherwise: "the package's",
+        description: 'where the timesteps of every sampler but lcm lie; trailing begins with pure noise',
+      },
       device: { ...DEVICE, default: 'auto' },
       'allow-fallback': ALLOW_FALLBACK,
       fps: {
@@ -349,6 +358,86 @@ export const COMMANDS = {
     examples: [
       'lcm-merge publish out/tiny --to /srv/models/tiny',
       'lcm-merge publish out/tiny --to /srv/models/tiny --json',
+    ],
+  },
+  compare: {
+    summary: 'sample packages side by side: time, distance, consistency',
+    details:
+      'Same prompts, same seeds. With --grid it makes the comparison of the AnimateLCM paper: LCM on each PACKAGE, DDIM and DPM++ with guidance on the teacher, at 1, 2, 4 and 8 steps, against the teacher at 50. Writes comparison.json, comparison.md, sheet.svg and a clip of each row.',
+    operands: { packages: { ...PACKAGE, many: true } },
+    options: {
+      out: {
+        type: 'string',
+        short: 'o',
+        placeholder: 'DIR',
+        completes: 'folder',
+        default: 'out/comparison',
+        description: 'the folder for the results; those of an earlier comparison there are replaced',
+      },
+      grid: { type: 'boolean', description: 'LCM, DDIM and DPM++ at 1, 2, 4 and 8 steps, and the teacher at 50' },
+      teacher: {
+        type: 'string',
+        placeholder: 'PACKAGE',
+        completes: 'folder',
+        otherwise: 'the first PACKAGE',
+        description: 'what the others are measured against: with --grid the slow model (its own motion module, no LCM)',
+      },
+      prompt: { type: 'string', placeholder: 'P', otherwise: "the recipe's", description: 'what to show' },
+      prompts: {
+        type: 'string',
+        placeholder: 'FILE',
+        completes: 'file',
+        description: 'a text file with a prompt on each line, instead of --prompt',
+      },
+      negative: {
+        type: 'string',
+        placeholder: 'N',
+        otherwise: "the recipe's",
+        description: 'what not to show; counts only with a guidance above 1',
+      },
+      seed: {
+        type: 'integer',
+        placeholder: 'S',
+        min: 0,
+        max: MAX_SEED,
+        otherwise: "the recipe's",
+        description: 'the first seed',
+      },
+      seeds: {
+        type: 'integer',
+        placeholder: 'N',
+        min: 1,
+        max: 1000,
+        default: 1,
+        description: 'how many seeds, each with every prompt',
+      },
+      guidance: {
+        type: 'number',
+        placeholder: 'G',
+        min: 0,
+        max: MAX_GUIDANCE,
+        otherwise: "the recipe's where that is above 1, else 7.5",
+        description: 'classifier-free guidance of DDIM and DPM++ in the grid',
+      },
+      clip: {
+        type: 'string',
+        placeholder: 'DIR',
+        completes: 'folder',
+        description:
+          'a CLIP as ONNX (text_model.onnx, vision_model.onnx, tokenizer): adds CLIPSIM and CLIP consistency',
+      },
+      'video-features': {
+        type: 'string',
+        placeholder: 'FILE',
+        completes: 'file',
+        description: 'a video network as ONNX (I3D …): adds FVD; takes several clips, see --prompts and --seeds',
+      },
+      device: { ...DEVICE, default: 'auto' },
+      ...COMMON,
+    },
+    examples: [
+      'lcm-merge compare out/a out/b --prompt "a blue square"',
+      'lcm-merge compare out/tiny --teacher out/tiny-teacher --grid --seeds 4',
     ],
   },
   inspect: {
@@ -425,13 +514,15 @@ type Given<Option> = Option extends { readonly type: 'number' | 'integer' }
     ? Choice
     : string;
 
+type Operand<Spec> = Spec extends { readonly many: true } ? readonly string[] : Given<Spec>;
+
 type Value<Option> = Option extends { readonly type: 'boolean' }
   ? boolean
   : Given<Option> | (Option extends { readonly default: unknown } | { readonly required: true } ? never : undefined);
 
 /** Operands and options of a verb by name, as its command gets them. */
 export type Arguments<V extends Verb> = {
-  readonly [Name in keyof (typeof COMMANDS)[V]['operands']]: Given<(typeof COMMANDS)[V]['operands'][Name]>;
+  readonly [Name in keyof (typeof COMMANDS)[V]['operands']]: Operand<(typeof COMMANDS)[V]['operands'][Name]>;
 } & { readonly [Name in keyof (typeof COMMANDS)[V]['options']]: Value<(typeof COMMANDS)[V]['options'][Name]> };
 
 /** `{ verb, args }` for each verb. */

@@ -71,7 +71,7 @@ function zsh(): string {
   const cases = VERBS.map((verb) => {
     const options = entries(verb).map(([name, option]) => `        ${zshOption(name, option)}`);
     const [name, operand] = firstOperand(SPECS[verb]) ?? [];
-    const own = operand ? [`        ${quoted(`2:${name}:${zshAction(operand)}`)}`] : [];
+    const own = operand ? [`        ${quoted(`${operand.many ? '*' : '2'}:${name}:${zshAction(operand)}`)}`] : [];
     const positions =
       verb === 'make'
         ? [`        '1:recipe or verb:_lcm_merge_first'`, ...own]

@@ -12,7 +12,7 @@ const COLUMNS = 100;
 const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ['The job', ['make']],
   ['Its parts', ['plan', 'bake', 'verify', 'publish']],
-  ['Using and examining', ['run', 'inspect', 'doctor']],
+  ['Using and examining', ['run', 'compare', 'inspect', 'doctor']],
   ['For editor and shell', ['schema', 'completion']],
 ];
 
@@ -56,7 +56,9 @@ function verbHelp(verb: Verb, paint: Paint): string {
 
 /** `run PACKAGE`; the verb `make` need not be said. */
 function synopsis(verb: Verb): string {
-  const operands = Object.keys(SPECS[verb].operands).map((name) => name.toUpperCase());
+  const operands = Object.entries(SPECS[verb].operands).map(([name, { many }]) =>
+    many ? `${name.toUpperCase().replace(/S$/, '')}…` : name.toUpperCase(),
+  );
   return [...(verb === 'make' ? [] : [verb]), ...operands].join(' ');
 }
 

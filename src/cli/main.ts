@@ -17,6 +17,7 @@ const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
   bake: async () => (await import('./commands/bake.ts')).bakeCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
+  compare: async () => (await import('./commands/compare.ts')).compareCommand,
   publish: async () => (await import('./commands/publish.ts')).publishCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspect,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,

@@ -3,7 +3,7 @@
  * does it. The sampler's state is float32 whatever the graph's type: 1/√ᾱ amplifies an error in ε some 25-fold.
  */
 import { basename } from 'node:path';
-import { type SamplerKind, samplerConfig } from '../architecture/sampler-config.ts';
+import { type SamplerKind, samplerConfig, type TimestepSpacing } from '../architecture/sampler-config.ts';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { RuntimeFailure, UsageError } from '../errors.ts';
 import type { Event, Preview, Stage } from '../events.ts';
@@ -32,6 +32,8 @@ export interface SampleOptions extends ClipLengths {
   readonly steps?: number;
   /** In place of the package's own: what `from_config` of diffusers makes of the package's scheduler_config.json. */
   readonly sampler?: SamplerKind;
+  /** In place of the package's own, for every sampler but LCM, whose timesteps are those that it was distilled on. */
+  readonly timestep_spacing?: TimestepSpacing;
   /** Classifier-free guidance; at 1 or below the negative prompt is never evaluated. */
   readonly guidance?: number;
   /** What a clip of several windows starts from; `random` if not said. */
@@ -127,7 +129,11 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const steps = options.steps ?? pkg.lock?.recipe.sampler.steps ?? DEFAULTS.steps;
   const guidance = options.guidance ?? pkg.lock?.recipe.sampler.guidance ?? 1;
   if (!Number.isFinite(guidance)) throw new UsageError(`The guidance ${guidance} is no finite number.`);
-  const scheduler = createScheduler(samplerConfig(pkg.scheduler, options.sampler), steps);
+  const config = samplerConfig(pkg.scheduler, options.sampler);
+  const scheduler = createScheduler(
+    { ...config, timestep_spacing: options.timestep_spacing ?? config.timestep_spacing },
+    steps,
+  );
   const generator = createGenerator(options.seed ?? 0);
   const inWindows = windows && describeWindows(windows, steps);
   yield {

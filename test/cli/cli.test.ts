@@ -265,6 +265,33 @@ describe('with a package', () => {
     expect(await entries()).toEqual(['precious.txt']);
   });
 
+  it('compare writes a table, a sheet and clips, and may do so again, but not over something else', async () => {
+    const file = join(folder, 'prompts.txt');
+    await writeFile(file, 'a red circle\n\na blue square\n');
+    const argv = ['compare', baked, '--prompts', file, '-o', 'c', '-q'];
+    for (const json of [[], ['--json']]) {
+      const { code, stdout } = await lcmMerge([...argv, ...json]);
+      expect(code).toBe(0);
+      if (json.length === 0) expect(stdout).toContain(`${join(folder, 'c/sheet.svg')}\n`);
+      else
+        expect(JSON.parse(stdout)).toMatchObject({
+          out: join(folder, 'c'),
+          prompts: ['a red circle', 'a blue square'],
+        });
+    }
+    expect((await readdir(join(folder, 'c'))).sort()).toEqual([
+      ...['clip-1.webp', 'comparison.json', 'comparison.md', 'sheet.svg'],
+    ]);
+    const both = await lcmMerge([...argv, '--prompt', 'x']);
+    expect(both).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('--prompt and --prompts cannot both be given'),
+    });
+    const occupied = await lcmMerge(['compare', baked, '-o', '.']);
+    expect(occupied).toMatchObject({ code: 2, stderr: expect.stringContaining('no file of an earlier comparison') });
+    expect((await lcmMerge(['compare'])).stderr).toContain('needs PACKAGES');
+  });
+
   it('inspect tells what it is', async () => {
     const { code, stdout } = await lcmMerge(['inspect', baked]);
     expect(code).toBe(0);

@@ -29,7 +29,8 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
     negative: args.negative ?? wish?.negative ?? '',
     seed: args.seed ?? wish?.seed ?? 0,
     device,
-    ...given({ steps, sampler, guidance, frames, width, height, context, overlap, schedule, fuse, noise }),
+    ...given({ steps, sampler, timestep_spacing: args['timestep-spacing'], guidance }),
+    ...given({ frames, width, height, context, overlap, schedule, fuse, noise }),
   };
 
   await using folder = await openFramesFolder(out, inside?.split(sep)[0]);

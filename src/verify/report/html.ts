@@ -1,5 +1,7 @@
 /** HTML as a value: what is put into a template is escaped, unless it is HTML itself. Nothing from a file or recipe can become markup. */
 
+import { escapeHtml } from '../../text/escape-html.ts';
+
 export interface Html {
   readonly html: string;
 }
@@ -22,8 +24,4 @@ function markup(part: Part): string {
   if (typeof part === 'string') return escapeHtml(part);
   if (typeof part === 'number') return String(part);
   return 'html' in part ? part.html : part.map(markup).join('');
-}
-
-function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
