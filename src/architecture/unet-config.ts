@@ -65,7 +65,6 @@ const OTHERS: readonly (readonly [field: string, is: (value: unknown) => boolean
 ];
 
 const schema = z.looseObject({
-  _class_name: z.literal('UNet2DConditionModel').optional(),
   in_channels: positive.default(4),
   out_channels: positive.default(4),
   block_out_channels: z.array(positive).min(2).max(8),
@@ -83,21 +82,24 @@ const schema = z.looseObject({
   sample_size: positive.nullish(),
 });
 
-const DOWN_TYPES = new Map([
-  ['CrossAttnDownBlock2D', true],
-  ['DownBlock2D', false],
-]);
-const UP_TYPES = new Map([
-  ['CrossAttnUpBlock2D', true],
-  ['UpBlock2D', false],
-]);
+/** A base is the first; what a package holds, base and motion module in one, the second. */
+type UNetClass = 'UNet2DConditionModel' | 'UNetMotionModel';
+
+/** How a class ends the names of its blocks. */
+const BLOCK_ENDINGS: Readonly<Record<UNetClass, string>> = { UNet2DConditionModel: '2D', UNetMotionModel: 'Motion' };
 
 /**
  * Reads `unet/config.json`.
  * @throws FormatError naming file and field when the structure is not SD1.5's.
  */
-export async function readUNetConfig(file: string): Promise<UNetConfig> {
-  return readConfig(file, schema, (raw, refuse) => {
+export async function readUNetConfig(file: string, kind: UNetClass = 'UNet2DConditionModel'): Promise<UNetConfig> {
+  const crossAttention = (way: 'Down' | 'Up') =>
+    new Map([
+      [`CrossAttn${way}Block${BLOCK_ENDINGS[kind]}`, true],
+      [`${way}Block${BLOCK_ENDINGS[kind]}`, false],
+    ]);
+  const [downTypes, upTypes] = [crossAttention('Down'), crossAttention('Up')];
+  return readConfig(file, schema.extend({ _class_name: z.literal(kind).optional() }), (raw, refuse) => {
     for (const [field, is, what] of OTHERS)
       if (is(raw[field])) refuse(`${field} is ${JSON.stringify(raw[field])}: ${what}`);
     for (const [field, allowed] of Object.entries(FIXED)) {
@@ -109,9 +111,9 @@ export async function readUNetConfig(file: string): Promise<UNetConfig> {
     }
     const widths = raw.block_out_channels;
     const cross = raw.down_block_types.map(
-      (type) => DOWN_TYPES.get(type) ?? refuse(`down block type ${type} is not supported`),
+      (type) => downTypes.get(type) ?? refuse(`down block type ${type} is not supported`),
     );
-    const up = raw.up_block_types.map((type) => UP_TYPES.get(type) ?? refuse(`up block type ${type} is not supported`));
+    const up = raw.up_block_types.map((type) => upTypes.get(type) ?? refuse(`up block type ${type} is not supported`));
     if (cross.length !== widths.length || up.length !== widths.length) {
       refuse(
         `block_out_channels has ${widths.length} entries, down_block_types ${cross.length}, up_block_types ${up.length}`,

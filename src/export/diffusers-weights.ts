@@ -4,15 +4,14 @@
  * Sources: diffusers models/modeling_utils.py; Stability-AI/ModelSpec 1.0.1 (hash_sha256 is of the tensors, without the header).
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { writingTo } from '../formats/byte-source.ts';
 import { layOutSafetensors } from '../formats/safetensors.ts';
 import type { BakeSession } from '../merge/bake.ts';
 import { LOCK_METADATA } from '../merge/double-merge.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
-import { unetConfigJson } from './configs.ts';
-import { digestBytes, digestFile } from './digest.ts';
+import { digestFile } from './digest.ts';
 import type { FileDigest, Lock } from './lock.ts';
 
 const COMPONENTS = [
@@ -21,6 +20,13 @@ const COMPONENTS = [
 ] as const;
 
 const FOLDER = 'weights';
+
+/** The files of weights that a package may have beside its graphs, and their configs, by their path in it. */
+export const WEIGHTS_FILES = COMPONENTS.map(({ component, file }) => ({
+  component,
+  file: `${FOLDER}/${component}/${file}`,
+  config: `${FOLDER}/${component}/config.json`,
+}));
 
 /** What the header holds until the tensors are known. */
 const NO_HASH = `0x${'0'.repeat(64)}`;
@@ -36,7 +42,7 @@ export function diffusersWeightsBytes(plan: Plan): number {
 }
 
 /**
- * Writes the folder into `into`, in a pass of its own over the merge; yields each tensor when it is on its way and returns the
+ * Writes the tensors into `into`, in a pass of its own over the merge; yields each tensor when it is on its way and returns the
  * digests of the files by their names in the package. `lock` is what is known of it by now.
  */
 export async function* writeDiffusersWeights(
@@ -49,12 +55,6 @@ export async function* writeDiffusersWeights(
   for (const { component, file } of COMPONENTS) {
     const folder = `${FOLDER}/${component}`;
     await mkdir(join(into, folder), { recursive: true });
-    const config =
-      component === 'unet'
-        ? Buffer.from(`${JSON.stringify(unetConfigJson(plan), null, 2)}\n`)
-        : await readFile(plan.configs.text_encoder);
-    await put(join(into, folder, 'config.json'), config);
-    digests[`${folder}/config.json`] = digestBytes(config);
     const path = join(into, folder, file);
     yield* writeComponent(plan, session, { component, path, lock, signal });
     digests[`${folder}/${file}`] = await digestFile(path, signal);
@@ -124,10 +124,4 @@ function metadata({ recipe, files }: Plan, lock: Lock): Record<string, string> {
     'modelspec.hash_sha256': NO_HASH,
     [LOCK_METADATA]: JSON.stringify(lock),
   };
-}
-
-async function put(path: string, data: Uint8Array): Promise<void> {
-  await using handle = await open(path, 'wx');
-  await writingTo(path, handle.writeFile(data));
-  await writingTo(path, handle.sync());
 }

@@ -2,26 +2,20 @@
  * Bakes a plan into a package: graphs, weights, configs, tokenizer, lock. It writes into a folder that is given to it and
  * must be new; whoever gives it decides when the result becomes visible (staging.ts).
  */
-import { mkdir, open, readFile } from 'node:fs/promises';
+import { mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { parseJsonText } from '../architecture/config-file.ts';
-import type { Component } from '../architecture/names.ts';
-import { schedulerConfigJson } from '../architecture/sampler-config.ts';
-import { readTokenizerFiles } from '../architecture/tokenizer-files.ts';
 import type { Stage } from '../events.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import { openBake, type TensorRequest } from '../merge/bake.ts';
 import { effectWarnings } from '../merge/effects.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
-import { serializeModel } from '../onnx/proto.ts';
-import { VERSION } from '../version.ts';
-import { modelIndexJson, withWeightFiles } from './configs.ts';
 import { diffusersWeightsBytes, writeDiffusersWeights } from './diffusers-weights.ts';
 import { digestBytes, digestInBackground } from './digest.ts';
+import { graphBytes } from './graph-bytes.ts';
 import { layOutComponents } from './layouts.ts';
 import { assertAsFetched, type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
-import { modelCard } from './model-card.ts';
-import { openWeightWriter, placesOf } from './weight-file.ts';
+import { sideFiles } from './side-files.ts';
+import { openWeightWriter } from './weight-file.ts';
 
 export interface BakedPackage {
   readonly folder: string;
@@ -41,11 +35,7 @@ export async function* bake(
   const started = performance.now();
   yield { type: 'stage-started', stage: 'bake', subject: plan.recipe.name };
   const outputs: Record<string, FileDigest> = {};
-  const put = async (file: string, content: Uint8Array | string | object) => {
-    const data =
-      content instanceof Uint8Array
-        ? content
-        : Buffer.from(typeof content === 'string' ? content : `${JSON.stringify(content, null, 2)}\n`);
+  const put = async (file: string, data: Uint8Array) => {
     await writeSynced(join(into, file), data);
     outputs[file] = digestBytes(data);
   };
@@ -58,13 +48,8 @@ export async function* bake(
   await using session = await openBake(plan);
   await using writer = openWeightWriter();
   await using hashing = digestInBackground(plan.files.map((file) => file.path));
-  for (const { component, folder, graphs, layout, config } of components) {
-    const metadata = graphMetadata(plan, component);
-    for (const { file, make } of graphs) {
-      const graph = make();
-      const external = placesOf(graph, layout);
-      await put(`${folder}/${file}`, serializeModel(graph, { external, metadata, producerVersion: VERSION }));
-    }
+  for (const { component, folder, graphs, layout } of components) {
+    for (const graph of graphs) await put(`${folder}/${graph.file}`, graphBytes(plan, { component, layout }, graph));
     const byName = new Map(plan.tensors[component].map((tensor) => [tensor.name, tensor]));
     for (const weights of layout.files) {
       const requests = weights.entries.map(
@@ -82,16 +67,8 @@ export async function* bake(
       }
       outputs[file] = { sha256: step.value, bytes: weights.bytes };
     }
-    const made = config(plan);
-    const values = typeof made === 'string' ? (parseJsonText(await readFile(made), made) as object) : made;
-    await put(`${folder}/config.json`, withWeightFiles(values, layout.files.length));
   }
-
-  for (const [name, data] of await readTokenizerFiles(plan.configs.tokenizer, plan.text_encoder))
-    await put(`tokenizer/${name}`, data);
-  await put('scheduler/scheduler_config.json', schedulerConfigJson(plan.sampler));
-  await put('model_index.json', modelIndexJson(plan));
-  await put('README.md', modelCard(plan));
+  for (const [file, data] of await sideFiles(plan, components)) await put(file, data);
 
   const effects = session.effects();
   for (const message of effectWarnings(effects, plan.files)) yield { type: 'warning', stage: 'bake', message };
@@ -120,13 +97,6 @@ export async function* bake(
     summary: `${Object.values(plan.tensors).flat().length} tensors, ${bytes} bytes`,
   };
   return { folder: into, lock, bytes };
-}
-
-function graphMetadata({ recipe }: Plan, component: Component): Record<string, string> {
-  return {
-    'lcm-merge.name': recipe.name,
-    ...(component === 'unet' && { 'lcm-merge.motion_norm': recipe.motion.norm }),
-  };
 }
 
 async function writeSynced(path: string, data: Uint8Array): Promise<void> {

@@ -22,6 +22,7 @@ const lockSchema = z.looseObject({
   recipe: z.looseObject({
     personalized: z.array(expectation),
     lcm: expectation.optional(),
+    motion: z.looseObject({ gamma: z.number(), norm: z.enum(['per-frame', 'pooled']), base: z.string().optional() }),
     sampler: z.looseObject({ kind: z.string(), steps: z.number().int().positive(), guidance: z.number().min(0) }),
     output: z.looseObject({ frames: z.number().int().positive(), width: side, height: side }),
     verify: z.looseObject({
@@ -39,6 +40,7 @@ const lockSchema = z.looseObject({
     }),
   }),
   strengths: z.looseObject({ alpha: z.array(z.number()), beta: z.number(), gamma: z.number() }),
+  motion: z.looseObject({ mid: z.boolean(), positions: z.number().int().positive() }),
   origins: z
     .record(
       z.string(),

@@ -1,5 +1,5 @@
 /** What a check of the gate is, and what it is given. To add one: a file in checks/ and a row in gate.ts. */
-import type { CheckVerdict } from '../events.ts';
+import type { CheckVerdict, Stage } from '../events.ts';
 import type { FileDigest, Lock } from '../export/lock.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Profile } from '../recipe/profile.ts';
@@ -60,6 +60,8 @@ export interface Check {
   /** When there is nothing to check it is left out of the report. */
   readonly applies?: (context: CheckContext) => boolean;
   readonly run: (context: CheckContext) => Promise<CheckResult> | CheckResult;
+  /** The same with events on the way, for a check that takes long. */
+  readonly stage?: (context: CheckContext) => Stage<CheckResult>;
 }
 
 export function passed(reason: string, figures: CheckResult['figures'] = {}): CheckResult {

@@ -9,7 +9,8 @@ import type { Term } from '../merge/adapters/adapter.ts';
 export type Elements = (row: number, column: number) => number;
 
 export interface ExactOperand {
-  readonly values: Float64Array;
+  /** In C order. Of a difference of whole tensors only the elements that are looked at need be there. */
+  readonly values: ArrayLike<number>;
   readonly shape: readonly number[];
 }
 

@@ -18,6 +18,8 @@ import { VERSION } from '../version.ts';
 import type { Check, CheckContext, CheckResult } from './check.ts';
 import { accounting } from './checks/accounting.ts';
 import { agreement } from './checks/agreement.ts';
+import { configs } from './checks/configs.ts';
+import { effect } from './checks/effect.ts';
 import { encoder } from './checks/encoder.ts';
 import { expectedFingerprint, fingerprint as fingerprintCheck, runOf } from './checks/fingerprint.ts';
 import { frames } from './checks/frames.ts';
@@ -25,6 +27,8 @@ import { graph } from './checks/graph.ts';
 import { integrity } from './checks/integrity.ts';
 import { recompute } from './checks/recompute.ts';
 import { reference } from './checks/reference.ts';
+import { reproduce } from './checks/reproduce.ts';
+import { sources } from './checks/sources.ts';
 import { targets } from './checks/targets.ts';
 import { timing } from './checks/timing.ts';
 import { trajectory } from './checks/trajectory.ts';
@@ -38,12 +42,16 @@ import { type CheckReport, overall, type Report, VERIFICATION_FOLDER, writeRepor
 export const CHECKS: readonly Check[] = [
   integrity,
   accounting,
+  sources,
+  configs,
   graph,
   weights,
   recompute,
+  reproduce,
   trajectory,
   agreement,
   targets,
+  effect,
   frames,
   reference,
   fingerprintCheck,
@@ -102,7 +110,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const checks: CheckReport[] = [];
   for (const check of CHECKS.filter(({ from, applies }) => includes(profile, from) && (applies?.(context) ?? true))) {
     const at = performance.now();
-    const result = await judge(check, context);
+    const result = yield* judge(check, context);
     const seconds = (performance.now() - at + (check.prepared ? prepared[check.prepared] : 0)) / 1000;
     checks.push({ id: check.id, proves: check.proves, ...result, seconds });
     yield { type: 'check', stage: 'verify', id: check.id, verdict: result.verdict, reason: result.reason, seconds };
@@ -221,9 +229,9 @@ async function* attemptLimit(
 }
 
 /** A check that cannot be carried out could not tell. */
-async function judge(check: Check, context: CheckContext): Promise<CheckResult> {
+async function* judge(check: Check, context: CheckContext): Stage<CheckResult> {
   try {
-    return await check.run(context);
+    return check.stage ? yield* check.stage(context) : await check.run(context);
   } catch (error) {
     context.signal?.throwIfAborted();
     return {

@@ -48,6 +48,7 @@ describe('parseCommandLine', () => {
         'allow-fallback': false,
         fps: 0.5,
         'save-latents': undefined,
+        preview: false,
         json: undefined,
         quiet: false,
         'no-color': false,

@@ -42,6 +42,7 @@ describe.each([
       lock: pkg.lock,
       files: await digestPackage(baked.folder),
       plan: await plan(family.recipe({ motion: { ...motion, ...changes }, output: { dtype: 'fp16' } })),
+      profile: 'standard',
       budgets: {},
       signal: undefined,
     } as unknown as Parameters<typeof check.run>[0]);

@@ -1,13 +1,18 @@
 /** Every tensor of every source is accounted for, and the sources changed what they should. */
+import { LOCK_FILE, type Lock } from '../../export/lock.ts';
+import type { Plan } from '../../merge/plan.ts';
 import { type Check, failed, passed, unknown } from '../check.ts';
+import { expectedLock } from '../expected-lock.ts';
+import { describeDifference, jsonDifferences } from '../json-difference.ts';
+import { sentence } from '../sentence.ts';
 
 export const accounting: Check = {
   id: 'accounting',
   proves:
-    'every tensor of every source file was applied, ignored by a named rule, or allowed to stay over; every expected count is met',
+    'every tensor of every source file was applied, ignored by a named rule, or allowed to stay over; every expected count is met; with the sources at hand, the counts are those of a new plan',
   cost: 'none',
   from: 'quick',
-  run({ lock }) {
+  run({ lock, plan }) {
     if (!lock) return unknown('Without a lock there is no account of the sources.');
     const faults: string[] = [];
     let [tensors, allowed] = [0, 0];
@@ -29,12 +34,23 @@ export const accounting: Check = {
       if (expected !== undefined && expected !== found)
         faults.push(`${role} changed ${found} modules, ${expected} were expected`);
     }
+    if (plan) faults.push(...otherCounts(lock, plan));
     const figures = { tensors, allowed_unmatched: allowed, files: lock.inputs.length };
     return faults.length > 0
-      ? failed(`${faults.join('; ')}.`, figures)
+      ? failed(sentence(faults), figures)
       : passed(`${tensors} tensors of ${lock.inputs.length} files are accounted for.`, figures);
   },
 };
+
+/** Where the lock counts otherwise than a new plan does; names of files may be others, and `sources` looks at their bytes. */
+function otherCounts(lock: Lock, plan: Plan): string[] {
+  const counts = ({ rules, inputs }: Lock) => ({
+    rules,
+    inputs: inputs.map(({ file: _file, origin: _origin, sha256: _sha256, bytes: _bytes, ...input }) => input),
+  });
+  const differences = jsonDifferences(counts(lock), counts(expectedLock(lock, plan)));
+  return differences.map((difference) => `${LOCK_FILE}: ${describeDifference(difference)}`);
+}
 
 interface Expecting {
   readonly expect?: { readonly modules: number };

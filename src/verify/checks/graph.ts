@@ -1,21 +1,30 @@
-/** The graphs are what their boundary promises, and every weight they name lies inside the file beside them. */
+/**
+ * The graphs are what their boundary promises, and every weight they name lies inside the file beside them. With the plan at hand
+ * they are made again and compared node by node.
+ */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { graphBytes } from '../../export/graph-bytes.ts';
+import { layOutComponents } from '../../export/layouts.ts';
+import type { Plan } from '../../merge/plan.ts';
+import { modelDifference } from '../../onnx/model-difference.ts';
 import { type ModelInfo, readModelInfo } from '../../onnx/model-info.ts';
 import { IR_VERSION, OPSET } from '../../onnx/proto.ts';
 import { boundaryFaults, externalFaults } from '../../runtime/graph-contract.ts';
-import { type GraphFile, type PartName, pathInPackage } from '../../runtime/package-folder.ts';
-import { type Check, failed, passed } from '../check.ts';
+import { type GraphFile, type PartName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
+import { type Check, type CheckContext, failed, passed, unknown } from '../check.ts';
+import { sentence } from '../sentence.ts';
+import { madeByAnother } from '../tool-version.ts';
 
 export const graph: Check = {
   id: 'graph',
   proves:
-    'inputs and outputs, opset and domain are those of the contract; the initializers are exactly the parameters of the plan, lie inside the weight file, and are the same for all targets and shapes',
-  cost: 'reading the graphs',
+    'inputs and outputs, opset and domain are those of the contract; the initializers lie inside the weight file and are the same for all targets and shapes; with the sources at hand, every graph is node by node the one that the plan makes',
+  cost: 'reading the graphs, and making them again',
   from: 'quick',
-  async run({ pkg, plan }) {
+  async run({ pkg, plan, lock, files: digests }) {
     const faults: string[] = [];
     let [graphs, nodes, parameters] = [0, 0, 0];
-    for (const missing of plan?.components.filter((component) => !pkg.models[component]) ?? [])
-      faults.push(`${missing}: the plan has it, the package has not`);
     for (const [component, files] of Object.entries(pkg.graphs) as [PartName, readonly GraphFile[]][]) {
       const portable = pkg.models[component] as string;
       const reference = await readModelInfo(portable);
@@ -33,24 +42,48 @@ export const graph: Check = {
         graphs += 1;
         nodes += Object.values(info.operators).reduce((sum, n) => sum + n, 0);
       }
-      const weights = weightsOf(reference);
-      if (plan) {
-        const wanted = new Set(plan.tensors[component].map((tensor) => tensor.name));
-        const had = new Set(weights.map((initializer) => initializer.name));
-        for (const name of wanted.symmetricDifference(had))
-          faults.push(`${component}: ${name} is ${had.has(name) ? 'not in the plan' : 'missing'}`);
-      }
-      parameters += weights.reduce((sum, { shape }) => sum + shape.reduce((n, dim) => n * dim, 1), 0);
+      parameters += weightsOf(reference).reduce((sum, { shape }) => sum + shape.reduce((n, dim) => n * dim, 1), 0);
     }
     const figures = { graphs, nodes, parameters };
-    return faults.length > 0
-      ? failed(
-          `${faults.slice(0, 6).join('; ')}${faults.length > 6 ? `; and ${faults.length - 6} more` : ''}.`,
-          figures,
-        )
-      : passed(`${graphs} graphs with ${nodes} nodes over ${parameters} parameters keep their contract.`, figures);
+    const differences = plan ? await otherGraphs(pkg, plan, digests) : [];
+    if (faults.length > 0) return failed(sentence([...faults, ...differences]), figures);
+    const kept = plan ? 'are those that the plan makes' : 'keep their contract';
+    if (differences.length === 0)
+      return passed(`${graphs} graphs with ${nodes} nodes over ${parameters} parameters ${kept}.`, figures);
+    const another = madeByAnother(lock);
+    return another ? unknown(`${another} ${sentence(differences)}`, figures) : failed(sentence(differences), figures);
   },
 };
+
+/** Where the package has other graphs than a bake of the plan would write, or weight files of other sizes. */
+async function otherGraphs(
+  { folder, graphs }: VideoPackage,
+  plan: Plan,
+  digests: CheckContext['files'],
+): Promise<string[]> {
+  const present = new Set(
+    Object.values(graphs).flatMap((files) => files.map(({ path }) => pathInPackage(folder, path))),
+  );
+  const differences: string[] = [];
+  for (const component of layOutComponents(plan)) {
+    for (const graph of component.graphs) {
+      const file = `${component.folder}/${graph.file}`;
+      if (!present.delete(file)) {
+        differences.push(`${file} is missing`);
+        continue;
+      }
+      const difference = modelDifference(await readFile(join(folder, file)), graphBytes(plan, component, graph));
+      if (difference !== undefined) differences.push(`${file} ${difference}`);
+    }
+    for (const { location, bytes } of component.layout.files) {
+      const file = `${component.folder}/${location}`;
+      const found = digests[file]?.bytes;
+      if (found !== bytes)
+        differences.push(`${file} ${found === undefined ? 'is missing' : `has ${found} bytes, not ${bytes}`}`);
+    }
+  }
+  return [...differences, ...[...present].map((file) => `${file} is not of the plan`)];
+}
 
 function weightsOf({ initializers }: ModelInfo) {
   return initializers.filter(({ external }) => external);

@@ -1,0 +1,14 @@
+/** The lock that a bake of the plan would leave, as far as that can be known before it: hashes and effects are the given one's. */
+import { type Lock, makeLock } from '../export/lock.ts';
+import type { Plan } from '../merge/plan.ts';
+
+/** As it would be read again: without what JSON leaves out. */
+export function expectedLock(lock: Lock, plan: Plan): Lock {
+  const made = makeLock(plan, { inputs: plan.files.map((_, i) => digestOf(lock, i)), outputs: lock.outputs });
+  return JSON.parse(JSON.stringify({ ...made, effects: lock.effects })) as Lock;
+}
+
+function digestOf({ inputs }: Lock, index: number) {
+  const { sha256 = '', bytes = 0 } = inputs[index] ?? {};
+  return { sha256, bytes };
+}
