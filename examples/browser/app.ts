@@ -58,10 +58,10 @@ const replies: { readonly [Type in Reply['type']]: (reply: Extract<Reply, { type
     element('transport').classList.add('idle');
   },
   decoding: () => progress(undefined, 'Drawing the frames …'),
-  made({ clip, latents, milliseconds }) {
+  made({ clip, latents, milliseconds, warnings }) {
     globalThis.lastClip = { clip, latents };
     present(clip);
-    progress(1, `${countFrames(clip.count)} in ${seconds(milliseconds)}.`);
+    progress(1, [`${countFrames(clip.count)} in ${seconds(milliseconds)}.`, ...warnings].join(' '));
     offerToMake();
     void offer(clip);
   },

@@ -51,7 +51,13 @@ export type Reply =
       readonly preview?: Clip;
     }
   | { readonly type: 'decoding' }
-  /** `latents` are `[1, 4, F, h, w]`. */
-  | { readonly type: 'made'; readonly clip: Clip; readonly latents: Float32Array; readonly milliseconds: number }
+  /** `latents` are `[1, 4, F, h, w]`; `warnings` are sentences. */
+  | {
+      readonly type: 'made';
+      readonly clip: Clip;
+      readonly latents: Float32Array;
+      readonly milliseconds: number;
+      readonly warnings: readonly string[];
+    }
   | { readonly type: 'stopped' }
   | { readonly type: 'failed'; readonly sentence: string };

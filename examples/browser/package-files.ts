@@ -20,7 +20,12 @@ export type Lock = {
   readonly recipe?: {
     readonly sampler?: { readonly steps?: number; readonly guidance?: number };
     readonly output?: Readonly<Partial<Record<'frames' | 'width' | 'height', number>>> & { readonly dtype?: string };
-    readonly verify?: { readonly prompt?: string; readonly negative?: string; readonly seed?: number };
+    readonly verify?: {
+      readonly prompt?: string;
+      readonly negative?: string;
+      readonly prompt_weights?: boolean;
+      readonly seed?: number;
+    };
   };
 };
 

@@ -63,7 +63,7 @@ export async function openGraph(
   return {
     session: { run: (feeds) => run(ort, session, feeds) },
     batch: shapes.get(inputs[0]?.name ?? '')?.[0],
-    inputs: inputs.map(({ name, type }) => ({ name, type: ONNX_TYPES[type] ?? type })),
+    inputs: inputs.map(({ name, type, shape }) => ({ name, type: ONNX_TYPES[type] ?? type, shape })),
     shapes,
   };
 }

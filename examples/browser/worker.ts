@@ -4,9 +4,10 @@
  */
 import { readSavedScheduler, type SamplerConfig, samplerConfig } from '../../src/architecture/sampler-config.ts';
 import { VAE_SCALE } from '../../src/architecture/vae-scale.ts';
-import { decode, denoise, encodePrompts, middleFrame } from '../../src/runtime/denoise.ts';
+import { decode, denoise, middleFrame } from '../../src/runtime/denoise.ts';
 import { framesFromDecoder } from '../../src/runtime/frames.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
+import { encodePrompts, preparePrompts } from '../../src/runtime/prompt/encode.ts';
 import { createScheduler } from '../../src/runtime/schedulers/index.ts';
 import { createTokenizer, type Tokenizer } from '../../src/runtime/tokenizer.ts';
 import { type Choice, chooseDevice } from './device.ts';
@@ -56,6 +57,8 @@ interface Opened {
   readonly guidance: number;
   /** The prompt that guidance leads away from. */
   readonly negative: string;
+  /** Are brackets in prompts weights? As the recipe says. */
+  readonly weighted: boolean;
   readonly device: Device;
 }
 
@@ -97,7 +100,18 @@ async function load({ base, device: wish }: { readonly base: string; readonly de
   ] as const;
   const guidance = lock.recipe?.sampler?.guidance ?? 1;
   const negative = lock.recipe?.verify?.negative ?? '';
-  opened = { tokenizer, scaling_factor: Number(scaling_factor), graphs, scheduler, shape, guidance, negative, device };
+  const weighted = lock.recipe?.verify?.prompt_weights ?? false;
+  opened = {
+    tokenizer,
+    scaling_factor: Number(scaling_factor),
+    graphs,
+    scheduler,
+    shape,
+    guidance,
+    negative,
+    weighted,
+    device,
+  };
   const loaded: Loaded = {
     name: lock.name ?? 'package',
     device,
@@ -189,12 +203,14 @@ function explain(error: unknown, name: string, { weights }: GraphFiles, device: 
 
 async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>): Promise<void> {
   if (!opened) throw new Error('The package is not loaded yet');
-  const { graphs, shape, guidance, negative, device } = opened;
+  const { graphs, shape, guidance, negative, weighted, device } = opened;
   stopped = false;
   const started = performance.now();
   const scheduler = createScheduler(opened.scheduler, steps);
   const generator = createGenerator(seed);
-  const states = await encodePrompts(opened, graphs.text_encoder, guidance > 1 ? [negative, prompt] : [prompt]);
+  const prompts = guidance > 1 ? [negative, prompt] : [prompt];
+  const prepared = preparePrompts(opened, graphs.unet.inputs, prompts, { frames: shape[2], weighted });
+  const states = await encodePrompts(graphs.text_encoder, prepared);
   let latents = new Float32Array();
   const denoising = denoise(graphs.unet, { states, shape, scheduler, generator, guidance });
   for await (const step of denoising) {
@@ -219,7 +235,10 @@ async function make({ prompt, seed, steps }: Extract<Request, { type: 'make' }>)
   say({ type: 'decoding' });
   const clip = await toClip(opened, latents, shape);
   const milliseconds = performance.now() - started;
-  say({ type: 'made', clip, latents, milliseconds }, [clip.data.buffer, latents.buffer] as ArrayBuffer[]);
+  say({ type: 'made', clip, latents, milliseconds, warnings: prepared.warnings }, [
+    clip.data.buffer,
+    latents.buffer,
+  ] as ArrayBuffer[]);
 }
 
 /** The frame in the middle, as the step estimates it. */

@@ -200,6 +200,20 @@ export const COMMANDS = {
         otherwise: "the recipe's",
         description: 'what not to show; counts only with a guidance above 1',
       },
+      'prompt-travel': {
+        type: 'string',
+        placeholder: 'P',
+        description:
+          'a prompt that changes on the way, in place of --prompt: "0: a red circle, 8: a blue square" (frame: prompt); wants a package baked with output.prompt.per_frame',
+      },
+      'prompt-weights': {
+        type: 'string',
+        choices: ['on', 'off'],
+        bare: 'on',
+        otherwise: "the recipe's",
+        description:
+          'read (word:1.2), (word) for 1.1 and [word] for 1/1.1 in prompts as weights; off: brackets are text',
+      },
       seed: {
         type: 'integer',
         placeholder: 'S',
@@ -318,6 +332,7 @@ export const COMMANDS = {
     },
     examples: [
       'lcm-merge run out/tiny --prompt "a blue square" --preview',
+      'lcm-merge run out/travel --prompt-travel "0: a red circle, 8: a blue square"',
       'lcm-merge run out/tiny --seed 7 --steps 8 -o out/blue --save-latents out/blue.safetensors',
     ],
   },

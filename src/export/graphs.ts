@@ -47,7 +47,8 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
         ...lengths,
         target,
         type: elementType(plan, 'unet'),
-        tokens: plan.text_encoder.max_position_embeddings,
+        tokens: tokensOf(plan),
+        promptPerFrame: plan.recipe.output.prompt.per_frame,
         motionNorm: plan.recipe.motion.norm,
         positions: plan.motion.positions,
       }),
@@ -87,6 +88,12 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
     config: (plan) => plan.configs.vae_encoder,
   },
 ];
+
+/** Of the text states: one chunk of the text encoder where the recipe says nothing. */
+function tokensOf({ recipe, text_encoder }: Plan): Dim {
+  const { tokens = text_encoder.max_position_embeddings } = recipe.output.prompt;
+  return tokens === 'dynamic' ? 'tokens' : tokens;
+}
 
 /** A symbol belongs to one graph: the encoder's stands for pixels. */
 const pixels = (latents: Dim): Dim => (typeof latents === 'number' ? latents * VAE_SCALE : latents);

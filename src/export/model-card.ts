@@ -48,8 +48,14 @@ ${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
 lcm-merge run . --prompt "${verify.prompt.replaceAll(/["\\`$]/g, '\\$&')}" --seed ${verify.seed} --steps ${sampler.steps} -o out
 \`\`\`
 
-\`unet/model.onnx\` takes \`sample\` float32 [B, 4, F, h, w], \`timestep\` int64 [] and \`encoder_hidden_states\` float32 [B, 77, ${plan.unet.config.cross_attention_dim}]
+\`unet/model.onnx\` takes \`sample\` float32 [B, 4, F, h, w], \`timestep\` int64 [] and \`encoder_hidden_states\` float32 [${textStates(plan)}]
 and gives the noise prediction \`out_sample\`. Sample it with diffusers' ${schedulerClass(sampler.kind)} and \`scheduler/scheduler_config.json\`; divide the
 latents by ${plan.vae.scaling_factor} before \`vae_decoder/model.onnx\`.
 `;
+}
+
+/** Shape of the text states. */
+function textStates({ recipe: { output }, text_encoder, unet }: Plan): string {
+  const { tokens = text_encoder.max_position_embeddings, per_frame } = output.prompt;
+  return [per_frame ? 'B·F' : 'B', tokens === 'dynamic' ? 'T' : tokens, unet.config.cross_attention_dim].join(', ');
 }

@@ -60,8 +60,10 @@ export interface UNetGraphOptions {
   /** Of the latents: pixels / 8. */
   readonly height: Dim;
   readonly width: Dim;
-  /** Length of the text states: 77. */
-  readonly tokens: number;
+  /** Length of the text states: a multiple of the text encoder's 77. */
+  readonly tokens: Dim;
+  /** Are there text states for every frame, so that the prompt may change on the way, or once for all frames? */
+  readonly promptPerFrame?: boolean;
   /** Statistics of the motion modules' GroupNorm: of each frame (AnimateDiff v2, AnimateLCM) or of all frames together (diffusers). */
   readonly motionNorm: 'per-frame' | 'pooled';
   /** Length of the positional encoding; `frames` cannot be larger. */
@@ -76,22 +78,24 @@ interface Context {
   readonly options: UNetGraphOptions;
   /** SiLU of the time embedding, `perImage`. */
   readonly temb: Value;
-  /** `[B, tokens, D]`. */
+  /** `[B, tokens, D]`, or `[N, tokens, D]` where every frame has its own. */
   readonly text: Value;
 }
 
 /**
  * Inputs `sample` float32 [B,4,F,h,w], `timestep` int64 [] (float32 [] where the target has no such integers),
- * `encoder_hidden_states` float32 [B,tokens,D]; output `out_sample` float32 [B,4,F,h,w].
+ * `encoder_hidden_states` float32 [B,tokens,D], or [B·F,tokens,D] (the frames of the first batch item first, as diffusers has them) with
+ * `promptPerFrame`; output `out_sample` float32 [B,4,F,h,w].
  */
 export function unetMotionGraph(structure: UNetStructure, options: UNetGraphOptions): Graph {
   const { config } = structure;
-  const { batch, frames, height, width, tokens, target } = options;
+  const { batch, frames, height, width, tokens, promptPerFrame = false, target } = options;
   const graph = createGraph('UNetMotionModel');
   const s = layerScope(graph, target, options.type);
   const sample = addInput(graph, 'sample', 'float32', [batch, config.in_channels, frames, height, width]);
   const timestep = addInput(graph, 'timestep', target.timestep, []);
-  const states = addInput(graph, 'encoder_hidden_states', 'float32', [batch, tokens, config.cross_attention_dim]);
+  const texts = promptPerFrame ? times(batch, frames) : batch;
+  const states = addInput(graph, 'encoder_hidden_states', 'float32', [texts, tokens, config.cross_attention_dim]);
 
   const temb = silu(s.in('time_embedding'), timeEmbedding(s, structure, timestep));
   const text = op.Cast(s, states, { to: s.type });
@@ -205,10 +209,11 @@ function spatialTransformer(s: LayerScope, context: Context, x: Stream, heads: n
 }
 
 /**
- * All frames of a batch item look at the same text, so their tokens are one long query: `[N, S, C]` is read as
+ * Where all frames of a batch item look at the same text, their tokens are one long query: `[N, S, C]` is read as
  * `[B, F·S, C]`, and keys and values are computed once per prompt instead of once per frame.
  */
 function crossAttention(s: LayerScope, { text, options }: Context, x: Value, heads: number): Branch {
+  if (options.promptPerFrame) return attention(s, x, text, { heads });
   const [, tokens, channels] = x.shape as [Dim, Dim, number];
   const query = op.Reshape(s, x, [options.batch, times(options.frames, tokens), channels]);
   const { product, bias } = attention(s, query, text, { heads });

@@ -96,6 +96,7 @@ export async function plan(recipe: Recipe): Promise<Plan> {
   const clip = await readClipTextConfig(configs.text_encoder);
   const vae = await readVaeConfig(configs.vae_decoder, { encoder: recipe.output.vae_encoder });
   const sampler = await planSampler(recipe, configs.scheduler);
+  checkPromptTokens(recipe, clip, configs.text_encoder);
   await readTokenizerFiles(configs.tokenizer, clip); // what is missing is found now, not in the middle of the bake
   if (clip.hidden_size !== unet.config.cross_attention_dim) {
     throw new MergeError(
@@ -194,5 +195,17 @@ function checkShardSize(recipe: Recipe, tensors: readonly PlannedTensor[]): void
     recipe,
     ['output', 'max_shard_bytes'],
     `output.max_shard_bytes is ${max_shard_bytes}, but ${largest.name} of ${largest.component} alone has ${bytesOf(largest)} bytes in ${dtype}, and a tensor lies whole in one file. Ask for that many or more.`,
+  );
+}
+
+/** A prompt is encoded in chunks that fill the text encoder. */
+function checkPromptTokens(recipe: Recipe, { max_position_embeddings: chunk }: ClipTextConfig, file: string): void {
+  const { tokens } = recipe.output.prompt;
+  if (typeof tokens !== 'number' || tokens % chunk === 0) return;
+  const enough = Math.ceil(tokens / chunk) * chunk;
+  throw recipeMistake(
+    recipe,
+    ['output', 'prompt', 'tokens'],
+    `output.prompt.tokens is ${tokens}, but a prompt is encoded in chunks of ${chunk} tokens (${file}). Ask for a multiple, such as ${enough}, or for dynamic.`,
   );
 }

@@ -26,6 +26,8 @@ export const MAX_SIDE = 16384;
 export const MAX_CLIP_PIXELS = 16 * MAX_SIDE ** 2;
 /** Of graphs that one package holds; each is a file of some MB. */
 const MAX_SHAPES = 16;
+/** Of the text states: 64 chunks of a text encoder; every step computes keys and values of all of them. */
+const MAX_PROMPT_TOKENS = 64 * 77;
 /** 7.5 is usual; beyond this the sum is nothing but the difference of two noise predictions. */
 export const MAX_GUIDANCE = 1000;
 /** The training timesteps of SD1.5: of sampling steps, and of those that LCM was distilled on. */
@@ -301,6 +303,25 @@ const output = z
         'static: frames, width and height are fixed in the graph. dynamic: they are symbolic, and these are only the defaults. ' +
           'A list of { frames, width, height }: one small graph for each over the same weights; the first is the default.',
       ),
+    prompt: z
+      .strictObject({
+        tokens: z
+          .union([z.int().min(1).max(MAX_PROMPT_TOKENS), z.enum(['dynamic'])])
+          .exactOptional()
+          .describe(
+            'Length of the text states that the UNet takes: 77 for each chunk of 75 tokens (77, 154, 231 …), or dynamic for any number of chunks. ' +
+              'Left out, one chunk; what a prompt has beyond the last is dropped with a warning.',
+          ),
+        per_frame: z
+          .boolean()
+          .default(false)
+          .describe(
+            'true: text states for every frame, so that the prompt may change from frame to frame (run --prompt-travel). ' +
+              'false: one prompt for all frames, whose keys and values are computed once.',
+          ),
+      })
+      .prefault({})
+      .describe("What the UNet's graphs take of a prompt."),
   })
   .check(({ value, issues }) => {
     const clips: [ClipShape, (string | number)[]][] = [[value, ['frames']]];
@@ -321,6 +342,12 @@ const verify = z
   .strictObject({
     prompt: z.string().default('a photo').describe('The prompt of the clip that the result is judged by.'),
     negative: z.string().default('').describe('Its negative prompt.'),
+    prompt_weights: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Read (word:1.2), (word) and [word] in both as weights, as AUTOMATIC1111 does; otherwise brackets are text, as in diffusers.',
+      ),
     seed: z.int().min(0).default(0).describe('Its seed; means the same as torch.manual_seed on the CPU.'),
     device: z
       .enum(['auto', ...DEVICE_NAMES])
@@ -495,10 +522,17 @@ export interface Recipe {
     readonly targets: readonly TargetName[];
     /** A list has the clip above first. */
     readonly shapes: 'static' | 'dynamic' | readonly ClipShape[];
+    readonly prompt: {
+      /** Of the text states, a multiple of the text encoder's length; one such length when left out. */
+      readonly tokens?: number | 'dynamic';
+      /** Text states of every frame? */
+      readonly per_frame: boolean;
+    };
   };
   readonly verify: {
     readonly prompt: string;
     readonly negative: string;
+    readonly prompt_weights: boolean;
     readonly seed: number;
     readonly device: 'auto' | (typeof DEVICE_NAMES)[number];
     readonly profile: Profile;

@@ -1,5 +1,5 @@
 /**
- * The numbers of a run: prompts to text states, noise predictions, guidance, latents to pixels, over sessions that may be anywhere.
+ * The numbers of a run: noise predictions under text states (prompt/encode.ts), guidance, latents to pixels, over sessions that may be anywhere.
  * Needs nothing of Node, so that it runs in browsers too (examples/browser). Source of truth: diffusers' AnimateDiffPipeline.
  */
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
@@ -8,30 +8,12 @@ import { addFrames, type ContextWindows, sharesOf, takeFrames, type Window, wind
 import type { HostedSession, HostTensor } from './host.ts';
 import type { Generator } from './noise.ts';
 import type { VideoPackage } from './package-folder.ts';
+import { statesInput } from './prompt/states.ts';
+import { joined, runRows } from './rows.ts';
 import type { Scheduler } from './schedulers/scheduler.ts';
 
 /** Pixels decoded at a time: two frames of 512², a few GB of activations on the CPU. */
 const DECODE_PIXELS = 2 * 512 * 512;
-
-/** Text states `[tokens, D]` of each prompt. */
-export async function encodePrompts(
-  { tokenizer }: Pick<VideoPackage, 'tokenizer'>,
-  textEncoder: LoadedGraph,
-  prompts: readonly string[],
-): Promise<Tensor[]> {
-  const rows = prompts.map((prompt) => ({ input_ids: tokenizer.encodePadded(prompt) }));
-  const { outputs } = await runRows(textEncoder, rows, (batch) => ({
-    input_ids: {
-      type: 'int64',
-      dims: [batch.length, tokenizer.maxLength],
-      data: joined(
-        BigInt64Array,
-        batch.map((row) => row.input_ids),
-      ),
-    },
-  }));
-  return outputs('last_hidden_state');
-}
 
 /** A graph that is ready to run. */
 export type Session = Pick<HostedSession, 'run'>;
@@ -41,7 +23,7 @@ export interface LoadedGraph {
   readonly session: Session;
   /** Fixed by the graph, or undefined. */
   readonly batch: number | undefined;
-  readonly inputs: readonly Pick<TensorInfo, 'name' | 'type'>[];
+  readonly inputs: readonly Pick<TensorInfo, 'name' | 'type' | 'shape'>[];
 }
 
 export interface Tensor {
@@ -182,45 +164,9 @@ export async function predictNoise(
       ),
     },
     timestep: timestepTensor(unet, timestep),
-    encoder_hidden_states: {
-      type: 'float32',
-      dims: [batch.length, ...(batch[0] as Tensor).dims],
-      data: joined(
-        Float32Array,
-        batch.map((state) => state.data),
-      ),
-    },
+    encoder_hidden_states: statesInput(unet.inputs, batch, shape[2] as number),
   }));
   return { noise: answer.outputs('out_sample').map((tensor) => tensor.data), milliseconds: answer.milliseconds };
-}
-
-/**
- * Evaluates rows (batch items) as the graph allows: all at once where its batch is open, else in groups of its size, the last
- * one filled up with a repetition that is thrown away.
- */
-async function runRows<Row>(
-  { session, batch: size }: LoadedGraph,
-  rows: readonly Row[],
-  feeds: (batch: readonly Row[]) => Record<string, HostTensor>,
-): Promise<{ outputs: (name: string) => Tensor[]; milliseconds: number }> {
-  const step = size ?? rows.length;
-  const results: Record<string, Tensor[]> = {};
-  let milliseconds = 0;
-  for (let at = 0; at < rows.length; at += step) {
-    const wanted = rows.slice(at, at + step);
-    const batch = Array.from({ length: step }, (_, i) => wanted[Math.min(i, wanted.length - 1)] as Row);
-    const reply = await session.run(feeds(batch));
-    milliseconds += reply.milliseconds;
-    for (const [name, { dims, data }] of Object.entries(reply.outputs)) {
-      const length = data.length / step;
-      const parts = wanted.map((_, i) => ({
-        dims: dims.slice(1),
-        data: (data as Float32Array).slice(i * length, (i + 1) * length),
-      }));
-      results[name] = [...(results[name] ?? []), ...parts];
-    }
-  }
-  return { outputs: (name) => results[name] ?? [], milliseconds };
 }
 
 /** uncond + g·(cond − uncond); with one prediction there is nothing to guide. */
@@ -267,18 +213,4 @@ export async function decode(
     for (const [i, { data }] of outputs('sample').entries()) decoded.set(data, (at + i) * 3 * pixels);
   }
   return decoded;
-}
-
-function joined<Data extends Float32Array | BigInt64Array>(
-  type: new (length: number) => Data,
-  parts: readonly Data[],
-): Data {
-  if (parts.length === 1) return parts[0] as Data;
-  const all = new type(parts.reduce((sum, part) => sum + part.length, 0));
-  let at = 0;
-  for (const part of parts) {
-    (all as { set(source: ArrayLike<unknown>, offset: number): void }).set(part as ArrayLike<unknown>, at);
-    at += part.length;
-  }
-  return all;
 }

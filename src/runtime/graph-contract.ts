@@ -7,6 +7,7 @@ import { dirname, join, posix } from 'node:path';
 import { FormatError, InputMissingError } from '../errors.ts';
 import { type InitializerInfo, type ModelInfo, readModelInfo, type TensorInfo } from '../onnx/model-info.ts';
 import type { GraphFile, ModelName, PartName, VideoPackage } from './package-folder.ts';
+import { statesForm } from './prompt/states.ts';
 
 /** name → element type and rank. */
 type Side = Readonly<Record<string, readonly [type: string, rank: number]>>;
@@ -78,6 +79,13 @@ export async function readRunnable(
   if (mismatch) {
     const file = join(folder, 'tokenizer');
     throw new FormatError(`${file}: ${mismatch}: they do not belong together.`, { file });
+  }
+  const { tokens: length } = statesForm(graphs.unet.info.inputs);
+  if (length !== undefined && length % tokenizer.maxLength !== 0) {
+    throw new FormatError(
+      `${graphs.unet.path}: encoder_hidden_states takes ${length} tokens, which is no multiple of the ${tokenizer.maxLength} that the text encoder gives for a chunk of a prompt.`,
+      { file: graphs.unet.path },
+    );
   }
   return graphs;
 }

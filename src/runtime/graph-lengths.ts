@@ -13,21 +13,27 @@ export interface Clip {
   /** In pixels. */
   readonly width: number;
   readonly height: number;
+  /** Length of the text states; one chunk of a prompt where nothing is said. */
+  readonly tokens?: number;
 }
 
 /** Frames that the VAE is handed at a time; its work is a multiple of one's. */
 const IMAGES = 1;
 
+/** Of a prompt's chunk. */
+const TOKENS = 77;
+
 type Axis = ((clip: Clip) => number) | undefined;
 
 const batch: Axis = (clip) => clip.batch;
 const images: Axis = () => IMAGES;
+const tokens: Axis = (clip) => clip.tokens ?? TOKENS;
 const [height, width]: Axis[] = [(clip) => clip.height / VAE_SCALE, (clip) => clip.width / VAE_SCALE];
 
 /** By the input's name and rank. */
 const AXES: Readonly<Record<string, readonly Axis[]>> = {
   'sample 5': [batch, undefined, (clip) => clip.frames, height, width],
-  'encoder_hidden_states 3': [batch, undefined, undefined],
+  'encoder_hidden_states 3': [batch, tokens, undefined],
   'input_ids 2': [batch, undefined],
   'latent_sample 4': [images, undefined, height, width],
   'sample 4': [images, undefined, (clip) => clip.height, (clip) => clip.width],
@@ -35,13 +41,16 @@ const AXES: Readonly<Record<string, readonly Axis[]>> = {
 
 const axesOf = ({ name, shape }: TensorInfo) => AXES[`${name} ${shape.length}`];
 
-/** Lengths for the names that the inputs leave open, where it is known what they mean. */
+/**
+ * Lengths for the names that the inputs leave open, where it is known what they mean. A length that follows from others, as
+ * `batch * frames` of text states for every frame, needs no number of its own.
+ */
 export function lengthsFor(inputs: readonly TensorInfo[], clip: Clip): Lengths {
   const lengths: Record<string, number> = {};
   for (const input of inputs) {
     for (const [i, axis] of (axesOf(input) ?? []).entries()) {
       const dim = input.shape[i];
-      if (axis && typeof dim === 'string') lengths[dim] ??= axis(clip);
+      if (axis && typeof dim === 'string' && lengthOf(dim, lengths) === undefined) lengths[dim] = axis(clip);
     }
   }
   return lengths;

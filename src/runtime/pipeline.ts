@@ -11,7 +11,7 @@ import type { TargetName } from '../recipe/schema.ts';
 import { chooseDevice, describeChoice } from './choose-device.ts';
 import { type ClipLengths, clipShape, type LatentShape } from './clip-shape.ts';
 import { bordersOf, describeWindows } from './context-windows.ts';
-import { type DenoisingStep, decode, denoise, encodePrompts, type LoadedGraph, type Tensor } from './denoise.ts';
+import { type DenoisingStep, decode, denoise, type LoadedGraph, type Tensor } from './denoise.ts';
 import type { Device } from './device.ts';
 import { type Frames, framesFromDecoder } from './frames.ts';
 import { type GraphSessions, openGraphs } from './graph-sessions.ts';
@@ -22,12 +22,17 @@ import { createGenerator } from './noise.ts';
 import { type GraphFile, graphFor, type ModelName, type VideoPackage, weightType } from './package-folder.ts';
 import { previewOf } from './preview.ts';
 import { probeDevice } from './probe.ts';
+import { encodePrompts, preparePrompts } from './prompt/encode.ts';
+import type { Prompt } from './prompt/travel.ts';
 import { createScheduler } from './schedulers/index.ts';
 import { describeSeam, measureSeam, type Seam } from './seam.ts';
 
 export interface SampleOptions extends ClipLengths {
-  readonly prompt: string;
-  readonly negative?: string;
+  /** Keyframes, between which the prompt changes, want a graph baked with `output.prompt.per_frame`. */
+  readonly prompt: Prompt;
+  readonly negative?: Prompt;
+  /** Read `(word:1.2)`, `(word)` and `[word]` in both as weights; brackets are text otherwise. */
+  readonly promptWeights?: boolean;
   readonly seed?: number;
   readonly steps?: number;
   /** In place of the package's own: what `from_config` of diffusers makes of the package's scheduler_config.json. */
@@ -72,6 +77,8 @@ export interface Video {
   /** Of the steps, where previews were asked for. */
   readonly previews: readonly Preview[];
   readonly frames: Frames;
+  /** Length of the text states. */
+  readonly tokens: number;
   /** What the decoder gave before it was rounded to 8 bits: its range and whether all of it is finite. */
   readonly decoded: { readonly min: number; readonly max: number; readonly finite: boolean };
   /** How visible the borders of windows are, where the clip was made in windows. */
@@ -146,6 +153,10 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   const { target, warning } = await graphTarget(sessions, options.signal);
   if (warning !== undefined) yield { type: 'warning', stage: 'run', message: warning };
   const graphs = await readGraphs(sessions, target, graphShape);
+  const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
+  const weighted = options.promptWeights ?? false;
+  const prepared = preparePrompts(pkg, graphs.unet.info.inputs, prompts, { frames: shape[2], weighted });
+  for (const message of prepared.warnings) yield { type: 'warning', stage: 'run', message };
   const fallback: string[] = [];
   const load = async function* (model: ModelName): AsyncGenerator<Event, LoadedGraph> {
     const session = await sessions.session(model, graphs[model].path);
@@ -157,8 +168,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
   };
   const textEncoder = yield* load('text_encoder');
   const unet = yield* load('unet');
-  const prompts = guidance > 1 ? [options.negative ?? '', options.prompt] : [options.prompt];
-  const states = await encodePrompts(pkg, textEncoder, prompts);
+  const states = await encodePrompts(textEncoder, prepared);
   const decoder = options.preview ? yield* load('vae_decoder') : undefined;
   let load_ms = performance.now() - started;
 
@@ -233,6 +243,7 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
     first: first as FirstStep,
     previews,
     frames,
+    tokens: states[0]?.dims.at(-2) as number,
     decoded: rangeOf(decoded),
     seam,
     device,

@@ -15,6 +15,10 @@ export interface Tokenizer {
   encode(text: string): number[];
   /** `input_ids` [maxLength]: truncated with eos kept, padded at the end with the pad token. */
   encodePadded(text: string): BigInt64Array;
+  /** The same of ids without bos and eos, of which there is room for maxLength − 2. */
+  padded(content: readonly number[]): BigInt64Array;
+  /** The text of ids as the model reads them: in lower case, a space after each word. */
+  decode(ids: readonly number[]): string;
 }
 
 const utf8 = new TextEncoder();
@@ -52,14 +56,17 @@ export function createTokenizer(files: ReadonlyMap<string, Uint8Array>, pathOf: 
             isToken ? [normalizedIds.get(text) as number] : encodeWords(text),
           ),
     );
+  const padded = (content: readonly number[]) => {
+    const ids = [bos, ...content.slice(0, maxLength - 2), eos];
+    return BigInt64Array.from({ length: maxLength }, (_, i) => BigInt(ids[i] ?? pad));
+  };
   return {
     maxLength,
     highestId,
     encode: (text) => [bos, ...encodeContent(text), eos],
-    encodePadded(text) {
-      const ids = [bos, ...encodeContent(text).slice(0, maxLength - 2), eos];
-      return BigInt64Array.from({ length: maxLength }, (_, i) => BigInt(ids[i] ?? pad));
-    },
+    encodePadded: (text) => padded(encodeContent(text)),
+    padded,
+    decode: (ids) => decode(ids, vocab),
   };
 }
 
@@ -76,6 +83,22 @@ function splitter(tokens: readonly string[]): (text: string) => { text: string; 
   const longestFirst = [...tokens].sort((a, b) => b.length - a.length);
   const pattern = new RegExp(`(${longestFirst.map((token) => RegExp.escape(token)).join('|')})`, 'u');
   return (text) => text.split(pattern).map((part, i) => ({ text: part, isToken: i % 2 === 1 }));
+}
+
+const bytesOf = new Map([...BYTE_ALPHABET].map((character, byte) => [character, byte]));
+
+/** Bytes that are no UTF-8, of a character that the ids cut in two, become U+FFFD. */
+function decode(ids: readonly number[], vocab: ReadonlyMap<string, number>): string {
+  if (ids.length === 0) return '';
+  const wanted = new Set(ids);
+  const symbols = new Map([...vocab].flatMap(([symbol, id]) => (wanted.has(id) ? [[id, symbol] as const] : [])));
+  const text = ids
+    .map((id) => symbols.get(id) ?? '')
+    .join('')
+    .replaceAll(END_OF_WORD, ' ')
+    .trim();
+  const bytes = [...text].flatMap((character) => bytesOf.get(character) ?? [...utf8.encode(character)]);
+  return new TextDecoder().decode(Uint8Array.from(bytes));
 }
 
 /**

@@ -14,11 +14,12 @@ import { openBake, type TensorRequest } from '../merge/bake.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import type { Role } from '../merge/plan-files.ts';
 import { type ExternalLocation, serializeModel } from '../onnx/proto.ts';
-import { denoise, encodePrompts, type LoadedGraph } from '../runtime/denoise.ts';
+import { denoise, type LoadedGraph } from '../runtime/denoise.ts';
 import type { Device } from '../runtime/device.ts';
 import { type InferenceHost, startHost } from '../runtime/host.ts';
 import { createGenerator } from '../runtime/noise.ts';
 import type { VideoPackage } from '../runtime/package-folder.ts';
+import { encodePrompts, preparePrompts } from '../runtime/prompt/encode.ts';
 import { createScheduler } from '../runtime/schedulers/index.ts';
 import { VERSION } from '../version.ts';
 import { MOTION_GAIN, SMALL_PARTS, type SmallGraph, type SmallGraphs, type SmallPart } from './small-graphs.ts';
@@ -68,7 +69,8 @@ export async function openSmallModel(pkg: VideoPackage, options: SmallModelOptio
     const resources = stack.move();
     return {
       async sample({ prompt, seed, steps, motion = 1 }) {
-        const states = await encodePrompts(pkg, textEncoder, [prompt]);
+        const asked = { frames: graphs.shape[2], weighted: pkg.lock?.recipe.verify.prompt_weights ?? false };
+        const states = await encodePrompts(textEncoder, preparePrompts(pkg, unet.inputs, [prompt], asked));
         const gained = withInput(unet, MOTION_GAIN, motion);
         const [scheduler, generator] = [
           createScheduler(samplerConfig(pkg.scheduler, 'lcm'), steps),
@@ -148,7 +150,11 @@ async function loadGraph(
   { graph }: SmallGraph,
   device: Device,
 ): Promise<LoadedGraph> {
-  const inputs = graph.inputs.map(({ name, type }) => ({ name, type: type === 'float32' ? 'FLOAT' : 'INT64' }));
+  const inputs = graph.inputs.map(({ name, type, shape }) => ({
+    name,
+    type: type === 'float32' ? 'FLOAT' : 'INT64',
+    shape,
+  }));
   return { session: await host.load(path, device), batch: 1, inputs };
 }
 

@@ -13,6 +13,8 @@ import type { RunLimit } from './limit.ts';
 export interface RunRequest {
   readonly prompt: string;
   readonly negative: string;
+  /** Are brackets in both weights? */
+  readonly promptWeights?: boolean;
   readonly seed: number;
   readonly guidance: number;
 }

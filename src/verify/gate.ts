@@ -130,6 +130,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     run: {
       prompt: wanted.prompt,
       negative: wanted.negative,
+      ...(wanted.promptWeights && { prompt_weights: true }),
       seed: wanted.seed,
       steps: made?.trajectory.length ?? 0,
       guidance: wanted.guidance,
@@ -167,6 +168,7 @@ function runRequest({ lock }: VideoPackage, { device }: VerifyOptions) {
   return {
     prompt: wish?.prompt ?? 'a photo',
     negative: wish?.negative ?? '',
+    promptWeights: wish?.prompt_weights ?? false,
     seed: wish?.seed ?? 0,
     guidance: lock?.recipe.sampler.guidance ?? 1,
     device: device ?? wish?.device ?? 'auto',

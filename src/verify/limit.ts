@@ -65,7 +65,10 @@ export function runLimit(
   const fixed = info.inputs.find(({ name }) => name === 'sample')?.shape[0];
   const runs_per_step = typeof fixed === 'number' ? Math.ceil(prompts / fixed) : 1;
   const { count: frames, width, height } = video.frames;
-  const cost = graphCost(info, lengthsFor(info.inputs, { batch: prompts, frames, width, height }));
+  const cost = graphCost(
+    info,
+    lengthsFor(info.inputs, { batch: prompts, frames, width, height, tokens: video.tokens }),
+  );
   if (cost.unsized_nodes > 0 || Object.keys(cost.unknown_operators).length > 0) {
     const missing = [
       ...(cost.unsized_nodes > 0 ? [`it does not tell the shapes of ${cost.unsized_nodes} nodes`] : []),

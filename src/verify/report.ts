@@ -46,6 +46,8 @@ export interface Report {
   readonly run: {
     readonly prompt: string;
     readonly negative: string;
+    /** Brackets were read as weights. */
+    readonly prompt_weights?: true;
     readonly seed: number;
     readonly steps: number;
     readonly guidance: number;

@@ -108,17 +108,21 @@ describe('a graph for CUDA computes in float32 and in fp16 what the portable one
     { family: 'linear projections, heads of 8 and 20', motionNorm: 'per-frame', lengths: { batch: 2 } },
     { family: 'linear projections, heads of 8 and 20', motionNorm: 'pooled', lengths: SYMBOLS },
     { family: 'odd groups', motionNorm: 'pooled', lengths: {} },
+    { family: 'models/tiny', motionNorm: 'per-frame', lengths: { batch: 2 }, promptPerFrame: true },
+    { family: 'odd groups', motionNorm: 'per-frame', lengths: SYMBOLS, promptPerFrame: true },
   ] as const;
-  it.each(cases)('UNet of $family, $motionNorm, $lengths', async ({ family, motionNorm, lengths }) => {
+  it.each(cases)('UNet of $family, $motionNorm, $lengths, $promptPerFrame', async (entry) => {
+    const { family, motionNorm, lengths, promptPerFrame } = { promptPerFrame: false, ...entry };
     const structure = await structureOf(family);
     const { batch, frames, height, width } = { ...SIZES, ...(lengths === SYMBOLS ? { batch: 2 } : lengths) };
     const feeds = {
       sample: noise(1, batch, 4, frames, height, width),
       timestep: { type: 'int64', shape: [], data: [731] } as const,
-      encoder_hidden_states: noise(2, batch, 5, structure.config.cross_attention_dim),
+      encoder_hidden_states: noise(2, batch * (promptPerFrame ? frames : 1), 5, structure.config.cross_attention_dim),
     };
+    const tokens = lengths === SYMBOLS ? 'tokens' : 5;
     const make = (target: Target, stored: FloatType) =>
-      unetMotionGraph(structure, unetOptions({ target, type: stored, motionNorm, ...lengths }));
+      unetMotionGraph(structure, unetOptions({ target, type: stored, motionNorm, tokens, promptPerFrame, ...lengths }));
     await expectAgreement(make, feeds);
   });
 

@@ -109,6 +109,18 @@ describe.each(EVERY)('graphs for $name in $type', ({ target, type }) => {
       }
     });
 
+    it('UNetMotionModel takes text states of every frame and of any length', async () => {
+      const structure = await structureOf(golden.unet[0] as Golden['unet'][number]);
+      const sizes = { ...SIZES[shapes], ...(shapes === 'static' && { batch: 2 }) };
+      const options = { ...sizes, target, type, motionNorm: 'per-frame', positions: 32, promptPerFrame: true } as const;
+      for (const tokens of [154, 'tokens']) {
+        const graph = unetMotionGraph(structure, { ...options, tokens });
+        expectSound(graph);
+        const rows = shapes === 'static' ? 2 * SIZES.static.frames : 'batch * frames';
+        expect(graph.inputs[2]?.shape).toEqual([rows, tokens, structure.config.cross_attention_dim]);
+      }
+    });
+
     it.each(golden.vae_decoder)(
       'AutoencoderKL’s decoder has the parameters of its table: $name',
       async ({ config }) => {

@@ -20,11 +20,13 @@ const { portable, webgpu } = TARGETS;
 const LIMIT: Record<FloatType, number> = { float32: 3e-6, float16: 3e-3 };
 
 const STATIC = { batch: 2, frames: 3, height: 6, width: 4 };
+/** Those, and what the symbols of text states stand for. */
+const LENGTHS = { ...STATIC, tokens: 7, 'batch * frames': 6 };
 const SYMBOLS = { batch: 'batch', frames: 'frames', height: 'height', width: 'width' };
 
 async function difference(of: Graph, own: Graph): Promise<number> {
-  const [expected] = await runGraph(withRandomWeights(of), feedsFor(of, STATIC));
-  const [found] = await runGraph(withRandomWeights(own), feedsFor(own, STATIC));
+  const [expected] = await runGraph(withRandomWeights(of), feedsFor(of, LENGTHS));
+  const [found] = await runGraph(withRandomWeights(own), feedsFor(own, LENGTHS));
   return relativeRms(found?.data ?? [], expected?.data ?? []);
 }
 
@@ -33,11 +35,14 @@ const operators = (graph: Graph) => new Set(graph.nodes.map(({ opType }) => opTy
 describe.each(['float32', 'float16'] as const)('graphs for WebGPU in %s agree with the portable ones', (type) => {
   it.each(Object.keys(UNETS) as (keyof typeof UNETS)[])('UNet of %s', async (name) => {
     const structure = UNETS[name];
-    for (const [motionNorm, lengths] of [
-      ['per-frame', STATIC],
-      ['pooled', SYMBOLS],
+    for (const [motionNorm, lengths, promptPerFrame] of [
+      ['per-frame', STATIC, false],
+      ['pooled', SYMBOLS, false],
+      ['per-frame', STATIC, true],
+      ['pooled', SYMBOLS, true],
     ] as const) {
-      const options = { ...lengths, type, tokens: 7, motionNorm, positions: 8 };
+      const tokens = lengths === SYMBOLS ? 'tokens' : 7;
+      const options = { ...lengths, type, tokens, promptPerFrame, motionNorm, positions: 8 };
       const [of, own] = [portable, webgpu].map((target) => unetMotionGraph(structure, { ...options, target }));
       expect(await difference(of as Graph, own as Graph), motionNorm).toBeLessThan(LIMIT[type]);
     }

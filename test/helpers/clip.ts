@@ -30,6 +30,7 @@ export function movingVideo(changes: Partial<Video> = {}): Video {
       count: COUNT,
       data: painted((x, y, frame) => 128 + 60 * Math.sin((x + y) / 2 + frame / 3)),
     },
+    tokens: 77,
     decoded: { min: -1, max: 1, finite: true },
     device: 'cpu',
     graphs: { unet: '', text_encoder: '', vae_decoder: '' },

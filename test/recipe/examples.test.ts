@@ -89,6 +89,7 @@ describe('the JSON schema', () => {
       'recipe.sampler',
       'recipe.output',
       'recipe.output.shapes.|1.[]',
+      'recipe.output.prompt',
       'recipe.verify',
       'recipe.verify.budgets',
       'recipe.publish',

@@ -8,6 +8,7 @@ const ENTRIES = [
   'runtime/denoise.ts',
   'runtime/frames.ts',
   'runtime/noise.ts',
+  'runtime/prompt/encode.ts',
   'runtime/tokenizer.ts',
   'runtime/schedulers/index.ts',
 ];

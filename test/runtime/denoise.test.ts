@@ -19,7 +19,7 @@ function fakeUNet(batch: number | undefined) {
   const samples: Float32Array[] = [];
   const unet: LoadedGraph = {
     batch,
-    inputs: [{ name: 'timestep', type: 'INT64' }],
+    inputs: [{ name: 'timestep', type: 'INT64', shape: [] }],
     session: {
       run: async (feeds: Readonly<Record<string, HostTensor>>) => {
         const [sample, states] = [feeds['sample'] as HostTensor, feeds['encoder_hidden_states'] as HostTensor];

@@ -105,6 +105,14 @@ describe('readRunnable', () => {
       /unet\/model\.onnx: unexpected output other; output out_sample should be FLOAT of rank 5, it is missing/,
     ],
     [
+      'text states that no number of chunks makes',
+      edited('unet', ({ graph }) => {
+        const tokens = graph?.input?.[2]?.type?.tensorType?.shape?.dim?.[1];
+        if (tokens) tokens.dimValue = 100;
+      }),
+      /unet\/model\.onnx: encoder_hidden_states takes 100 tokens, which is no multiple of the 77 that/,
+    ],
+    [
       'the text encoder of a decoder',
       (at: string) => cp(join(at, 'vae_decoder'), join(at, 'text_encoder'), { recursive: true }),
       /text_encoder\/model\.onnx: unexpected input latent_sample/,

@@ -144,13 +144,12 @@ describe('denoise', () => {
   };
   const windows = contextWindows(5, 3, { overlap: 1, schedule: 'static', fuse: 'flat' });
 
-  /** A graph that answers each frame with the mean of its text states, and remembers what it was asked. */
-  function echo(): { unet: LoadedGraph; asked: HostTensor[] } {
+  /** A graph that answers each frame with its text states' first number, and remembers what it was asked. */
+  function echo(perFrame: boolean): { unet: LoadedGraph; asked: HostTensor[] } {
     const asked: HostTensor[] = [];
     const run = async ({ sample, encoder_hidden_states: states }: Record<string, HostTensor>) => {
       asked.push(states as HostTensor);
       const [batch, , frames] = (sample as HostTensor).dims as [number, number, number];
-      const perFrame = (states as HostTensor).dims.length === 4;
       const size = (states as HostTensor).data.length / batch / (perFrame ? frames : 1);
       const data = Float32Array.from({ length: batch * 4 * frames }, (_, i) => {
         const [b, f] = [Math.floor(i / (4 * frames)), perFrame ? i % frames : 0];
@@ -158,7 +157,11 @@ describe('denoise', () => {
       });
       return { outputs: { out_sample: { type: 'float32', dims: (sample as HostTensor).dims, data } }, milliseconds: 1 };
     };
-    return { unet: { session: { run }, batch: undefined, inputs: [] } as unknown as LoadedGraph, asked };
+    const inputs = [
+      { name: 'sample', type: 'FLOAT', shape: ['batch', 4, 'frames', 1, 1] },
+      { name: 'encoder_hidden_states', type: 'FLOAT', shape: [perFrame ? 'batch * frames' : 'batch', 'tokens', 1] },
+    ];
+    return { unet: { session: { run }, batch: undefined, inputs } as unknown as LoadedGraph, asked };
   }
 
   async function result(unet: LoadedGraph, states: { dims: number[]; data: Float32Array }[], guidance = 1) {
@@ -176,7 +179,7 @@ describe('denoise', () => {
   }
 
   it('hands each window the text states of its own frames', async () => {
-    const { unet, asked } = echo();
+    const { unet, asked } = echo(true);
     const states = { dims: [5, 2, 1], data: Float32Array.of(0, 0, 10, 10, 20, 20, 30, 30, 40, 40) };
     const latents = await result(unet, [states]);
     expect(windowsAt(windows, 0)).toEqual([
@@ -185,19 +188,37 @@ describe('denoise', () => {
     ]);
     expect(asked.map(({ dims, data }) => [dims, [...data]])).toEqual([
       [
-        [1, 3, 2, 1],
+        [3, 2, 1],
         [0, 0, 10, 10, 20, 20],
       ],
       [
-        [1, 3, 2, 1],
+        [3, 2, 1],
         [20, 20, 30, 30, 40, 40],
       ],
     ]);
     expect([...latents]).toEqual([0, 10, 20, 30, 40, 0, 10, 20, 30, 40, 0, 10, 20, 30, 40, 0, 10, 20, 30, 40]);
   });
 
+  it('hands a graph for text states of every frame those of a prompt that stands still once for each', async () => {
+    const { unet, asked } = echo(true);
+    const states = [1, 3].map((value) => ({ dims: [2, 1], data: Float32Array.of(value, value) }));
+    const latents = await result(unet, states, 2);
+    expect(asked.map(({ dims }) => dims)).toEqual([
+      [6, 2, 1],
+      [6, 2, 1],
+    ]);
+    expect([...(asked[0]?.data ?? [])]).toEqual([1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3]); // the frames of the first prompt first
+    expect([...latents]).toEqual(Array(20).fill(5));
+  });
+
+  it('refuses states of every frame where the graph takes them once', async () => {
+    const { unet } = echo(false);
+    const sampling = result(unet, [{ dims: [5, 1, 1], data: new Float32Array(5) }]);
+    await expect(sampling).rejects.toThrow(/takes text states once for all frames/);
+  });
+
   it('hands every window the text states of the whole clip, and guides what it has averaged', async () => {
-    const { unet, asked } = echo();
+    const { unet, asked } = echo(false);
     const latents = await result(
       unet,
       [1, 3].map((value) => ({ dims: [2, 1], data: Float32Array.of(value, value) })),

@@ -8,6 +8,8 @@ import { kindOf } from '../../recipe/input-files.ts';
 import { writePng, writeWebp } from '../../runtime/frame-files.ts';
 import { openPackage } from '../../runtime/package-folder.ts';
 import { sample, type Video } from '../../runtime/pipeline.ts';
+import { type Prompt, parsePromptTravel } from '../../runtime/prompt/travel.ts';
+import type { Arguments } from '../command-table.ts';
 import type { Command } from '../context.ts';
 import { ANIMATION, frameName, openFramesFolder } from '../frames-folder.ts';
 
@@ -19,7 +21,7 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
     throw new UsageError(`--save-latents wants the name of a file, and ${latents} is a folder.`);
   const pkg = await openPackage(args.package);
   const wish = pkg.lock?.recipe.verify;
-  const prompt = args.prompt ?? wish?.prompt;
+  const prompt = promptOf(args) ?? wish?.prompt;
   if (prompt === undefined) {
     throw new UsageError(`${args.package} was not baked by lcm-merge and suggests no prompt. Give one with --prompt.`);
   }
@@ -27,6 +29,8 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   const asked = {
     prompt,
     negative: args.negative ?? wish?.negative ?? '',
+    promptWeights:
+      args['prompt-weights'] === undefined ? (wish?.prompt_weights ?? false) : args['prompt-weights'] === 'on',
     seed: args.seed ?? wish?.seed ?? 0,
     device,
     ...given({ steps, sampler, timestep_spacing: args['timestep-spacing'], guidance }),
@@ -57,6 +61,13 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
     },
   };
 };
+
+function promptOf({ prompt, 'prompt-travel': travel }: Arguments<'run'>): Prompt | undefined {
+  if (travel === undefined) return prompt;
+  if (prompt !== undefined)
+    throw new UsageError('--prompt and --prompt-travel are both given; a clip has one prompt or one that travels.');
+  return parsePromptTravel(travel);
+}
 
 /** `file` relative to `folder`, or undefined when it lies elsewhere. */
 function pathInside(folder: string, file: string): string | undefined {

@@ -3,12 +3,13 @@
  * graphs on the CPU, from the run's own inputs. A driver that computes wrongly, or a graph that is not the model, shows here.
  */
 import { readModelInfo } from '../../onnx/model-info.ts';
-import { decode, encodePrompts, predictNoise } from '../../runtime/denoise.ts';
+import { decode, predictNoise } from '../../runtime/denoise.ts';
 import { framesFromDecoder } from '../../runtime/frames.ts';
 import { type InferenceHost, startHost } from '../../runtime/host.ts';
 import { loadedGraph } from '../../runtime/loaded-graph.ts';
 import { graphFor, type ModelName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
 import type { Video } from '../../runtime/pipeline.ts';
+import { encodePrompts, preparePrompts } from '../../runtime/prompt/encode.ts';
 import { relativeRms } from '../../runtime/relative-rms.ts';
 import { type Check, type CheckContext, failed, passed, type RunRequest } from '../check.ts';
 import { differenceLimit } from '../difference-limits.ts';
@@ -77,7 +78,8 @@ const COMPARISONS: Readonly<Record<ModelName, (subject: Subject) => Promise<Comp
     await using graph = await onCpu(subject, 'text_encoder');
     const { states } = video.first;
     const prompts = [request.negative, request.prompt].slice(-states.length);
-    const wanted = await encodePrompts(pkg, graph, prompts);
+    const options = { frames: video.shape[2], weighted: request.promptWeights ?? false };
+    const wanted = await encodePrompts(graph, preparePrompts(pkg, pkg.info.inputs, prompts, options));
     return largest(
       states.map(({ data }) => data),
       wanted.map(({ data }) => data),

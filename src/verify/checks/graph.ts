@@ -12,6 +12,7 @@ import { type ModelInfo, readModelInfo } from '../../onnx/model-info.ts';
 import { IR_VERSION, OPSET } from '../../onnx/proto.ts';
 import { boundaryFaults, externalFaults } from '../../runtime/graph-contract.ts';
 import { type GraphFile, type PartName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
+import { statesForm } from '../../runtime/prompt/states.ts';
 import { type Check, type CheckContext, failed, passed, unknown } from '../check.ts';
 import { sentence } from '../sentence.ts';
 import { madeByAnother } from '../tool-version.ts';
@@ -38,7 +39,7 @@ export const graph: Check = {
         if (target === 'portable' && foreign.length > 0)
           at(`operators outside the default domain: ${foreign.join(', ')}`);
         (await externalFaults(path, info)).forEach(at);
-        if (info !== reference) otherWeights(info, reference).forEach(at);
+        if (info !== reference) [...otherWeights(info, reference), ...otherStates(info, reference)].forEach(at);
         graphs += 1;
         nodes += Object.values(info.operators).reduce((sum, n) => sum + n, 0);
       }
@@ -87,6 +88,15 @@ async function otherGraphs(
 
 function weightsOf({ initializers }: ModelInfo) {
   return initializers.filter(({ external }) => external);
+}
+
+/** Where it takes text states of another form, so that a prompt would mean another thing on another device. */
+function otherStates(info: ModelInfo, reference: ModelInfo): string[] {
+  const [own, wanted] = [info, reference].map(({ inputs }) => {
+    const { tokens = 'any number of', perFrame } = statesForm(inputs);
+    return `text states of ${tokens} tokens ${perFrame ? 'for every frame' : 'for all frames'}`;
+  });
+  return own === wanted ? [] : [`it takes ${own}, the portable graph ${wanted}`];
 }
 
 /** Where a target's or a shape's graph reads other bytes, or reads them otherwise, than the portable one. */

@@ -34,7 +34,7 @@ const ORDER = ['unet', 'text_encoder', 'vae_decoder', 'vae_encoder'];
 const rank = (path: string) => (ORDER.indexOf(basename(dirname(path))) + ORDER.length) % ORDER.length;
 
 /** A clip as it is asked for; what is left out is the recipe's. */
-export type AskedClip = { readonly [Length in Exclude<keyof Clip, 'batch'>]: number | undefined };
+export type AskedClip = { readonly [Length in Exclude<keyof Clip, 'batch' | 'tokens'>]: number | undefined };
 
 /** The clips that the lock beside the graphs speaks of, and the one that is asked for. */
 export function clipsOf(lock: Lock | undefined, asked: AskedClip): readonly Clip[] {
