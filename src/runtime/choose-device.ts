@@ -55,10 +55,17 @@ export async function chooseDevice(
 ): Promise<DeviceChoice> {
   assertOffered(wanted);
   if (wanted !== 'auto') return { device: wanted, trials: [] };
-  const choosing = known.get(type) ?? measureDevices(type, { signal });
-  known.set(type, choosing);
-  choosing.catch(() => known.delete(type)); // it was interrupted
-  return choosing;
+  const shared = known.get(type);
+  if (!shared) {
+    const choosing = measureDevices(type, { signal });
+    known.set(type, choosing);
+    choosing.catch(() => known.delete(type)); // it was interrupted
+    return choosing;
+  }
+  return shared.catch(() => {
+    signal?.throwIfAborted();
+    return chooseDevice(wanted, type, signal); // not by us
+  });
 }
 
 export interface Measurements {

@@ -61,7 +61,9 @@ export interface DenoisingStep {
   /** From 0. */
   readonly index: number;
   readonly timestep: number;
-  /** What the UNet was given … */
+  /** The latents that the step began with. */
+  readonly before: Float32Array;
+  /** What the UNet was given, scaled as the sampler wants it … */
   readonly given: Float32Array;
   /** … and what it predicted under each of the text states. */
   readonly noise: readonly Float32Array[];
@@ -81,14 +83,16 @@ export async function* denoise(
   let latents = initialNoise ?? generator.randn(count);
   if (scheduler.initNoiseSigma !== 1) latents = latents.map((x) => x * scheduler.initNoiseSigma);
   for (const [index, timestep] of scheduler.timesteps.entries()) {
-    const input = scheduler.scaleModelInput?.(latents, index) ?? latents;
-    const evaluation = { latents: input, shape, timestep, states };
+    const before = latents;
+    const given = scheduler.scaleModelInput?.(before, index) ?? before;
+    const evaluation = { latents: given, shape, timestep, states };
     const { noise, milliseconds } = windows
       ? yield* predictInWindows(unet, evaluation, windows, index)
       : await predictNoise(unet, evaluation);
-    const step = scheduler.step(guide(noise, guidance), index, latents, () => generator.randn(count));
+    const step = scheduler.step(guide(noise, guidance), index, before, () => generator.randn(count));
     latents = step.prevSample;
-    yield { kind: 'step', index, timestep, given: input, noise, latents, denoised: step.denoised, milliseconds };
+    const { denoised } = step;
+    yield { kind: 'step', index, timestep, before, given, noise, latents, denoised, milliseconds };
   }
 }
 

@@ -4,7 +4,7 @@
  * for longer than its watchdog's patience, fails every call with what it was doing.
  * Reference: toolchain.md §1.4 and §1.5.
  */
-import { fork } from 'node:child_process';
+import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { RuntimeFailure } from '../errors.ts';
 import type { Device } from './device.ts';
@@ -62,6 +62,23 @@ export interface HostOptions {
 
 /** The entry runs as TypeScript from the sources and as JavaScript from the build. */
 const ENTRY = new URL(`./host-main${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
+
+/** Those that have not ended. */
+const alive = new Set<ChildProcess>();
+
+/** One that hangs does not hear that its parent is gone. */
+function endWithParent(child: ChildProcess): void {
+  if (alive.size === 0) process.on('exit', endAll);
+  alive.add(child);
+  child.once('close', () => {
+    alive.delete(child);
+    if (alive.size === 0) process.off('exit', endAll);
+  });
+}
+
+function endAll(): void {
+  for (const child of alive) child.kill('SIGKILL');
+}
 
 interface Pending {
   readonly resolve: (value: unknown) => void;
@@ -121,9 +138,8 @@ export function startHost(signal?: AbortSignal, { patience = patienceOf(), entry
       ? `was ended by ${killed}${killed === 'SIGKILL' ? ', most likely for want of memory,' : ''}`
       : `exited with code ${code}`;
     end(endOf(how, current()?.doing, complaint));
-    process.off('exit', kill);
   });
-  process.on('exit', kill); // one that hangs would not hear that its parent is gone
+  endWithParent(child);
   const abort = () => {
     end(signal?.reason);
     kill();

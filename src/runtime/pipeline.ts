@@ -92,7 +92,7 @@ export interface Video {
 }
 
 /** What the UNet was given in the first step, and what it made of it: enough to have another graph do the same. */
-export interface FirstStep extends Pick<DenoisingStep, 'timestep' | 'given' | 'noise'> {
+export interface FirstStep extends Pick<DenoisingStep, 'timestep' | 'before' | 'given' | 'noise'> {
   /** `[tokens, D]` of each prompt, the negative one first where guidance asks for it. */
   readonly states: readonly Tensor[];
 }
@@ -191,9 +191,9 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
       resumed = performance.now();
       continue;
     }
-    const { index: i, timestep, given, noise, latents, denoised, milliseconds } = event;
+    const { index: i, timestep, before, given, noise, latents, denoised, milliseconds } = event;
     step_ms.push(milliseconds);
-    first ??= { timestep, given, noise, states };
+    first ??= { timestep, before, given, noise, states };
     const broken = latents.find((x) => !Number.isFinite(x));
     if (broken !== undefined) {
       throw new RuntimeFailure(

@@ -70,7 +70,7 @@ async function compareTensors(file: string, video: Video, limit: ClipTolerance):
 /** What a run can be compared in, in the order in which it comes about. */
 function tensorsOf({ first, trajectory, latents }: Video): readonly (readonly [string, Float32Array])[] {
   return [
-    ['latents.init', first.given],
+    ['latents.init', first.before],
     ['encoder_hidden_states', concatenated(first.states.map(({ data }) => data))],
     ['noise_pred.0', concatenated(first.noise)],
     ...trajectory.map((values, i) => [`latents.${i}`, values] as const),

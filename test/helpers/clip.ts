@@ -17,7 +17,13 @@ export function movingVideo(changes: Partial<Video> = {}): Video {
     trajectory: [given, given, latents],
     estimates: [latentsOf((i) => 2 * Math.cos(i)), latentsOf((i) => 0.8 * Math.sin(i)), latents],
     previews: [],
-    first: { timestep: 999, given, noise: [given], states: [{ dims: [1, 1], data: Float32Array.of(1) }] },
+    first: {
+      timestep: 999,
+      before: given,
+      given,
+      noise: [given],
+      states: [{ dims: [1, 1], data: Float32Array.of(1) }],
+    },
     frames: {
       width: SIDE,
       height: SIDE,

@@ -7,7 +7,7 @@ import {
   type MeasureOptions,
   measureDevices,
 } from '../../src/runtime/choose-device.ts';
-import type { Device, DeviceInfo } from '../../src/runtime/device.ts';
+import { type Device, type DeviceInfo, listDevices } from '../../src/runtime/device.ts';
 import { startHost } from '../../src/runtime/host.ts';
 import { relativeRms } from '../../src/runtime/relative-rms.ts';
 import { yardstick } from '../../src/runtime/yardstick.ts';
@@ -121,6 +121,16 @@ describe('auto', () => {
     expect(await chooseDevice('auto', 'float32')).toBe(choice);
     await using host = startHost();
     expect(await host.load(yardstick('portable', 'float32').model, choice.device)).toBeDefined();
+  });
+
+  it('is still found when somebody else stops who asked first', async () => {
+    const controller = new AbortController();
+    const first = chooseDevice('auto', 'float16', controller.signal);
+    const second = chooseDevice('auto', 'float16');
+    controller.abort(new Error('enough'));
+    if (listDevices().some(({ device, installed }) => installed && device !== 'cpu'))
+      await expect(first).rejects.toThrow('enough');
+    expect((await second).device).toBeDefined();
   });
 });
 

@@ -4,6 +4,7 @@ import type { Frames } from '../../runtime/frames.ts';
 import { type HostTensor, startHost } from '../../runtime/host.ts';
 import { graphFor } from '../../runtime/package-folder.ts';
 import type { Video } from '../../runtime/pipeline.ts';
+import { loadPlaced } from '../../runtime/placement.ts';
 import { type Check, failed, passed } from '../check.ts';
 
 /** Below this the means have collapsed to one value. */
@@ -20,7 +21,8 @@ export const encoder: Check = {
     const graph = graphFor(pkg.graphs.vae_encoder ?? [], TRAITS[video.device].target);
     if (!graph) throw new RangeError('encoder needs a package with an encoder.');
     await using host = startHost(signal);
-    const session = await host.load(graph.path, video.device);
+    const allowFallback = video.fallback !== undefined;
+    const session = await loadPlaced(host, graph.path, video.device, { allowFallback });
     const { outputs } = await session.run({ sample: firstFrame(video.frames) });
     const moments = outputs['latent_parameters']?.data as Float32Array;
     const at = moments.findIndex((x) => !Number.isFinite(x));

@@ -11,8 +11,10 @@ import { type Plan, type PlannedTensor, plan, type Role } from '../../../src/mer
 import { publish } from '../../../src/publish/folder.ts';
 import type { Profile } from '../../../src/recipe/profile.ts';
 import type { Recipe } from '../../../src/recipe/schema.ts';
+import type { Video } from '../../../src/runtime/pipeline.ts';
 import type { CheckContext } from '../../../src/verify/check.ts';
 import { digestPackage } from '../../../src/verify/gate.ts';
+import { movingVideo } from '../../helpers/clip.ts';
 import { tinyRecipe } from '../../helpers/tiny.ts';
 import type { Bench, Initializer, Node } from './workshop.ts';
 
@@ -385,6 +387,19 @@ export const FAULTS: readonly Fault[] = [
         inputs: lock.inputs.map((input) => (input.role === 'lcm' ? { ...input, sha256: '0'.repeat(64) } : input)),
       })),
   },
+
+  // ------------------------------------------------------------------------------------------------ the run
+  {
+    fault: 'sampling takes three times as long as the recipe allows',
+    caught: ['timing'],
+    inject: async () => undefined,
+    checks: ['timing'],
+    given: {
+      budgets: { denoise_ms: movingVideo().timing.denoise_ms },
+      video: slowVideo(),
+      again: async () => slowVideo(),
+    },
+  },
 ];
 
 // ---------------------------------------------------------------------------------------------------- tools
@@ -443,4 +458,10 @@ function attentionScale(graph: Graph): Initializer {
 
 function raise(message: string): never {
   throw new RangeError(message);
+}
+
+function slowVideo(): Video {
+  const { timing } = movingVideo();
+  const step_ms = timing.step_ms.map((ms) => 3 * ms);
+  return movingVideo({ timing: { ...timing, step_ms, denoise_ms: 3 * timing.denoise_ms } });
 }
