@@ -84,11 +84,14 @@ export class IoError extends LcmMergeError {
   }
 }
 
-/** `blame`: a machine that is out of memory, or whose driver died or hangs, says nothing about the graph that it ran. */
+/** `blame`: a machine that has not enough memory, or whose driver died or hangs, says nothing about the graph that it ran. */
 export class RuntimeFailure extends LcmMergeError {
   override readonly name = 'RuntimeFailure' as const;
-  readonly blame: 'graph' | 'machine';
-  constructor(message: string, { blame = 'graph', ...options }: ErrorOptions & { blame?: 'graph' | 'machine' } = {}) {
+  readonly blame: 'graph' | 'memory' | 'machine';
+  constructor(
+    message: string,
+    { blame = 'graph', ...options }: ErrorOptions & { blame?: RuntimeFailure['blame'] } = {},
+  ) {
     super('runtime', message, {}, options);
     this.blame = blame;
   }

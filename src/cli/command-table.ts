@@ -332,7 +332,6 @@ export const COMMANDS = {
     },
     examples: [
       'lcm-merge run out/tiny --prompt "a blue square" --preview',
-      'lcm-merge run out/travel --prompt-travel "0: a red circle, 8: a blue square"',
       'lcm-merge run out/tiny --seed 7 --steps 8 -o out/blue --save-latents out/blue.safetensors',
     ],
   },

@@ -142,7 +142,7 @@ export async function measureDevices(
 type MeasuredTime = Required<Pick<DeviceTrial, 'milliseconds'>>;
 
 /** `auto: cuda 3.10 ms, cpu 24.0 ms for a step of a small UNet`, or undefined where nothing was measured. */
-export function describeChoice({ trials }: DeviceChoice): string | undefined {
+export function describeChoice({ trials }: Pick<DeviceChoice, 'trials'>): string | undefined {
   const steps = trials.flatMap(({ device, milliseconds }) =>
     milliseconds === undefined ? [] : [`${device} ${threeFigures(milliseconds)} ms`],
   );

@@ -22,7 +22,7 @@ const FAULTS: readonly Fault[] = [
   },
   {
     says: /bad_alloc|failed to allocate memory|out of memory|not enough memory|cannot allocate memory|ALLOC_FAILED|CUDA failure 2:|E_OUTOFMEMORY|8007000E/i,
-    blame: 'machine',
+    blame: 'memory',
     remedy: MEMORY,
   },
   {
@@ -51,13 +51,14 @@ export function failureFrom(message: string): RuntimeFailure {
 /** What is said of a process that ended by itself; the last words of its stderr may tell why. */
 export function endOf(how: string, doing: string | undefined, complaint: string): RuntimeFailure {
   const said = complaint.trim();
-  const remedy = FAULTS.find(({ says }) => says.test(said))?.remedy;
+  const fault = FAULTS.find(({ says }) => says.test(said));
+  const wantedMemory = fault?.blame === 'memory' || (!fault && how.includes('SIGKILL'));
   const sentences = [
     `The inference process ${how}${doing ? ` while ${doing}` : ''}.`,
     ...(said ? [`It said: ${said.replace(/[.\s]*$/, '.')}`] : []),
-    remedy ?? (how.includes('SIGKILL') ? MEMORY : 'Another device may do better; lcm-merge doctor tries them all.'),
+    fault?.remedy ?? (wantedMemory ? MEMORY : 'Another device may do better; lcm-merge doctor tries them all.'),
   ];
-  return new RuntimeFailure(sentences.join(' '), { blame: 'machine' });
+  return new RuntimeFailure(sentences.join(' '), { blame: wantedMemory ? 'memory' : 'machine' });
 }
 
 /** onnxruntime puts the place in its own source before what it has to say. */

@@ -111,14 +111,40 @@ export async function* sample(pkg: VideoPackage, options: SampleOptions): Stage<
   return yield* sampleOn(sessions, options);
 }
 
-/** Samples one clip with graphs that may be loaded already; after a failure their process is replaced. */
+/**
+ * Samples one clip with graphs that may be loaded already; after a failure their process is replaced. Where the memory is not
+ * enough for both prompts of guidance at once, they are evaluated one after the other.
+ */
 export async function* sampleOn(sessions: GraphSessions, options: ClipOptions): Stage<Video> {
   try {
-    return yield* sampleClip(sessions, options);
+    return yield* sampleClip(sessions, options, { together: true });
+  } catch (error) {
+    if (error instanceof UsageError) throw error;
+    await sessions.restart();
+    const isSplit = !(
+      error instanceof RuntimeFailure &&
+      error.blame === 'memory' &&
+      evaluatesTogether(sessions.pkg, options)
+    );
+    if (isSplit) throw error;
+    const message = `${error.message} Once more, with the prompt and the negative prompt one after the other.`;
+    yield { type: 'warning', stage: 'run', message };
+  }
+  try {
+    return yield* sampleClip(sessions, options, { together: false });
   } catch (error) {
     if (!(error instanceof UsageError)) await sessions.restart();
     throw error;
   }
+}
+
+/** Guidance on a graph whose batch is open: two prompts in one run. */
+function evaluatesTogether(pkg: VideoPackage, options: ClipOptions): boolean {
+  return pkg.graph.batch === undefined && guidanceOf(pkg, options) > 1;
+}
+
+function guidanceOf({ lock }: VideoPackage, { guidance }: ClipOptions): number {
+  return guidance ?? lock?.recipe.sampler.guidance ?? 1;
 }
 
 /** Loads what a clip of these lengths needs, before it is asked for. */
@@ -129,12 +155,16 @@ export async function loadGraphs(sessions: GraphSessions, lengths: ClipLengths):
     await sessions.session(model, graphs[model].path);
 }
 
-async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage<Video> {
+async function* sampleClip(
+  sessions: GraphSessions,
+  options: ClipOptions,
+  { together }: { readonly together: boolean },
+): Stage<Video> {
   const started = performance.now();
   const { pkg, device } = sessions;
   const { shape, graphShape, windows } = clipShape(pkg, options);
   const steps = options.steps ?? pkg.lock?.recipe.sampler.steps ?? DEFAULTS.steps;
-  const guidance = options.guidance ?? pkg.lock?.recipe.sampler.guidance ?? 1;
+  const guidance = guidanceOf(pkg, options);
   if (!Number.isFinite(guidance)) throw new UsageError(`The guidance ${guidance} is no finite number.`);
   const config = samplerConfig(pkg.scheduler, options.sampler);
   const scheduler = createScheduler(
@@ -164,7 +194,8 @@ async function* sampleClip(sessions: GraphSessions, options: ClipOptions): Stage
       fallback.push(session.fallback);
       yield { type: 'warning', stage: 'run', message: `${session.fallback}.` };
     }
-    return loadedGraph(graphs[model].info, session, graphShape);
+    const graph = loadedGraph(graphs[model].info, session, graphShape);
+    return together ? graph : { ...graph, batch: graph.batch ?? 1 };
   };
   const textEncoder = yield* load('text_encoder');
   const unet = yield* load('unet');

@@ -85,7 +85,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const files = await digestPackage(folder, options.signal);
   prepared.files = performance.now() - hashing;
   const wanted = runRequest(pkg, options);
-  const profile = options.profile ?? pkg.lock?.recipe.verify.profile ?? 'standard';
+  const profile = options.profile ?? wishOf(pkg, options)?.profile ?? 'standard';
   const { device, trials } = await chooseDevice(wanted.device, weightType(pkg), options.signal);
   const running = performance.now();
   const clip = { ...wanted, device, preview: true, allowFallback: options.allowFallback, signal: options.signal };
@@ -102,7 +102,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     video,
     limit,
     profile,
-    budgets: pkg.lock?.recipe.verify.budgets ?? {},
+    budgets: wishOf(pkg, options)?.budgets ?? {},
     earlier: yield* attemptEarlier(folder, options),
     again: () => drain(sample(pkg, clip)),
     signal: options.signal,
@@ -162,16 +162,21 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
 
 const SUMMARY: Record<CheckVerdict, string> = { passed: 'passed', failed: 'failed', unknown: 'could not tell' };
 
-/** What to sample: the recipe's own wish where there is a lock. */
-function runRequest({ lock }: VideoPackage, { device }: VerifyOptions) {
-  const wish = lock?.recipe.verify;
+/** How the recipe wants the package to be proved: the recipe at hand, which may have changed since the bake, or else the lock's. */
+function wishOf({ lock }: VideoPackage, { plan }: VerifyOptions) {
+  return plan?.recipe.verify ?? lock?.recipe.verify;
+}
+
+/** What to sample. */
+function runRequest(pkg: VideoPackage, options: VerifyOptions) {
+  const wish = wishOf(pkg, options);
   return {
     prompt: wish?.prompt ?? 'a photo',
     negative: wish?.negative ?? '',
     promptWeights: wish?.prompt_weights ?? false,
     seed: wish?.seed ?? 0,
-    guidance: lock?.recipe.sampler.guidance ?? 1,
-    device: device ?? wish?.device ?? 'auto',
+    guidance: pkg.lock?.recipe.sampler.guidance ?? 1,
+    device: options.device ?? wish?.device ?? 'auto',
   } as const;
 }
 

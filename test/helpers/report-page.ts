@@ -92,6 +92,11 @@ export function extremeReport(): Described {
       verdict: 'failed',
       name: `${HOSTILE.slice(0, 40)}${'long'.repeat(22)}`,
       device: HOSTILE,
+      trials: [
+        { device: 'cuda', milliseconds: 41.25 },
+        { device: 'cpu', milliseconds: 2600 },
+      ],
+      fallback: [`Of ${HOSTILE} 3 of 100 nodes are computed on the CPU`],
       run: {
         prompt: long,
         negative: long,

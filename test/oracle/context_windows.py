@@ -134,7 +134,7 @@ def write_clips(context):
     for i, case in enumerate(CLIPS):
         states = text(models.token_ids(tokenizer, ["", PROMPT] if case["guidance"] > 1 else [PROMPT]))[0]
         settings = {("context_length" if key == "context" else key): value for key, value in case.items()}
-        tensors[f"clip.{i}"] = clip(context, unet, states, models.lcm_scheduler(reference), **settings).contiguous()
+        tensors[f"clip.{i}"] = clip(context, unet, states, models.scheduler_of(reference, "lcm"), **settings).contiguous()
         cases[f"clip.{i}"] = {"prompt": PROMPT} | case
     path = GOLDEN / "context-windows.safetensors"
     save_file(tensors, path, metadata={"command": COMMAND, "cases": json.dumps(cases)})

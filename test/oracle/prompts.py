@@ -159,7 +159,7 @@ def main():
         given = travel(dict(case["keyframes"]), frames)
         if guidance > 1:
             given = torch.cat([states(pipe, None, case["negative"], False, 1).expand(frames, -1, -1), given])
-        generator, scheduler = torch.Generator().manual_seed(case["seed"]), models.lcm_scheduler(reference)
+        generator, scheduler = torch.Generator().manual_seed(case["seed"]), models.scheduler_of(reference, "lcm")
         x = torch.randn(1, 4, frames, 8, 8, generator=generator)
         scheduler.set_timesteps(case["steps"])
         for t in scheduler.timesteps:

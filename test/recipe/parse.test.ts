@@ -53,8 +53,17 @@ describe('a valid recipe', () => {
         vae_encoder: false,
         targets: ['portable', 'cpu'],
         shapes: 'static',
+        prompt: { per_frame: false },
       },
-      verify: { prompt: 'a photo', negative: '', seed: 0, device: 'auto', profile: 'standard', budgets: {} },
+      verify: {
+        prompt: 'a photo',
+        negative: '',
+        prompt_weights: false,
+        seed: 0,
+        device: 'auto',
+        profile: 'standard',
+        budgets: {},
+      },
     });
   });
 
@@ -81,8 +90,8 @@ motion:
   loras: [{ lora: pan.ckpt, alpha: 0.7 }, { lora: ../zoom.safetensors, alpha: -1, scale: raw, blocks: { mid: 0 }, expect: { modules: 160 } }]
   allow_unmatched: [x]
 sampler: { kind: ddim, steps: 51, guidance: 0, beta_schedule: scaled_linear, original_steps: 50, timestep_spacing: trailing }
-output: { frames: 1, width: 8, height: 1024, dtype: fp32, vae_dtype: fp16, weights: true, vae_encoder: true, targets: [portable, portable], shapes: dynamic, max_shard_bytes: 1.5 GiB }
-verify: { prompt: '', negative: blurry, seed: 9007199254740991, device: webgpu, budgets: { denoise_ms: 1.5 } }
+output: { frames: 1, width: 8, height: 1024, dtype: fp32, vae_dtype: fp16, weights: true, vae_encoder: true, targets: [portable, portable], shapes: dynamic, max_shard_bytes: 1.5 GiB, prompt: { tokens: 154, per_frame: true } }
+verify: { prompt: '', negative: blurry, prompt_weights: true, seed: 9007199254740991, device: webgpu, budgets: { denoise_ms: 1.5 } }
 publish: { to: ../out }
 `;
     const { text: _, ...recipe } = parseRecipe(text, FILE);
@@ -160,11 +169,13 @@ publish: { to: ../out }
         vae_encoder: true,
         targets: ['portable'],
         shapes: 'dynamic',
+        prompt: { tokens: 154, per_frame: true },
         max_shard_bytes: 1_610_612_736,
       },
       verify: {
         prompt: '',
         negative: 'blurry',
+        prompt_weights: true,
         seed: Number.MAX_SAFE_INTEGER,
         device: 'webgpu',
         profile: 'standard',
@@ -670,6 +681,7 @@ describe('output.shapes as a list', () => {
       '4:19: output.frames (16) differs from that of output.shapes[0] (8), which is the default. Leave it out.',
     ],
     ['{ shapes: [{ frames: 8, width: 256 }] }', '4:20: The key output.shapes[0].height is missing.'],
+    ['{ prompt: { per_frames: true } }', '4:21: Unknown key output.prompt.per_frames. Did you mean "per_frame"?'],
     ['{ shapes: [] }', '4:19: output.shapes must not be empty.'],
     [
       '{ shapes: [{ frames: 8, width: 8, height: 8 }, { frames: 1024, width: 16384, height: 16384 }] }',

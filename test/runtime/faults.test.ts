@@ -10,12 +10,12 @@ describe('failureFrom', () => {
   it.each([
     [
       'unet.onnx fails when it runs: std::bad_alloc',
-      'machine',
+      'memory',
       /bad_alloc\. The memory is not enough.*fewer frames.*fp16/,
     ],
-    ['CUDA failure 2: out of memory ; GPU=0', 'machine', /The memory is not enough/],
-    ['CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED', 'machine', /The memory is not enough/],
-    ['8007000E Not enough memory resources are available', 'machine', /The memory is not enough/],
+    ['CUDA failure 2: out of memory ; GPU=0', 'memory', /The memory is not enough/],
+    ['CUBLAS failure 3: CUBLAS_STATUS_ALLOC_FAILED', 'memory', /The memory is not enough/],
+    ['8007000E Not enough memory resources are available', 'memory', /The memory is not enough/],
     ['[Device] is lost. Device lost', 'machine', /The driver gave the device up/],
     ['887A0006 The GPU will not respond to more commands', 'machine', /The driver gave the device up/],
     ['CUDA failure 700: an illegal memory access was encountered', 'machine', /The driver gave the device up/],
@@ -47,7 +47,7 @@ describe('failureFrom', () => {
       b: { type: 'float32', dims: [1, n], data },
     });
     await expect(running).rejects.toThrow(/The memory is not enough/);
-    await expect(running).rejects.toMatchObject({ blame: 'machine' });
+    await expect(running).rejects.toMatchObject({ blame: 'memory' });
     const small = { type: 'float32', dims: [1, 1], data: Float32Array.of(2) } as const;
     expect((await session.run({ a: small, b: small })).outputs['y']?.data[0]).toBe(16); // it lives on
   });
@@ -60,6 +60,6 @@ describe('endOf', () => {
       'The inference process was ended by SIGABRT while running x on cpu. It said: what():  std::bad_alloc. The memory is not enough for this: ' +
         'sample fewer frames or a smaller size, bake with output.dtype: fp16, or close what else uses it.',
     );
-    expect(blame).toBe('machine');
+    expect(blame).toBe('memory');
   });
 });

@@ -297,7 +297,7 @@ describe('the terminal UI', () => {
 describe('the real job', () => {
   it('leaves nothing behind when it is stopped in the middle', async () => {
     const out = join(await temporaryFolder(), 'out', 'tiny');
-    const make = (plan: Plan, signal: AbortSignal) => makePackage(plan, { out, signal });
+    const make = (plan: Plan, signal: AbortSignal) => makePackage(plan, { out, profile: 'quick', signal });
     const screen = openScreen({ services: { findRecipes: services.findRecipes, make } });
     await startTiny(screen);
     await screen.shows('… bake');

@@ -107,6 +107,15 @@ describe('the gate on the tiny package', () => {
     expect(report.verdict).toBe('unknown');
   });
 
+  it('is told how to prove by the recipe at hand, which may have changed since the bake', async () => {
+    const folder = await altered(async () => undefined);
+    const section = { prompt: 'a blue square', seed: 5, profile: 'quick', budgets: { denoise_ms: 1 } };
+    const report = await drain(verify(folder, { plan: await plan(tinyRecipe({ verify: section })) }));
+    expect(report).toMatchObject({ profile: 'quick', run: { prompt: 'a blue square', seed: 5 } });
+    const verdicts = Object.fromEntries(report.checks.map(({ id, verdict }) => [id, verdict]));
+    expect(verdicts).toMatchObject({ configs: 'passed', timing: 'failed' });
+  });
+
   it('escapes what comes from a recipe', async () => {
     const folder = await altered((at) =>
       edit(join(at, LOCK_FILE), (lock: Lock) => ({

@@ -219,3 +219,10 @@ describe('figure', () => {
     expect(figure(name, value)).toBe(expected);
   });
 });
+
+it('says how the device was chosen, and what was left to the CPU', async () => {
+  const page = await render(extremeReport());
+  expect(page).toContain('auto: cuda 41.3 ms, cpu 2600 ms for a step of a small UNet');
+  expect(page).toContain('3 of 100 nodes are computed on the CPU.</li>');
+  expect(await render(plainReport())).not.toContain('auto:');
+});

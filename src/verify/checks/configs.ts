@@ -22,8 +22,9 @@ export const configs: Check = {
   cost: 'reading a few small files',
   from: 'quick',
   applies: ({ plan }) => plan !== undefined,
-  async run({ folder, lock, files, plan }) {
-    if (!plan) throw new RangeError('configs needs the plan.');
+  async run({ folder, lock, files, plan: planned }) {
+    if (!planned) throw new RangeError('configs needs the plan.');
+    const plan = lock ? provedAs(planned, lock) : planned;
     const components = layOutComponents(plan);
     const expected = await sideFiles(plan, components);
     const faults: string[] = [];
@@ -42,6 +43,11 @@ export const configs: Check = {
     return another ? unknown(`${another} ${sentence(faults)}`, figures) : failed(sentence(faults), figures);
   },
 };
+
+/** How a package is proved may change without baking it anew: what was said of that when it was baked is no fault. */
+function provedAs(plan: Plan, { recipe: { verify } }: Lock): Plan {
+  return { ...plan, recipe: { ...plan.recipe, verify } };
+}
 
 /** Graphs and weights, which other checks look at. */
 function largeFiles({ recipe }: Plan, components: readonly ComponentLayout[]): string[] {

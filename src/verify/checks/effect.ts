@@ -70,7 +70,7 @@ interface Finding {
   readonly figures: CheckResult['figures'];
 }
 
-async function* judgeEffects({ folder, pkg, lock, plan, video, signal }: CheckContext): Stage<CheckResult> {
+async function* judgeEffects({ folder, pkg, lock, plan, request, video, signal }: CheckContext): Stage<CheckResult> {
   if (!lock) return unknown('The package has no lock, which says what its strengths are.');
   if (video instanceof Error) return unknown('The package does not run, so nothing was taken out of it.');
   const { device } = video;
@@ -82,7 +82,7 @@ async function* judgeEffects({ folder, pkg, lock, plan, video, signal }: CheckCo
     scratch: join(folder, `${VERIFICATION_FOLDER}.partial`),
     signal,
   };
-  const { prompt, seed } = lock.recipe.verify;
+  const { prompt, seed } = request;
   const { original_inference_steps: most } = samplerConfig(pkg.scheduler, 'lcm');
   const clip = (steps: number): SmallClipOptions => ({ prompt, seed, steps: Math.min(steps, most) });
 

@@ -36,7 +36,7 @@ export const trajectory: Check = {
   run({ video, pkg }) {
     if (video instanceof UnavailableError) return unknown(video.message);
     // memory, drivers and whoever ends processes: nothing of that is the package's fault
-    if (video instanceof RuntimeFailure && video.blame === 'machine') return unknown(video.message);
+    if (video instanceof RuntimeFailure && video.blame !== 'graph') return unknown(video.message);
     if (video instanceof Error) return failed(`The run did not end well: ${video.message}`);
     for (const [i, latents] of video.trajectory.entries()) {
       const at = latents.findIndex((x) => !(Math.abs(x) <= MAX_LATENT));

@@ -1,5 +1,6 @@
 /** The report as one page for people: no script, nothing that lies elsewhere, light and dark, wide and narrow. */
 import type { Lock } from '../../export/lock.ts';
+import { describeChoice } from '../../runtime/choose-device.ts';
 import type { Report } from '../report.ts';
 import { badge, checksSection } from './checks.ts';
 import { clipFigure } from './clip.ts';
@@ -51,6 +52,7 @@ ${clipFigure(report, pictures)}
 <h1>${report.name}</h1>
 <p class="verdict">${badge(report.verdict)} <span>${tally(report)}</span></p>
 ${objections(report)}
+${deviceNotes(report)}
 ${facts(report)}
 </div>
 </div>
@@ -87,6 +89,17 @@ function objections({ checks }: Report): Html | undefined {
     ({ id, verdict, reason }) =>
       html`<li class="${VERDICT_CLASS[verdict]}"><a href="#check-${id}">${id}</a> ${WORDS[verdict]}: ${reason}</li>`,
   )}</ul>`;
+}
+
+/** How the device was chosen, and what of the graphs it left to the CPU. */
+function deviceNotes({ trials = [], fallback = [] }: Report): readonly (Html | undefined)[] {
+  const why = describeChoice({ trials });
+  return [
+    fallback.length > 0
+      ? html`<ul class="objections">${fallback.map((part) => html`<li class="${VERDICT_CLASS.unknown}">${part}.</li>`)}</ul>`
+      : undefined,
+    why === undefined ? undefined : html`<p class="note">${why}</p>`,
+  ];
 }
 
 function facts({ run, timing, limit }: Report): Html {

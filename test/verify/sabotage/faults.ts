@@ -358,15 +358,6 @@ export const FAULTS: readonly Fault[] = [
       })),
   },
   {
-    fault: 'the lock allows itself more time than the recipe does',
-    caught: ['configs'],
-    inject: ({ rewrite }) =>
-      rewrite(LOCK_FILE, (lock: Lock) => ({
-        ...lock,
-        recipe: { ...lock.recipe, verify: { ...lock.recipe.verify, budgets: { denoise_ms: 1e9 } } },
-      })),
-  },
-  {
     fault: 'the lock counts tensors that no source has',
     caught: ['accounting'],
     inject: ({ rewrite }) =>
