@@ -9,9 +9,10 @@ import argparse
 import json
 from pathlib import Path
 
+import diffusers
 import onnxruntime
 import torch
-from diffusers import AnimateDiffPipeline, LCMScheduler
+from diffusers import AnimateDiffPipeline
 from diffusers.configuration_utils import FrozenDict
 from diffusers.models.autoencoders.vae import DecoderOutput
 from diffusers.models.unets.unet_motion_model import UNetMotionOutput
@@ -67,6 +68,12 @@ class OnnxVae(OnnxModel):
         return DecoderOutput(sample=sample) if return_dict else (sample,)
 
 
+def open_scheduler(folder: Path):
+    """The sampler that the package was baked for: the class that its scheduler_config.json names."""
+    config = json.loads((folder / "scheduler_config.json").read_text())
+    return getattr(diffusers, config["_class_name"]).from_config(config)
+
+
 def open_pipeline(package: Path, providers=("CPUExecutionProvider",)) -> AnimateDiffPipeline:
     return AnimateDiffPipeline(
         vae=OnnxVae(package / "vae_decoder", providers),
@@ -74,7 +81,7 @@ def open_pipeline(package: Path, providers=("CPUExecutionProvider",)) -> Animate
         tokenizer=CLIPTokenizer.from_pretrained(package / "tokenizer"),
         unet=OnnxUNet(package / "unet", providers),
         motion_adapter=None,  # it is in the UNet
-        scheduler=LCMScheduler.from_pretrained(package / "scheduler"),
+        scheduler=open_scheduler(package / "scheduler"),
     )
 
 

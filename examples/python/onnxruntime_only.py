@@ -60,6 +60,8 @@ def main():
 
     config = json.loads((folder / "scheduler/scheduler_config.json").read_text())
     ends, train_steps = (config["beta_start"], config["beta_end"]), config["num_train_timesteps"]
+    if config["_class_name"] != "LCMScheduler":
+        parser.error(f"{folder} was baked for {config['_class_name']}; this example has the LCM sampler alone")
     betas = np.linspace(*ends, train_steps) if config["beta_schedule"] == "linear" else np.linspace(*np.sqrt(ends), train_steps) ** 2
     alphas = np.cumprod(1 - betas)
     original = config["original_inference_steps"]
