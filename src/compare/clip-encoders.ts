@@ -23,13 +23,21 @@ export interface ClipEncoders {
 /** Frames in one evaluation: what fits any machine. */
 const IMAGE_BATCH = 8;
 
+/** CLIP's largest pictures have 448. */
+const pixels = z.int().positive().max(4096);
+
 const preprocessorSchema = z.looseObject({
-  crop_size: z.union([z.int().positive(), z.looseObject({ height: z.int().positive() })]).default(224),
+  size: z.union([pixels, z.looseObject({ shortest_edge: pixels })]).optional(),
+  crop_size: z
+    .union([pixels, z.looseObject({ height: pixels, width: pixels }).refine(({ height, width }) => height === width)])
+    .default(224),
   image_mean: z.array(z.number()).length(3).default([0.48145466, 0.4578275, 0.40821073]),
   image_std: z.array(z.number().positive()).length(3).default([0.26862954, 0.26130258, 0.27577711]),
 });
 
 interface Preprocessing {
+  /** What the shorter side of a picture becomes, and the side of the square that is cut out of it. */
+  readonly shortest: number;
   readonly side: number;
   readonly mean: readonly number[];
   readonly std: readonly number[];
@@ -74,12 +82,16 @@ export async function openClipEncoders(folder: string, host: InferenceHost, devi
 
 async function readPreprocessing(folder: string): Promise<Preprocessing> {
   const file = join(folder, 'preprocessor_config.json');
-  const read = (raw: z.output<typeof preprocessorSchema>): Preprocessing => ({
-    side: typeof raw.crop_size === 'number' ? raw.crop_size : raw.crop_size.height,
-    mean: raw.image_mean,
-    std: raw.image_std,
-  });
-  if ((await kindOf(file)) !== 'file') return read(preprocessorSchema.parse({}));
+  const read = (
+    { size, crop_size, image_mean, image_std }: z.output<typeof preprocessorSchema>,
+    refuse: (reason: string) => unknown,
+  ): Preprocessing => {
+    const side = typeof crop_size === 'number' ? crop_size : crop_size.height;
+    const shortest = typeof size === 'object' ? size.shortest_edge : (size ?? side);
+    if (shortest < side) refuse(`size is ${shortest}, less than the crop_size ${side}; expected at least as much`);
+    return { shortest, side, mean: image_mean, std: image_std };
+  };
+  if ((await kindOf(file)) !== 'file') return read(preprocessorSchema.parse({}), () => {});
   return readConfig(file, preprocessorSchema, read);
 }
 
@@ -125,15 +137,15 @@ function embeddings(
   return Array.from({ length: rows }, (_, i) => (data as Float32Array).slice(i * length, (i + 1) * length));
 }
 
-/** Shorter side to `side` by cubic interpolation, the middle cut out (both as CLIPImageProcessor rounds), normalised: `[3, side, side]`. */
+/** Shorter side to `shortest` by cubic interpolation, the middle cut out (both as CLIPImageProcessor rounds), normalised: `[3, side, side]`. */
 async function prepare(
   { data, width, height }: Frames,
   index: number,
-  { side, mean, std }: Preprocessing,
+  { shortest, side, mean, std }: Preprocessing,
 ): Promise<Float32Array> {
   const size = width * height * CHANNELS;
   const picture = { raw: { width, height, channels: CHANNELS } } as const;
-  const scaled = (length: number) => Math.max(side, Math.floor((side * length) / Math.min(width, height)));
+  const scaled = (length: number) => Math.floor((shortest * length) / Math.min(width, height));
   const [wide, high] = [scaled(width), scaled(height)];
   const resized = await sharp(data.subarray(index * size, (index + 1) * size), picture)
     .resize(wide, high, { fit: 'fill', kernel: 'cubic' })

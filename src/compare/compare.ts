@@ -2,9 +2,13 @@
  * Packages and samplers side by side: the same prompts and seeds through every row, each measured against the first (the teacher).
  * Rows of one package run in one process, one package after the other, so that no two models are in memory at a time.
  */
+import { samplerConfig } from '../architecture/sampler-config.ts';
+import { samplerTimesteps } from '../architecture/timesteps.ts';
+import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { UsageError } from '../errors.ts';
-import type { Stage } from '../events.ts';
+import type { Event, Stage } from '../events.ts';
 import { chooseDevice } from '../runtime/choose-device.ts';
+import { clipShape } from '../runtime/clip-shape.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Frames } from '../runtime/frames.ts';
 import { startHost } from '../runtime/host.ts';
@@ -39,7 +43,7 @@ export interface CompareOptions {
   readonly seed?: number | undefined;
   /** Seeds per prompt, from `seed` on. */
   readonly seeds?: number | undefined;
-  /** Of the teacher in the grid. Default: its recipe's where that is above 1, else 7.5. */
+  /** Of the teacher in the grid, and of nothing else. Default: its recipe's where that is above 1, else 7.5. */
   readonly guidance?: number | undefined;
   /** A folder: CLIP as ONNX. */
   readonly clip?: string | undefined;
@@ -92,8 +96,9 @@ const GUIDANCE = 7.5;
  */
 export async function* compare(options: CompareOptions): Stage<Compared> {
   const started = performance.now();
-  const { rows, prompts, negative, seeds } = await plan(options);
-  const clips = prompts.flatMap((prompt) => seeds.map((seed) => ({ prompt, negative, seed, signal: options.signal })));
+  const { rows, prompts, negative, promptWeights, seeds } = await plan(options);
+  const { signal } = options;
+  const clips = prompts.flatMap((prompt) => seeds.map((seed) => ({ prompt, negative, promptWeights, seed, signal })));
   if (options.videoFeatures !== undefined && clips.length < 2) {
     throw new UsageError(
       'FVD compares distributions of clips, and there is only one. Give more prompts (--prompts) or more seeds (--seeds).',
@@ -115,15 +120,19 @@ export async function* compare(options: CompareOptions): Stage<Compared> {
       await loaded.sample({ ...settings, ...(clips[0] as (typeof clips)[0]), steps: 1 }); // warm: memory, kernels
       const measured: Measured[] = [];
       for (const clip of clips) {
-        const video = await loaded.sample({ ...settings, ...clip });
-        measured.push(await measure(video, clip.prompt, judges, reference[measured.length]?.video));
+        const warnings: Event[] = [];
+        const video = await loaded.sample({ ...settings, ...clip }, (event) => {
+          if (event.type === 'warning') warnings.push(event);
+        });
+        yield* warnings;
+        measured.push(await measure(video, clip.prompt, judges, reference[measured.length]));
         done += 1;
         yield { type: 'progress', stage: 'compare', done, total, unit: 'clips', detail: row.label };
       }
       if (row === rows[0]) reference = measured;
       compared.set(row, {
         row: summarise({ ...row, ...settings }, measured, reference),
-        frames: (measured[0] as Measured).video.frames,
+        frames: (measured[0] as Measured).frames,
       });
     }
   }
@@ -152,12 +161,48 @@ async function plan(options: CompareOptions) {
   const teacher = options.teacher ?? first;
   const suggested = (await openPackage(teacher)).lock?.recipe.sampler.guidance ?? 1;
   const guidance = options.guidance ?? (suggested > 1 ? suggested : GUIDANCE);
+  if (options.guidance !== undefined && !options.grid) {
+    throw new UsageError(
+      'Guidance is for the teacher in the grid; without --grid every package is sampled as its recipe says. Leave it out, or add --grid.',
+    );
+  }
+  const rows = options.grid
+    ? gridRows(options.packages, teacher, guidance)
+    : packageRows(options.packages, options.teacher);
+  await refuseWhatCannotBe(rows);
   return {
-    rows: options.grid ? gridRows(options.packages, teacher, guidance) : packageRows(options.packages, options.teacher),
+    rows,
     prompts,
     negative: options.negative ?? recipe?.verify.negative ?? '',
+    promptWeights: recipe?.verify.prompt_weights ?? false,
     seeds: Array.from({ length: options.seeds ?? 1 }, (_, i) => seed + i),
   };
+}
+
+/**
+ * A comparison can take hours, so what its last row would fail of is found before the first is sampled.
+ * @throws UsageError for packages whose clips have different shapes, or steps that a sampler cannot take.
+ */
+async function refuseWhatCannotBe(rows: readonly Row[]): Promise<void> {
+  let first: { readonly folder: string; readonly shape: readonly number[] } | undefined;
+  for (const [folder, ofPackage] of Map.groupBy(rows, (row) => row.package)) {
+    const pkg = await openPackage(folder);
+    const { shape } = clipShape(pkg, {});
+    first ??= { folder, shape };
+    if (shape.join() !== first.shape.join()) {
+      const [a, b] = [first.shape, shape].map(
+        ([, , frames, h = 0, w = 0]) => `${frames} frames of ${w * VAE_SCALE}×${h * VAE_SCALE}`,
+      );
+      throw new UsageError(
+        `${first.folder} makes ${a}, and ${folder} makes ${b}; only clips of one shape can be compared. Bake both with the same frames, width and height.`,
+      );
+    }
+    for (const row of ofPackage) {
+      const { sampler, steps, timestep_spacing } = settingsOf(pkg, row);
+      const config = samplerConfig(pkg.scheduler, sampler);
+      samplerTimesteps({ ...config, timestep_spacing: timestep_spacing ?? config.timestep_spacing }, steps);
+    }
+  }
 }
 
 /** The same as the pipeline takes where nothing is said, so that it can be reported. */
@@ -191,8 +236,9 @@ async function openJudges(
   };
 }
 
-interface Measured {
-  readonly video: Video;
+/** What is kept of a clip: not its trajectory, which is larger than all the rest. */
+interface Measured extends Pick<Video, 'frames' | 'latents'> {
+  readonly denoise_ms: number;
   readonly distance: ComparedRow['distance'];
   readonly consistency: number;
   readonly motion: number;
@@ -202,20 +248,22 @@ interface Measured {
 
 /** `reference` is the first row's clip of the same prompt and seed; the first row is its own. */
 async function measure(
-  video: Video,
+  { frames, latents, timing }: Pick<Video, 'frames' | 'latents' | 'timing'>,
   prompt: string,
   { clip, features }: Judges,
-  reference: Video = video,
+  reference: Pick<Video, 'frames' | 'latents'> = { frames, latents },
 ): Promise<Measured> {
-  const pictures = await clip?.images(video.frames);
+  const pictures = await clip?.images(frames);
   return {
-    video,
+    frames,
+    latents,
+    denoise_ms: timing.denoise_ms,
     distance: {
-      pixels: pixelDistance(video.frames, reference.frames),
-      latents: relativeRms(video.latents, reference.latents),
+      pixels: pixelDistance(frames, reference.frames),
+      latents: relativeRms(latents, reference.latents),
     },
-    consistency: temporalConsistency(video.frames),
-    motion: motion(video.frames),
+    consistency: temporalConsistency(frames),
+    motion: motion(frames),
     ...(clip &&
       pictures && {
         clip: {
@@ -223,7 +271,7 @@ async function measure(
           consistency: clipConsistency(pictures),
         },
       }),
-    ...(features && { features: await features(video.frames) }),
+    ...(features && { features: await features(frames) }),
   };
 }
 
@@ -232,7 +280,7 @@ function summarise(
   measured: readonly Measured[],
   reference: readonly Measured[],
 ): ComparedRow {
-  const time = (clips: readonly Measured[]) => median(clips.map(({ video }) => video.timing.denoise_ms));
+  const time = (clips: readonly Measured[]) => median(clips.map(({ denoise_ms }) => denoise_ms));
   const average = (of: (clip: Measured) => number) => mean(measured.map(of));
   const features = (clips: readonly Measured[]) => clips.flatMap((clip) => clip.features ?? []);
   return {

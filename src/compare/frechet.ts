@@ -3,14 +3,17 @@
  * over the features of a video network (Unterthiner et al. 2018). Held to scipy's `sqrtm` by test/oracle/metrics.py.
  */
 import { Matrix, SingularValueDecomposition } from 'ml-matrix';
-import { UsageError } from '../errors.ts';
+import { RuntimeFailure, UsageError } from '../errors.ts';
+
+/** What float64 leaves of terms that cancel: a set is at distance 0 from itself. */
+const ROUNDING = 1e-12;
 
 /**
  * ‖μ₁ − μ₂‖² + Tr(Σ₁ + Σ₂ − 2·√(Σ₁Σ₂)) of rows of features, with unbiased covariances.
  *
  * No square root of a matrix is taken: with Σ = AᵀA, where A holds the centred rows over √(n − 1), the eigenvalues of Σ₁Σ₂ are the
  * squared singular values of A₁A₂ᵀ. That is n₁ × n₂ however long the features are, and exact for fewer clips than features.
- * @throws UsageError for fewer than two rows on a side, or rows of different lengths.
+ * @throws UsageError for fewer than two rows on a side, or rows of different lengths; RuntimeFailure for what is not finite.
  */
 export function frechetDistance(first: readonly Float32Array[], second: readonly Float32Array[]): number {
   const length = first[0]?.length ?? 0;
@@ -21,6 +24,10 @@ export function frechetDistance(first: readonly Float32Array[], second: readonly
     );
   if ([...first, ...second].some((row) => row.length !== length))
     throw new UsageError('The features to compare have different lengths; they are not of one model.');
+  if ([...first, ...second].some((row) => !row.every(Number.isFinite)))
+    throw new RuntimeFailure(
+      'The features of a clip are not finite numbers; the network that made them overflowed or is broken.',
+    );
   const [a, b] = [gaussian(first, length), gaussian(second, length)];
   const apart = a.mean.reduce((sum, mean, i) => sum + (mean - (b.mean[i] as number)) ** 2, 0);
   const { diagonal } = new SingularValueDecomposition(a.deviations.mmul(b.deviations.transpose()), {
@@ -29,7 +36,9 @@ export function frechetDistance(first: readonly Float32Array[], second: readonly
     autoTranspose: true,
   });
   const shared = diagonal.reduce((sum, value) => sum + value, 0);
-  return Math.max(0, apart + a.variance + b.variance - 2 * shared);
+  const total = apart + a.variance + b.variance;
+  const distance = total - 2 * shared;
+  return distance <= ROUNDING * total ? 0 : distance;
 }
 
 /** The mean, the total variance, and the centred rows over √(n − 1), in float64. */

@@ -18,8 +18,13 @@ const COLUMNS: readonly Column[] = [
   { title: 'motion', of: ({ motion }) => motion.toFixed(2) },
   { title: 'CLIPSIM', of: ({ clip }) => clip?.similarity.toFixed(2) },
   { title: 'CLIP consistency', of: ({ clip }) => clip?.consistency.toFixed(2) },
-  { title: 'FVD', of: ({ fvd }) => (fvd === undefined ? undefined : threeFigures(fvd)) },
+  { title: 'FVD', of: ({ fvd }) => (fvd === undefined ? undefined : distanceText(fvd)) },
 ];
+
+/** Features have no unit and any size: of small distances, too, three figures are shown. */
+function distanceText(distance: number): string {
+  return distance > 0 && distance < 1 ? String(Number(distance.toPrecision(3))) : threeFigures(distance);
+}
 
 /** Titles, then a line for each row; columns that were not measured are left out. */
 export function comparisonCells({ rows }: Comparison): string[][] {

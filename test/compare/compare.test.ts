@@ -123,6 +123,9 @@ describe('a grid', () => {
     expect(svg.match(/<image /g)).toHaveLength(13);
     expect(svg).toContain('>LCM, 1 step</text>');
     expect(svg).toContain('>1 UNet run, ');
+    const { comparison } = compared;
+    const near = { ...comparison, rows: comparison.rows.map((row) => ({ ...row, fvd: 0.0014565 })) };
+    expect(comparisonCells(near)[1]?.at(-1)).toBe('0.00146');
     const escaped = await sheetSvg({ ...compared, comparison: { ...compared.comparison, prompts: ['<script>'] } });
     expect(escaped).not.toContain('<script>');
   });
@@ -141,9 +144,12 @@ describe('packages', () => {
   it('of other shapes are refused, and so is a distribution of one clip', async () => {
     const other = join(await temporaryFolder(), 'other');
     await bakeAndCheck(tinyRecipe({ output: { ...output, frames: 3 } }), other);
-    await expect(run({ packages: [fast, other] })).rejects.toThrow(
-      /3 frames of 64×64 cannot be compared with one of 2 frames of 64×64/,
+    const sampled: Event[] = [];
+    await expect(run({ packages: [fast, other] }, (event) => sampled.push(event))).rejects.toThrow(
+      /fast makes 2 frames of 64×64, and .*other makes 3 frames of 64×64; only clips of one shape/,
     );
+    expect(sampled).toEqual([]);
+    await expect(run({ guidance: 3 })).rejects.toThrow(/without --grid every package is sampled as its recipe says/);
     await expect(run({ videoFeatures: features })).rejects.toThrow(/there is only one\. Give more prompts/);
     await expect(run({ packages: [] })).rejects.toThrow(/at least one package/);
   });

@@ -48,20 +48,17 @@ async function writeRows(
   await writeFile(path, serializeModel(graph, { producerVersion: 'test' }));
 }
 
-async function clipFolder(): Promise<string> {
+async function clipFolder(preprocessing: object = { crop_size: { height: side, width: side } }, cut = side) {
   const folder = await temporaryFolder();
   await cp('models/tiny/base/tokenizer', folder, { recursive: true });
   await mkdir(join(folder, 'onnx'));
   await writeRows(join(folder, 'text_model.onnx'), ['input_ids', 'int64', ['N', 77]], 'text_embeds');
   await writeRows(
     join(folder, 'onnx', 'vision_model.onnx'),
-    ['pixel_values', 'float32', ['N', 3, side, side]],
+    ['pixel_values', 'float32', ['N', 3, cut, cut]],
     'image_embeds',
   );
-  await writeFile(
-    join(folder, 'preprocessor_config.json'),
-    JSON.stringify({ crop_size: { height: side, width: side } }),
-  );
+  await writeFile(join(folder, 'preprocessor_config.json'), JSON.stringify(preprocessing));
   return folder;
 }
 
@@ -76,6 +73,21 @@ describe('CLIP', () => {
     expect(both).toHaveLength(2);
     expect(both[0]).toEqual(found);
     expect(both[1]).not.toEqual(found);
+  });
+
+  it('cuts less than the shorter side where the preprocessor says so, and refuses more', async () => {
+    const folder = await clipFolder({ size: { shortest_edge: side }, crop_size: side / 2 }, side / 2);
+    const [found] = await (await openClipEncoders(folder, host, 'cpu')).images(frames);
+    const [half, quarter] = [side / 2, side / 4];
+    const middle = Array.from({ length: 3 * half * half }, (_, i) => {
+      const [channel, y, x] = [Math.floor(i / half ** 2), Math.floor((i % half ** 2) / half), i % half];
+      return picture.pixel_values[(channel * side + quarter + y) * side + quarter + x] as number;
+    });
+    expect(Math.max(...middle.map((x, i) => Math.abs(x - ((found as Float32Array)[i] as number))))).toBeLessThan(0.06);
+    const larger = await clipFolder({ size: side, crop_size: 2 * side });
+    await expect(openClipEncoders(larger, host, 'cpu')).rejects.toThrow(
+      `size is ${side}, less than the crop_size ${2 * side}`,
+    );
   });
 
   it('tokenizes the prompt', async () => {

@@ -36,8 +36,16 @@ describe('Fréchet distance', () => {
   );
 
   it('of features and themselves is nothing', () => {
-    const [first] = golden.frechet;
-    expect(frechetDistance(rows(first?.a ?? []), rows(first?.a ?? []))).toBeLessThan(1e-9);
+    for (const { a, b } of golden.frechet) {
+      expect(frechetDistance(rows(a), rows(a))).toBe(0);
+      expect(frechetDistance(rows(b), rows(b))).toBe(0);
+    }
+  });
+
+  it('of features that are no numbers is not told', () => {
+    const [{ a } = { a: [] }] = golden.frechet;
+    const broken = rows(a).with(1, new Float32Array(a[0]?.length ?? 0).fill(Number.NaN));
+    expect(() => frechetDistance(broken, rows(a))).toThrow(/not finite numbers/);
   });
 
   it('asks for two clips, and for features of one model', () => {
