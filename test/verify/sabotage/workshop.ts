@@ -28,6 +28,7 @@ export type Initializer = NonNullable<Graph['initializer']>[number];
 /** A copy of the sound package and the plan that it was baked from. */
 export interface Bench {
   readonly folder: string;
+  readonly sound: string;
   readonly plan: Plan;
   /** Bakes anew the tensors that `alter` makes another of, from the files of `faulty`; default: the sound plan's. */
   remerge(alter: (tensor: PlannedTensor) => PlannedTensor, faulty?: Plan): Promise<void>;
@@ -76,6 +77,7 @@ export async function openBench(sound: string, planned: Plan, folder: string): P
   };
   const bench: Bench = {
     folder,
+    sound,
     plan: planned,
     async regraphAs(faulty) {
       for (const component of layOutComponents(faulty))
