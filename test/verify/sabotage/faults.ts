@@ -31,8 +31,9 @@ export interface Fault {
   readonly caught: readonly string[];
   /** Default: standard. */
   readonly profile?: Profile;
-  readonly inject: (bench: Bench) => Promise<unknown>;
-  /** Checks that are made beside those of the package itself, which need no run. */
+  /** Left out where nothing is wrong with the package. */
+  readonly inject?: (bench: Bench) => Promise<unknown>;
+  /** Checks that are made beside those of the package itself, which need no run; alone where the package is sound. */
   readonly checks?: readonly string[];
   /** What the gate is given otherwise than for the sound package: a run, an earlier verification. */
   readonly given?: (bench: Bench) => Partial<CheckContext> | Promise<Partial<CheckContext>>;
@@ -392,7 +393,6 @@ export const FAULTS: readonly Fault[] = [
   {
     fault: 'sampling takes three times as long as the recipe allows',
     caught: ['timing'],
-    inject: async () => undefined,
     checks: ['timing'],
     given: () => ({
       budgets: { denoise_ms: movingVideo().timing.denoise_ms },
@@ -403,14 +403,12 @@ export const FAULTS: readonly Fault[] = [
   {
     fault: 'a step takes three times as long as in the package verified before',
     caught: ['timing'],
-    inject: async () => undefined,
     checks: ['timing'],
     given: (bench) => ({ video: slowVideo(), again: async () => slowVideo(), earlier: earlierRun(bench) }),
   },
   {
     fault: 'a device leaves a part of the UNet to the CPU',
     caught: ['run'],
-    inject: async () => undefined,
     checks: ['run'],
     given: async ({ folder }) => {
       const { host } = hostWith(placed(['Gelu (ff/Gelu_7)']));
@@ -426,7 +424,6 @@ export const FAULTS: readonly Fault[] = [
   {
     fault: 'a device computes the first step 5 % too strong',
     caught: ['agreement'],
-    inject: async () => undefined,
     checks: ['run', 'agreement', 'frames'],
     given: async (bench) => {
       const video = await soundRun(bench);
@@ -437,28 +434,24 @@ export const FAULTS: readonly Fault[] = [
   {
     fault: 'the decoder gives values that are not numbers',
     caught: ['run'],
-    inject: async () => undefined,
     checks: ['run', 'frames'],
     given: () => ({ video: movingVideo({ decoded: { min: Number.NaN, max: Number.NaN, finite: false } }) }),
   },
   {
     fault: 'the frames are black',
     caught: ['frames'],
-    inject: async () => undefined,
     checks: ['run', 'frames'],
     given: () => ({ video: withFrames((data) => data.fill(0)) }),
   },
   {
     fault: 'all frames are the first',
     caught: ['frames'],
-    inject: async () => undefined,
     checks: ['run', 'frames'],
     given: () => ({ video: withFrames((data, size) => data.map((_, i) => data[i % size] as number)) }),
   },
   {
     fault: 'the same bytes make another clip',
     caught: ['fingerprint'],
-    inject: async () => undefined,
     checks: ['run', 'frames', 'fingerprint'],
     given: async (bench) => ({
       video: movingVideo({ latents: movingVideo().latents.map((x) => 1.02 * x) }),
@@ -475,17 +468,14 @@ export const FAULTS: readonly Fault[] = [
   {
     fault: 'γ is applied as 0',
     caught: ['recompute', 'effect'],
-    inject: async ({ reweigh, plan: { tensors } }) => {
-      for (const { name } of tensors.unet.filter((tensor) => /\.motion_modules\.\d+\.proj_out\./.test(tensor.name)))
-        await reweigh('unet', name, (values) => values.fill(0));
-    },
+    inject: ({ remerge }) =>
+      remerge((tensor) => (/\.motion_modules\.\d+\.proj_out\./.test(tensor.name) ? { ...tensor, gain: 0 } : tensor)),
     checks: ['effect'],
     given: () => ({ video: movingVideo() }),
   },
   {
     fault: 'a LoRA’s own weights are zero, and all of them were applied',
     caught: ['effect'],
-    inject: async () => undefined,
     recipe: async () =>
       tinyRecipe({ personalized: [{ lora: await zeroLora(), alpha: 1 }], lcm: undefined, output: { frames: 2 } }),
     checks: ['effect'],
