@@ -214,6 +214,12 @@ describe('timing', () => {
       );
     });
 
+    it('passes where other work slowed all steps but one', async () => {
+      const busy = taking({ step_ms: [400, 300, 60] });
+      const result = await judge('timing', { video: busy, earlier: { own: false, report } });
+      expect(result).toMatchObject({ verdict: 'passed', figures: { slowdown: 60 / 50, runs: 1 } });
+    });
+
     it.each<[string, Partial<EarlierReport>, number?]>([
       ['the machine is as much slower', {}, 0.4e9],
       ['it took half as long', { timing: { step_ms: [80, 80, 80] } }],

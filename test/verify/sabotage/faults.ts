@@ -368,6 +368,12 @@ export const FAULTS: readonly Fault[] = [
       })),
   },
   {
+    fault: 'the lock’s strengths are not those of its recipe',
+    caught: ['accounting', 'configs'],
+    inject: ({ rewrite }) =>
+      rewrite(LOCK_FILE, (lock: Lock) => ({ ...lock, strengths: { ...lock.strengths, gamma: 0.5 } })),
+  },
+  {
     fault: 'the lock counts tensors that no source has',
     caught: ['accounting'],
     inject: ({ rewrite }) =>
