@@ -98,7 +98,7 @@ describe('the gate on a package with a VAE encoder', () => {
   it('graph fails where the package has an encoder that the plan has not, or one with other names', async () => {
     const plain = await plan(tinyRecipe({ output: { frames: 2 } }));
     expect((await judge('graph', sound, { plan: plain }))?.reason).toMatch(
-      /vae_encoder\/model\.onnx is not of the plan/,
+      /vae_encoder\/model\.onnx is nothing that the recipe makes/,
     );
     const renamed = await altered(async (at) => {
       const path = join(at, 'vae_encoder/model.onnx');
