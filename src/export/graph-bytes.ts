@@ -1,14 +1,13 @@
 /** The bytes of one graph of a package, as a bake writes them and the gate expects them. */
-import type { Plan } from '../merge/plan.ts';
 import { serializeModel } from '../onnx/proto.ts';
 import { VERSION } from '../version.ts';
-import type { GraphExport } from './graphs.ts';
+import type { GraphExport, GraphPlan } from './graphs.ts';
 import type { ComponentLayout } from './layouts.ts';
 import { placesOf } from './weight-file.ts';
 
 /** `graph` is one of the component's. @throws RangeError when it asks for a weight that its files do not have */
 export function graphBytes(
-  { recipe }: Plan,
+  { recipe }: GraphPlan,
   { component, layout }: Pick<ComponentLayout, 'component' | 'layout'>,
   { make }: GraphExport,
 ): Uint8Array {

@@ -8,7 +8,7 @@ import type { Plan } from '../merge/plan.ts';
 import type { Dim, Graph } from '../onnx/graph.ts';
 import { clipShapes } from '../recipe/clip-shapes.ts';
 import { dtypeOf } from '../recipe/number-format.ts';
-import type { ClipShape } from '../recipe/schema.ts';
+import type { ClipShape, Recipe } from '../recipe/schema.ts';
 import { clipTextGraph } from './clip-text.ts';
 import { unetConfigJson } from './configs.ts';
 import { graphFileName } from './graph-file-name.ts';
@@ -17,10 +17,19 @@ import type { FloatType, Target } from './targets/target.ts';
 import { unetMotionGraph } from './unet-motion.ts';
 import { vaeDecoderGraph, vaeEncoderGraph } from './vae.ts';
 
+/** What graphs are made of: a plan has it, and a package says it of itself (verify/own-graphs.ts). */
+export interface GraphPlan extends Pick<Plan, 'components' | 'unet' | 'text_encoder' | 'vae'> {
+  readonly recipe: Pick<Recipe, 'name' | 'output' | 'file' | 'text'> & {
+    readonly motion: Pick<Recipe['motion'], 'norm'>;
+    readonly sampler: Pick<Recipe['sampler'], 'guidance'>;
+  };
+  readonly motion: Pick<Plan['motion'], 'positions'>;
+}
+
 export interface ComponentExport {
   readonly component: Component;
   readonly folder: string;
-  readonly graph: (plan: Plan, target: Target, lengths: Lengths) => Graph;
+  readonly graph: (plan: GraphPlan, target: Target, lengths: Lengths) => Graph;
   /** The lengths that tell graphs of different clips apart; none where all clips share one. */
   readonly size: (shape: ClipShape) => readonly number[];
   /** An object to write, or the base's config.json to copy. */
@@ -90,7 +99,7 @@ export const COMPONENT_EXPORTS: readonly ComponentExport[] = [
 ];
 
 /** Of the text states: one chunk of the text encoder where the recipe says nothing. */
-function tokensOf({ recipe, text_encoder }: Plan): Dim {
+function tokensOf({ recipe, text_encoder }: GraphPlan): Dim {
   const { tokens = text_encoder.max_position_embeddings } = recipe.output.prompt;
   return tokens === 'dynamic' ? 'tokens' : tokens;
 }
@@ -98,7 +107,7 @@ function tokensOf({ recipe, text_encoder }: Plan): Dim {
 /** A symbol belongs to one graph: the encoder's stands for pixels. */
 const pixels = (latents: Dim): Dim => (typeof latents === 'number' ? latents * VAE_SCALE : latents);
 
-function elementType({ recipe }: Plan, component: Component): FloatType {
+function elementType({ recipe }: GraphPlan, component: Component): FloatType {
   return dtypeOf(recipe, component) === 'fp16' ? 'float16' : 'float32';
 }
 
@@ -110,7 +119,7 @@ export interface GraphExport {
 }
 
 /** The graphs of a component; the first is portable and of the default shape. */
-export function graphsOf(plan: Plan, { graph, size }: ComponentExport): readonly [GraphExport, ...GraphExport[]] {
+export function graphsOf(plan: GraphPlan, { graph, size }: ComponentExport): readonly [GraphExport, ...GraphExport[]] {
   const [first, ...others] = clipShapes(plan.recipe.output);
   const known = new Set([size(first).join()]);
   const more = others.filter((shape) => {
@@ -127,7 +136,7 @@ export function graphsOf(plan: Plan, { graph, size }: ComponentExport): readonly
 }
 
 /** Guidance above 1 evaluates both prompts in one batch of 2. */
-function lengthsOf({ recipe: { output, sampler } }: Plan, { frames, width, height }: ClipShape): Lengths {
+function lengthsOf({ recipe: { output, sampler } }: GraphPlan, { frames, width, height }: ClipShape): Lengths {
   return output.shapes === 'dynamic'
     ? { batch: 'batch', frames: 'frames', height: 'height', width: 'width' }
     : { batch: sampler.guidance > 1 ? 2 : 1, frames, height: height / VAE_SCALE, width: width / VAE_SCALE };

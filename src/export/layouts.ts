@@ -1,7 +1,6 @@
 /** What each component's graphs and weight files will be, worked out before a byte is written. */
-import type { Plan } from '../merge/plan.ts';
 import { recipeMistake } from '../recipe/place.ts';
-import { COMPONENT_EXPORTS, type ComponentExport, type GraphExport, graphsOf } from './graphs.ts';
+import { COMPONENT_EXPORTS, type ComponentExport, type GraphExport, type GraphPlan, graphsOf } from './graphs.ts';
 import { layOutWeights, MAX_WEIGHT_FILES, type WeightLayout } from './weight-file.ts';
 
 export interface ComponentLayout extends Pick<ComponentExport, 'component' | 'folder' | 'config'> {
@@ -11,7 +10,7 @@ export interface ComponentLayout extends Pick<ComponentExport, 'component' | 'fo
 }
 
 /** @throws MergeError at the recipe's line when output.max_shard_bytes makes more files than can be loaded. */
-export function layOutComponents(plan: Plan): readonly ComponentLayout[] {
+export function layOutComponents(plan: GraphPlan): readonly ComponentLayout[] {
   const { max_shard_bytes } = plan.recipe.output;
   return COMPONENT_EXPORTS.filter(({ component }) => plan.components.includes(component)).map((row) => {
     const { component, folder, config } = row;

@@ -6,10 +6,11 @@ import { cp, readdir } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
 import { FormatError, InputMissingError, PublishError, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
+import { digestFile } from '../export/digest.ts';
 import { openStaging } from '../export/staging.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { digestPackage } from '../verify/gate.ts';
-import { type Report, readReport, VERIFICATION_FOLDER } from '../verify/report.ts';
+import { REPORT_FILE, readReport, type StoredReport, VERIFICATION_FOLDER } from '../verify/report.ts';
 
 export interface Published {
   readonly to: string;
@@ -30,15 +31,17 @@ export async function* publish(
   const report = await reportOf(folder);
   if (report.verdict !== 'passed') {
     throw new PublishError(
-      `${folder} is not published: its verification's verdict is ${report.verdict}. See ${join(folder, VERIFICATION_FOLDER, 'report.json')}.`,
+      `${folder} is not published: its verification's verdict is ${report.verdict}. See ${join(folder, VERIFICATION_FOLDER, REPORT_FILE)}.`,
     );
   }
   await refuseLinks(folder);
   await refuseOtherBytes(folder, report, signal);
+  await refuseOtherVerification(folder, report);
   await using staging = await openStaging(to);
   await cp(folder, staging.path, { recursive: true, dereference: false, verbatimSymlinks: true });
   signal?.throwIfAborted();
   const files = await refuseOtherBytes(staging.path, report, signal);
+  await refuseOtherVerification(staging.path, report);
   const bytes = Object.values(files).reduce((sum, file) => sum + file.bytes, 0);
   const published = { to: await staging.commit(), files: Object.keys(files).length, bytes };
   yield {
@@ -59,7 +62,7 @@ function refuseTarget(folder: string, to: string): void {
 }
 
 /** @throws PublishError when there is no readable report, InputMissingError when there is no package. */
-async function reportOf(folder: string): Promise<Pick<Report, 'verdict' | 'package'>> {
+async function reportOf(folder: string): Promise<StoredReport> {
   if ((await kindOf(folder)) !== 'folder')
     throw new InputMissingError(`The package ${folder} is not there, or is no folder.`, { file: folder });
   const report = await readReport(folder).catch((error: unknown) => {
@@ -81,7 +84,7 @@ async function refuseLinks(folder: string): Promise<void> {
   );
 }
 
-async function refuseOtherBytes(folder: string, report: Pick<Report, 'package'>, signal: AbortSignal | undefined) {
+async function refuseOtherBytes(folder: string, report: StoredReport, signal: AbortSignal | undefined) {
   const files = await digestPackage(folder, signal);
   const names = new Set([...Object.keys(files), ...Object.keys(report.package)]);
   const different = [...names].filter((name) => files[name]?.sha256 !== report.package[name]);
@@ -91,4 +94,17 @@ async function refuseOtherBytes(folder: string, report: Pick<Report, 'package'>,
     );
   }
   return files;
+}
+
+/** Clip, page and fingerprint are published, too: they are those that the verification wrote, and nothing lies among them. */
+async function refuseOtherVerification(folder: string, { verification }: StoredReport): Promise<void> {
+  const at = join(folder, VERIFICATION_FOLDER);
+  const present = (await readdir(at)).filter((name) => name !== REPORT_FILE);
+  for (const name of new Set([...present, ...Object.keys(verification)])) {
+    const isThere = (await kindOf(join(at, name))) === 'file';
+    if (isThere && (await digestFile(join(at, name))).sha256 === verification[name]) continue;
+    throw new PublishError(
+      `${folder} is not published: ${VERIFICATION_FOLDER}/${name} is not what the verification wrote. Verify the package again.`,
+    );
+  }
 }

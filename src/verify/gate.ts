@@ -119,7 +119,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
   const verdict = overall(checks);
   const hashes = Object.fromEntries(Object.entries(files).map(([file, { sha256 }]) => [file, sha256]));
   const fingerprint = made && makeFingerprint(made, { run: runOf(context), package: hashes });
-  const report: Report = {
+  const found: Report = {
     verdict,
     name: pkg.lock?.name ?? folder,
     tool: { name: 'lcm-merge', version: VERSION },
@@ -146,7 +146,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
     package: hashes,
   };
-  await writeReport(folder, report, {
+  const report = await writeReport(folder, found, {
     video: made,
     lock: pkg.lock,
     fingerprint: fingerprintToKeep(context, verdict, fingerprint),

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
 import { InputMissingError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
+import { digestBytes } from '../export/digest.ts';
 import type { Lock } from '../export/lock.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import type { Effects } from '../merge/effects.ts';
@@ -21,6 +22,7 @@ import { reportHtml } from './report/page.ts';
 import { PREVIEW_FPS, picturesOf } from './report/pictures.ts';
 
 export const VERIFICATION_FOLDER = 'verification';
+export const REPORT_FILE = 'report.json';
 
 export interface CheckReport {
   readonly id: string;
@@ -68,6 +70,8 @@ export interface Report {
   readonly effects?: Effects;
   /** File → SHA-256 of everything in the package but this folder. */
   readonly package: Readonly<Record<string, string>>;
+  /** The same of what lies beside the report. */
+  readonly verification?: Readonly<Record<string, string>>;
 }
 
 /** What is relied upon of a report that lies in a package. */
@@ -75,11 +79,15 @@ const reportSchema = z.looseObject({
   verdict: z.enum(['passed', 'failed', 'unknown']),
   device: z.string(),
   package: z.record(z.string(), z.string()),
+  verification: z.record(z.string(), z.string()).default({}), // older reports have none
 });
 
+/** What is relied upon of a report that was read. */
+export type StoredReport = Required<Pick<Report, 'verdict' | 'device' | 'package' | 'verification'>>;
+
 /** The report that lies in `folder`, or undefined when there is none. @throws FormatError when it is damaged. */
-export async function readReport(folder: string): Promise<Pick<Report, 'verdict' | 'device' | 'package'> | undefined> {
-  return readConfig(join(folder, VERIFICATION_FOLDER, 'report.json'), reportSchema, (raw) => raw).catch(
+export async function readReport(folder: string): Promise<StoredReport | undefined> {
+  return readConfig(join(folder, VERIFICATION_FOLDER, REPORT_FILE), reportSchema, (raw) => raw).catch(
     (error: unknown) => {
       if (error instanceof InputMissingError) return undefined;
       throw error;
@@ -100,26 +108,31 @@ export interface ReportParts {
   readonly fingerprint?: Fingerprint | undefined;
 }
 
-/** Replaces the package's verification folder as a whole. */
+/** Replaces the package's verification folder as a whole. Returns the report as it is written: it tells what lies beside it. */
 export async function writeReport(
   folder: string,
   report: Report,
   { video, lock, fingerprint }: ReportParts,
-): Promise<void> {
+): Promise<Report> {
   const target = join(folder, VERIFICATION_FOLDER);
   const partial = `${target}.partial`;
   await rm(partial, { recursive: true, force: true });
   try {
     await mkdir(partial);
-    const webp = video && (await encodeAnimatedWebp(video.frames, { fps: PREVIEW_FPS, lossless: true }));
-    const put = (name: string, data: string | Uint8Array) =>
-      writingTo(join(target, name), writeFile(join(partial, name), data));
-    if (webp) await put('frames.webp', webp);
-    await put('report.json', `${JSON.stringify(report, null, 2)}\n`);
+    const verification: Record<string, string> = {};
+    const put = async (name: string, content: string | Uint8Array) => {
+      const data = typeof content === 'string' ? Buffer.from(content) : content;
+      verification[name] = digestBytes(data).sha256;
+      await writingTo(join(target, name), writeFile(join(partial, name), data));
+    };
+    if (video) await put('frames.webp', await encodeAnimatedWebp(video.frames, { fps: PREVIEW_FPS, lossless: true }));
     if (fingerprint) await put(FINGERPRINT_FILE, `${JSON.stringify(fingerprint, null, 2)}\n`);
     await put('report.html', reportHtml({ report, lock, pictures: await picturesOf(video) }));
+    const whole: Report = { ...report, verification: { ...verification } };
+    await put(REPORT_FILE, `${JSON.stringify(whole, null, 2)}\n`);
     await rm(target, { recursive: true, force: true });
     await rename(partial, target);
+    return whole;
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
     throw error;

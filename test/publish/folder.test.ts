@@ -61,6 +61,34 @@ describe('publish to a folder', () => {
       (at: string) => appendFile(join(at, 'README.md'), ' '),
     ],
     ['has a file more', /other bytes \(unet\/extra\)/, (at: string) => writeFile(join(at, 'unet/extra'), '')],
+    [
+      'has another clip beside its report',
+      /verification\/frames\.webp is not what the verification wrote/,
+      (at: string) => writeFile(join(at, 'verification/frames.webp'), 'another'),
+    ],
+    [
+      'has a page that says something else',
+      /verification\/report\.html is not/,
+      (at: string) => appendFile(join(at, 'verification/report.html'), '<b>passed</b>'),
+    ],
+    [
+      'has a file among those of its verification',
+      /verification\/run\.sh is not/,
+      (at: string) => writeFile(join(at, 'verification/run.sh'), ''),
+    ],
+    [
+      'has a folder among them',
+      /verification\/more is not/,
+      async (at: string) => {
+        await mkdir(join(at, 'verification/more'));
+        await writeFile(join(at, 'verification/more/run.sh'), '');
+      },
+    ],
+    [
+      'has lost its fingerprint',
+      /verification\/fingerprint\.json is not/,
+      (at: string) => rm(join(at, 'verification/fingerprint.json')),
+    ],
     ['has a file less', /other bytes \(model_index\.json\)/, (at: string) => rm(join(at, 'model_index.json'))],
   ])('refuses a package that %s, and leaves nothing at the target', async (_, reason, alter) => {
     const folder = await copy();

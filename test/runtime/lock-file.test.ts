@@ -40,7 +40,7 @@ describe('readLock', () => {
     ['recipe.sampler.kind', 5, 'recipe.sampler.kind must be text'],
     ['recipe.output.width', 63, 'recipe.output.width must be a multiple of 8, but 63 was found'],
     ['recipe.verify.seed', -1, 'recipe.verify.seed must be at least 0'],
-    ['recipe.verify.device', 'gpu', 'recipe.verify.device must be "auto", "cpu", "webgpu" or "cuda"'],
+    ['recipe.verify.device', 'gpu', 'recipe.verify.device must be "auto", "cpu", "webgpu", "cuda", "dml" or "coreml"'],
     ['recipe.verify.budgets', { denoise_ms: 'x' }, 'recipe.verify.budgets.denoise_ms must be a number'],
     ['recipe.lcm.expect', 'x', 'recipe.lcm.expect must be a mapping'],
     ['recipe.personalized', [null], 'recipe.personalized.0 must be a mapping'],

@@ -11,7 +11,8 @@ import { contextWith, latentsOf, movingVideo, painted } from '../helpers/clip.ts
 
 /** As much of a package as these checks look at. */
 const PKG = { folder: '/package', scheduler: { file: '', kind: 'lcm', fields: {} } } as unknown as VideoPackage;
-const lockOf = (gamma: number) => ({ name: 'tiny', strengths: { alpha: [], beta: 1, gamma } }) as unknown as Lock;
+const lockOf = (gamma: number, blocks = {}) =>
+  ({ name: 'tiny', strengths: { alpha: [], beta: 1, gamma }, recipe: { motion: { blocks } } }) as unknown as Lock;
 
 const judge = async (id: string, changes: Partial<CheckContext>) => {
   const check = CHECKS.find((candidate) => candidate.id === id);
@@ -115,6 +116,8 @@ describe('frames', () => {
       clip((x, y, f) => 0.5 * wave(x, y, f) + (f % 2) * 40),
     ],
     ['failed', 'frames that know nothing of each other', 'Does the motion module work?', clip(grain)],
+    ['passed', 'a starry sky', '4 frames', clip((x, y, f) => (x === 2 && y === 3 ? 60 + 10 * f : 1))],
+    ['passed', 'ink on white', '4 frames', clip((x, y, f) => (x === 2 && y < 2 ? 20 + 10 * f + 100 * y : 255))],
     ['passed', 'a fade', '4 frames', clip((x, y, f) => 0.5 * wave(x, y, f) + f * 30)],
     [
       'passed',
@@ -129,8 +132,22 @@ describe('frames', () => {
     expect(result.reason).toContain(reason);
   });
 
-  it('lets frames be unrelated where the recipe asks for it by γ = 0', async () => {
-    expect(await judge('frames', { video: clip(grain), lock: lockOf(0) })).toMatchObject({ verdict: 'passed' });
+  it.each([
+    ['none', lockOf(0)],
+    ['half', lockOf(0.5)],
+    ['some blocks', lockOf(1, { OUT: 0.3 })],
+  ])('lets frames be unrelated where the recipe asks for %s of the motion module', async (_, lock) => {
+    expect(await judge('frames', { video: clip(grain), lock })).toMatchObject({ verdict: 'passed' });
+  });
+
+  it('says what to do about a clip of few steps that flickers and hangs together badly, and lets it pass', async () => {
+    const rough = clip((x, y, f) => 0.8 * grain(x, y, f) + (f % 2) * 40);
+    expect(await judge('frames', { video: rough })).toMatchObject({ verdict: 'failed' });
+    const result = await judge('frames', { video: { ...rough, trajectory: rough.trajectory.slice(1) } });
+    expect(result).toMatchObject({ verdict: 'passed' });
+    expect(result.reason).toMatch(
+      /As clips of few steps may, it flickers and frames are not much alike: raise sampler\.steps for a better one\.$/,
+    );
   });
 });
 
@@ -195,6 +212,12 @@ describe('timing', () => {
       expect(result.reason).toContain(
         'a step took 150 ms, 3.0 times as long as in the package that was verified before',
       );
+    });
+
+    it('passes where other work slowed all steps but one', async () => {
+      const busy = taking({ step_ms: [400, 300, 60] });
+      const result = await judge('timing', { video: busy, earlier: { own: false, report } });
+      expect(result).toMatchObject({ verdict: 'passed', figures: { slowdown: 60 / 50, runs: 1 } });
     });
 
     it.each<[string, Partial<EarlierReport>, number?]>([

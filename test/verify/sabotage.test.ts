@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
-import { type Plan, plan } from '../../src/merge/plan.ts';
+import type { Plan } from '../../src/merge/plan.ts';
 import { openPackage } from '../../src/runtime/package-folder.ts';
 import type { Check, CheckContext } from '../../src/verify/check.ts';
 import { CHECKS, digestPackage } from '../../src/verify/gate.ts';
@@ -23,29 +23,33 @@ describe('the sabotage table', () => {
     planned = await bakeSound(honestRecipe(), sound);
   });
 
-  const openCopy = async () => openBench(sound, planned, join(await temporaryFolder(), 'package'));
+  const openCopy = async ({ recipe }: Partial<Fault> = {}) => {
+    const folder = await temporaryFolder();
+    if (!recipe) return openBench(sound, planned, join(folder, 'package'));
+    const other = await bakeSound(await recipe(), join(folder, 'sound'));
+    return openBench(join(folder, 'sound'), other, join(folder, 'package'));
+  };
 
-  /** The recipe is planned anew, as `verify --recipe` does. */
-  const contextOf = async ({ folder }: Bench, changes: Partial<CheckContext> = {}): Promise<CheckContext> => {
+  const contextOf = async ({ folder, plan }: Bench, changes: Partial<CheckContext> = {}): Promise<CheckContext> => {
     const pkg = await openPackage(folder);
     return contextWith({
       pkg,
       files: await digestPackage(folder),
-      plan: await plan(honestRecipe()),
+      plan,
       video: new Error('nothing was run'),
       ...changes,
     });
   };
 
-  const judge = async (id: string, bench: Bench) => {
-    const check = CHECKS.find((candidate) => candidate.id === id) as Check;
-    return check.run(await contextOf(bench));
-  };
+  const find = (id: string) => CHECKS.find((candidate) => candidate.id === id) as Check;
+  const judge = async (id: string, bench: Bench, changes: Partial<CheckContext> = {}) =>
+    find(id).run(await contextOf(bench, changes));
 
   /** Ids of the checks that do not pass. */
-  const caughtBy = async (bench: Bench, { profile = 'standard', checks = [], given = {} }: Partial<Fault>) => {
-    const context = await contextOf(bench, { profile, ...given });
-    const made = new Set([...OF_PACKAGE, ...checks, ...(profile === 'full' ? ['reproduce'] : [])]);
+  const caughtBy = async (bench: Bench, { profile = 'standard', checks = [], given, ...fault }: Partial<Fault>) => {
+    const context = await contextOf(bench, { profile, ...(await given?.(bench)) });
+    const isSound = fault.fault !== undefined && !fault.inject && !fault.recipe;
+    const made = new Set([...(isSound ? [] : OF_PACKAGE), ...checks, ...(profile === 'full' ? ['reproduce'] : [])]);
     const caught: string[] = [];
     for (const check of CHECKS.filter(({ id }) => made.has(id))) {
       const { verdict, reason } = await check.run(context);
@@ -60,9 +64,12 @@ describe('the sabotage table', () => {
   });
 
   it.each(FAULTS)('$fault', async (fault) => {
-    const bench = await openCopy();
-    await fault.inject(bench);
+    const bench = await openCopy(fault);
+    await fault.inject?.(bench);
     expect(await (fault.judge?.(bench) ?? caughtBy(bench, fault))).toEqual(fault.caught);
+    if (!fault.caught.includes('graph')) return;
+    // what lock and configs tell is enough
+    expect(await judge('graph', bench, { plan: undefined })).toMatchObject({ verdict: 'failed' });
   });
 
   it('cannot tell what another version of the tool would have written', async () => {

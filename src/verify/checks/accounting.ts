@@ -9,7 +9,7 @@ import { sentence } from '../sentence.ts';
 export const accounting: Check = {
   id: 'accounting',
   proves:
-    'every tensor of every source file was applied, ignored by a named rule, or allowed to stay over; every expected count is met; with the sources at hand, the counts are those of a new plan',
+    'every tensor of every source file was applied, ignored by a named rule, or allowed to stay over; every expected count is met; the lock’s strengths are those of its recipe; with the sources at hand, the counts are those of a new plan',
   cost: 'none',
   from: 'quick',
   run({ lock, plan }) {
@@ -34,6 +34,10 @@ export const accounting: Check = {
       if (expected !== undefined && expected !== found)
         faults.push(`${role} changed ${found} modules, ${expected} were expected`);
     }
+    const { personalized, lcm, motion } = lock.recipe;
+    const said = { alpha: personalized.map(({ alpha }) => alpha), beta: lcm?.beta ?? 0, gamma: motion.gamma };
+    for (const difference of jsonDifferences(lock.strengths, said))
+      faults.push(`strengths of the lock and its recipe: ${describeDifference(difference)}`);
     if (plan) faults.push(...otherCounts(lock, plan));
     const figures = { tensors, allowed_unmatched: allowed, files: lock.inputs.length };
     return faults.length > 0

@@ -1,12 +1,12 @@
 /**
- * The graphs are what their boundary promises, and every weight they name lies inside the file beside them. With the plan at hand
- * they are made again and compared node by node.
+ * The graphs are what their boundary promises, and every weight they name lies inside the file beside them. They are made again and
+ * compared node by node: from the plan where it is at hand, else from what the package says of itself.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { graphBytes } from '../../export/graph-bytes.ts';
+import type { GraphPlan } from '../../export/graphs.ts';
 import { layOutComponents } from '../../export/layouts.ts';
-import type { Plan } from '../../merge/plan.ts';
 import { modelDifference } from '../../onnx/model-difference.ts';
 import { type ModelInfo, readModelInfo } from '../../onnx/model-info.ts';
 import { IR_VERSION, OPSET } from '../../onnx/proto.ts';
@@ -14,13 +14,14 @@ import { boundaryFaults, externalFaults } from '../../runtime/graph-contract.ts'
 import { type GraphFile, type PartName, pathInPackage, type VideoPackage } from '../../runtime/package-folder.ts';
 import { statesForm } from '../../runtime/prompt/states.ts';
 import { type Check, type CheckContext, failed, passed, unknown } from '../check.ts';
+import { ownGraphs } from '../own-graphs.ts';
 import { sentence } from '../sentence.ts';
 import { madeByAnother } from '../tool-version.ts';
 
 export const graph: Check = {
   id: 'graph',
   proves:
-    'inputs and outputs, opset and domain are those of the contract; the initializers lie inside the weight file and are the same for all targets and shapes; with the sources at hand, every graph is node by node the one that the plan makes',
+    'inputs and outputs, opset and domain are those of the contract; the initializers lie inside the weight file and are the same for all targets and shapes; every graph is node by node the one that the recipe makes (without the sources: the one that lock and configs tell of)',
   cost: 'reading the graphs, and making them again',
   from: 'quick',
   async run({ pkg, plan, lock, files: digests }) {
@@ -46,20 +47,23 @@ export const graph: Check = {
       parameters += weightsOf(reference).reduce((sum, { shape }) => sum + shape.reduce((n, dim) => n * dim, 1), 0);
     }
     const figures = { graphs, nodes, parameters };
-    const differences = plan ? await otherGraphs(pkg, plan, digests) : [];
+    const another = madeByAnother(lock);
+    const wanted = plan ?? (lock && !another ? await ownGraphs(pkg, lock) : undefined);
+    const differences = wanted ? await otherGraphs(pkg, wanted, digests) : [];
     if (faults.length > 0) return failed(sentence([...faults, ...differences]), figures);
-    const kept = plan ? 'are those that the plan makes' : 'keep their contract';
+    const kept = wanted
+      ? `are those that ${plan ? 'the plan makes' : 'lock and configs tell of'}`
+      : 'keep their contract';
     if (differences.length === 0)
       return passed(`${graphs} graphs with ${nodes} nodes over ${parameters} parameters ${kept}.`, figures);
-    const another = madeByAnother(lock);
     return another ? unknown(`${another} ${sentence(differences)}`, figures) : failed(sentence(differences), figures);
   },
 };
 
-/** Where the package has other graphs than a bake of the plan would write, or weight files of other sizes. */
+/** Where the package has other graphs than a bake would write, or weight files of other sizes. */
 async function otherGraphs(
   { folder, graphs }: VideoPackage,
-  plan: Plan,
+  plan: GraphPlan,
   digests: CheckContext['files'],
 ): Promise<string[]> {
   const present = new Set(
@@ -83,7 +87,7 @@ async function otherGraphs(
         differences.push(`${file} ${found === undefined ? 'is missing' : `has ${found} bytes, not ${bytes}`}`);
     }
   }
-  return [...differences, ...[...present].map((file) => `${file} is not of the plan`)];
+  return [...differences, ...[...present].map((file) => `${file} is nothing that the recipe makes`)];
 }
 
 function weightsOf({ initializers }: ModelInfo) {

@@ -20,10 +20,10 @@ const DEVIATION = { least: 0.2, most: 4 } as const;
  */
 const NOISE_FOUND = 0.8;
 /**
- * Of three steps or more the last changes the estimate by 0.61 of its size at most. When each step makes another picture of the
- * noise that it was given, the change is that of two pictures that have nothing to do with each other: 1 and more.
+ * Of three steps or more the last changes the estimate by 0.70 of its size at most. When each step makes another picture of the
+ * noise that it was given, the change is that of two pictures that have nothing to do with each other: 1.17 and more were seen.
  */
-const LAST_CHANGE = 0.9;
+const LAST_CHANGE = 1;
 const STEPS_TO_SETTLE = 3;
 
 export const trajectory: Check = {

@@ -6,15 +6,22 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { drain } from '../../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../../src/export/lock.ts';
-import { openTensorFile, type TensorEntry } from '../../../src/formats/tensor-file.ts';
+import { writeSafetensors } from '../../../src/formats/safetensors.ts';
+import { openTensorFile, readTensor, type TensorEntry } from '../../../src/formats/tensor-file.ts';
 import { type Plan, type PlannedTensor, plan, type Role } from '../../../src/merge/plan.ts';
 import { publish } from '../../../src/publish/folder.ts';
 import type { Profile } from '../../../src/recipe/profile.ts';
 import type { Recipe } from '../../../src/recipe/schema.ts';
-import type { Video } from '../../../src/runtime/pipeline.ts';
+import { openPackage } from '../../../src/runtime/package-folder.ts';
+import { sample, type Video } from '../../../src/runtime/pipeline.ts';
+import { loadPlaced } from '../../../src/runtime/placement.ts';
 import type { CheckContext } from '../../../src/verify/check.ts';
+import type { Earlier } from '../../../src/verify/earlier.ts';
+import { makeFingerprint } from '../../../src/verify/fingerprint.ts';
 import { digestPackage } from '../../../src/verify/gate.ts';
 import { movingVideo } from '../../helpers/clip.ts';
+import { hostWith, placed } from '../../helpers/cpu-fallback.ts';
+import { temporaryFolder } from '../../helpers/temporary.ts';
 import { tinyRecipe } from '../../helpers/tiny.ts';
 import type { Bench, Initializer, Node } from './workshop.ts';
 
@@ -24,11 +31,14 @@ export interface Fault {
   readonly caught: readonly string[];
   /** Default: standard. */
   readonly profile?: Profile;
-  readonly inject: (bench: Bench) => Promise<unknown>;
-  /** Checks that are made beside those of the package itself, which need no run. */
+  /** Left out where nothing is wrong with the package. */
+  readonly inject?: (bench: Bench) => Promise<unknown>;
+  /** Checks that are made beside those of the package itself, which need no run; alone where the package is sound. */
   readonly checks?: readonly string[];
-  /** What the gate is given otherwise than for the sound package: a run, another plan. */
-  readonly given?: Partial<CheckContext>;
+  /** What the gate is given otherwise than for the sound package: a run, an earlier verification. */
+  readonly given?: (bench: Bench) => Partial<CheckContext> | Promise<Partial<CheckContext>>;
+  /** Baked in place of the honest recipe: the fault is one of a source. */
+  readonly recipe?: () => Promise<Recipe>;
   /** Who catches it, where that is not the gate: resolves to what stands in `caught`. */
   readonly judge?: (bench: Bench) => Promise<readonly string[]>;
 }
@@ -38,7 +48,7 @@ export const honestRecipe = (): Recipe =>
   tinyRecipe({
     personalized: [{ lora: 'ink.safetensors', alpha: 0.8, text_encoder: 0.6, blocks: { IN01: 0.5, OUT: 0.75 } }],
     motion: { gamma: 0.9 },
-    output: { weights: true },
+    output: { weights: true, frames: 4 },
   });
 
 const [ATTENTION, MOTION] = [
@@ -358,6 +368,12 @@ export const FAULTS: readonly Fault[] = [
       })),
   },
   {
+    fault: 'the lock’s strengths are not those of its recipe',
+    caught: ['accounting', 'configs'],
+    inject: ({ rewrite }) =>
+      rewrite(LOCK_FILE, (lock: Lock) => ({ ...lock, strengths: { ...lock.strengths, gamma: 0.5 } })),
+  },
+  {
     fault: 'the lock counts tensors that no source has',
     caught: ['accounting'],
     inject: ({ rewrite }) =>
@@ -383,13 +399,93 @@ export const FAULTS: readonly Fault[] = [
   {
     fault: 'sampling takes three times as long as the recipe allows',
     caught: ['timing'],
-    inject: async () => undefined,
     checks: ['timing'],
-    given: {
+    given: () => ({
       budgets: { denoise_ms: movingVideo().timing.denoise_ms },
       video: slowVideo(),
       again: async () => slowVideo(),
+    }),
+  },
+  {
+    fault: 'a step takes three times as long as in the package verified before',
+    caught: ['timing'],
+    checks: ['timing'],
+    given: (bench) => ({ video: slowVideo(), again: async () => slowVideo(), earlier: earlierRun(bench) }),
+  },
+  {
+    fault: 'a device leaves a part of the UNet to the CPU',
+    caught: ['run'],
+    checks: ['run'],
+    given: async ({ folder }) => {
+      const { host } = hostWith(placed(['Gelu (ff/Gelu_7)']));
+      const loading = loadPlaced(host, join(folder, 'unet/model.onnx'), 'webgpu');
+      return {
+        video: await loading.then(
+          () => movingVideo(),
+          (refused: Error) => refused,
+        ),
+      };
     },
+  },
+  {
+    fault: 'a device computes the first step 5 % too strong',
+    caught: ['agreement'],
+    checks: ['run', 'agreement', 'frames'],
+    given: async (bench) => {
+      const video = await soundRun(bench);
+      const noise = video.first.noise.map((values) => values.map((x) => 1.05 * x));
+      return { video: { ...video, first: { ...video.first, noise } } };
+    },
+  },
+  {
+    fault: 'the decoder gives values that are not numbers',
+    caught: ['run'],
+    checks: ['run', 'frames'],
+    given: () => ({ video: movingVideo({ decoded: { min: Number.NaN, max: Number.NaN, finite: false } }) }),
+  },
+  {
+    fault: 'the frames are black',
+    caught: ['frames'],
+    checks: ['run', 'frames'],
+    given: () => ({ video: withFrames((data) => data.fill(0)) }),
+  },
+  {
+    fault: 'all frames are the first',
+    caught: ['frames'],
+    checks: ['run', 'frames'],
+    given: () => ({ video: withFrames((data, size) => data.map((_, i) => data[i % size] as number)) }),
+  },
+  {
+    fault: 'the same bytes make another clip',
+    caught: ['fingerprint'],
+    checks: ['run', 'frames', 'fingerprint'],
+    given: async (bench) => ({
+      video: movingVideo({ latents: movingVideo().latents.map((x) => 1.02 * x) }),
+      earlier: await verifiedBefore(bench, bench.folder),
+    }),
+  },
+  {
+    fault: 'one bit of one weight is flipped after the package was verified, and the lock has the new hash',
+    caught: ['fingerprint'],
+    inject: ({ reweigh }) => reweigh('unet', `${ATTENTION}.to_q.weight`, flipLastBit),
+    checks: ['run', 'frames', 'fingerprint'],
+    given: async (bench) => ({ earlier: await verifiedBefore(bench, bench.sound), video: movingVideo() }),
+  },
+  {
+    fault: 'γ is applied as 0',
+    caught: ['recompute', 'effect'],
+    inject: ({ remerge }) =>
+      remerge((tensor) => (/\.motion_modules\.\d+\.proj_out\./.test(tensor.name) ? { ...tensor, gain: 0 } : tensor)),
+    checks: ['effect'],
+    given: () => ({ video: movingVideo() }),
+  },
+  {
+    fault: 'a LoRA’s own weights are zero, and all of them were applied',
+    caught: ['effect'],
+    recipe: async () =>
+      tinyRecipe({ personalized: [{ lora: await zeroLora(), alpha: 1 }], lcm: undefined, output: { frames: 2 } }),
+    checks: ['effect'],
+    given: () => ({ video: movingVideo() }),
   },
 ];
 
@@ -449,6 +545,51 @@ function attentionScale(graph: Graph): Initializer {
 
 function raise(message: string): never {
   throw new RangeError(message);
+}
+
+/** What the sound package makes, run once. */
+let ran: Promise<Video> | undefined;
+function soundRun({ sound }: Bench): Promise<Video> {
+  ran ??= openPackage(sound).then((pkg) =>
+    drain(sample(pkg, { prompt: 'a red circle', negative: '', seed: 0, guidance: 1, device: 'cpu' })),
+  );
+  return ran;
+}
+
+/** The verification of the package in `folder`, which made the clip of the stand-in. */
+async function verifiedBefore(bench: Bench, folder: string): Promise<Earlier> {
+  const digests = Object.entries(await digestPackage(folder)).map(([file, { sha256 }]) => [file, sha256]);
+  const run = { ...RUN, prompt: 'a red circle', negative: '', seed: 0 };
+  const fingerprint = makeFingerprint(movingVideo(), { run, package: Object.fromEntries(digests) });
+  return { ...earlierRun(bench), own: true, fingerprint };
+}
+
+const RUN = { guidance: 1, steps: 3, frames: 4, width: 8, height: 8 } as const;
+
+/** Of another package of the recipe, in the time of the stand-in. */
+function earlierRun({ plan: { recipe } }: Bench): Earlier {
+  const timing = { step_ms: [...movingVideo().timing.step_ms] };
+  return { own: false, report: { verdict: 'passed', name: recipe.name, device: 'cpu', run: RUN, timing } };
+}
+
+function withFrames(alter: (data: Uint8Array, size: number) => Uint8Array): Video {
+  const { frames } = movingVideo();
+  const data = alter(frames.data, frames.width * frames.height * 3);
+  return movingVideo({ frames: { ...frames, data } });
+}
+
+/** models/tiny's style with every product zero. */
+async function zeroLora(): Promise<string> {
+  const path = join(await temporaryFolder(), 'nothing.safetensors');
+  await using ink = await openTensorFile('models/tiny/ink.safetensors');
+  const tensors = await Promise.all(
+    [...ink.tensors.values()].map(async (entry) => {
+      const data = await readTensor(ink, entry);
+      return { ...entry, data: entry.name.endsWith('lora_up.weight') ? new Uint8Array(data.length) : data };
+    }),
+  );
+  await writeSafetensors(path, tensors);
+  return path;
 }
 
 function slowVideo(): Video {

@@ -28,6 +28,7 @@ export type Initializer = NonNullable<Graph['initializer']>[number];
 /** A copy of the sound package and the plan that it was baked from. */
 export interface Bench {
   readonly folder: string;
+  readonly sound: string;
   readonly plan: Plan;
   /** Bakes anew the tensors that `alter` makes another of, from the files of `faulty`; default: the sound plan's. */
   remerge(alter: (tensor: PlannedTensor) => PlannedTensor, faulty?: Plan): Promise<void>;
@@ -63,11 +64,13 @@ export async function openBench(sound: string, planned: Plan, folder: string): P
     await mkdir(dirname(to), { recursive: true });
     await link(from, to);
   }
+  /** Files that are no longer links to the sound package's. */
+  const owned = new Set<string>();
   const replace = async (file: string, data: Uint8Array | string) => {
+    owned.add(file);
     await rm(join(folder, file), { force: true });
     await writeFile(join(folder, file), data);
   };
-  const owned = new Set<string>();
   const own = async (file: string) => {
     if (owned.has(file)) return;
     owned.add(file);
@@ -76,6 +79,7 @@ export async function openBench(sound: string, planned: Plan, folder: string): P
   };
   const bench: Bench = {
     folder,
+    sound,
     plan: planned,
     async regraphAs(faulty) {
       for (const component of layOutComponents(faulty))
@@ -150,8 +154,8 @@ export async function openBench(sound: string, planned: Plan, folder: string): P
     },
     async relock() {
       const lock = JSON.parse(await readFile(join(sound, LOCK_FILE), 'utf8')) as Lock;
-      const outputs: Record<string, unknown> = {};
-      for (const file of Object.keys(lock.outputs)) outputs[file] = await digestFile(join(folder, file));
+      const outputs = { ...lock.outputs };
+      for (const file of owned) if (file in outputs) outputs[file] = await digestFile(join(folder, file));
       await replace(LOCK_FILE, `${JSON.stringify({ ...lock, outputs }, null, 2)}\n`);
     },
   };
