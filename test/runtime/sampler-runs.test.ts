@@ -19,9 +19,12 @@ interface Run {
   readonly negative: string;
   readonly guidance: number;
   readonly frames: number;
-  /** What PyTorch itself misses in float32: with σ 14.6 at its start and guidance 4 a trajectory is badly conditioned. */
-  readonly float32_relative_rms?: number;
+  /** From PyTorch in float32 to PyTorch with models in float64: how well the run is conditioned. */
+  readonly float32_relative_rms: number;
 }
+
+/** Four to twenty-five evaluations, each within 1e-5 of PyTorch's, under guidance; Karras' first σ carry an error 73-fold to the end (docs/samplers.md). */
+const LIMIT = 3e-5;
 
 const golden = await openGolden<Readonly<Record<string, Run>>>('test/golden/sampler-runs.safetensors');
 let pkg: VideoPackage;
@@ -36,9 +39,9 @@ describe('a clip of any sampler', () => {
   it.each(Object.entries(golden.cases))(
     'ends where diffusers ends: %s',
     { timeout: 120_000 },
-    async (name, { float32_relative_rms = 0, ...run }) => {
+    async (name, { float32_relative_rms, ...run }) => {
       const { latents } = await drain(sample(pkg, { ...run, width: 64, height: 64, device: 'cpu' }));
-      expect(relativeRms(latents, await golden.tensor(name))).toBeLessThan(Math.max(1e-4, 4 * float32_relative_rms));
+      expect(relativeRms(latents, await golden.tensor(name))).toBeLessThan(Math.max(LIMIT, 4 * float32_relative_rms));
     },
   );
 });
