@@ -365,6 +365,7 @@ export const FAULTS: readonly Fault[] = [
       rewrite(LOCK_FILE, (lock: Lock) => ({
         ...lock,
         recipe: { ...lock.recipe, lcm: { ...lock.recipe.lcm, beta: 0.7 } },
+        strengths: { ...lock.strengths, beta: 0.7 },
       })),
   },
   {
