@@ -5,6 +5,7 @@
  *     node bench/seams.ts [RECIPE] [--frames 40] [--seeds 5] [--overlaps 0,2,4,8] [--fuse flat,pyramid] [--schedules static,uniform]
  *       [--prompt P] [--dir out] [--sheets]
  */
+
 import { mkdir, mkdtempDisposable } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -20,6 +21,7 @@ import { NOISE_TYPES } from '../src/runtime/initial-noise.ts';
 import { loadPackage } from '../src/runtime/loaded-package.ts';
 import type { ClipOptions } from '../src/runtime/pipeline.ts';
 import { changeAfter, type Seam } from '../src/runtime/seam.ts';
+import { mean } from '../src/runtime/statistics.ts';
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -96,10 +98,6 @@ async function drawSheet({ data, width, height, count }: Frames, path: string): 
     )
     .png()
     .toFile(path);
-}
-
-function mean(numbers: readonly number[]): number {
-  return numbers.reduce((sum, n) => sum + n, 0) / numbers.length;
 }
 
 const cell = (text: string, width: number) => text.padStart(width);

@@ -2,6 +2,7 @@
  * Packages and samplers side by side: the same prompts and seeds through every row, each measured against the first (the teacher).
  * Rows of one package run in one process, one package after the other, so that no two models are in memory at a time.
  */
+
 import { samplerConfig } from '../architecture/sampler-config.ts';
 import { samplerTimesteps } from '../architecture/timesteps.ts';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
@@ -16,18 +17,11 @@ import { loadPackage } from '../runtime/loaded-package.ts';
 import { openPackage, type VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
 import { relativeRms } from '../runtime/relative-rms.ts';
+import { mean, median } from '../runtime/statistics.ts';
 import { type ClipEncoders, openClipEncoders } from './clip-encoders.ts';
 import { frechetDistance } from './frechet.ts';
 import { gridRows, packageRows, type Row } from './grid.ts';
-import {
-  clipConsistency,
-  clipSimilarity,
-  mean,
-  median,
-  motion,
-  pixelDistance,
-  temporalConsistency,
-} from './metrics.ts';
+import { clipConsistency, clipSimilarity, motion, pixelDistance, temporalConsistency } from './metrics.ts';
 import { openVideoFeatures, type VideoFeatures } from './video-features.ts';
 
 export interface CompareOptions {
@@ -153,13 +147,15 @@ export async function* compare(options: CompareOptions): Stage<Compared> {
 async function plan(options: CompareOptions) {
   const [first] = options.packages;
   if (first === undefined) throw new UsageError('A comparison takes at least one package.');
-  const recipe = (await openPackage(first)).lock?.recipe;
+  const teacher = options.teacher ?? first;
+  const opened = new Map<string, VideoPackage>();
+  for (const folder of new Set([teacher, ...options.packages])) opened.set(folder, await openPackage(folder));
+  const recipe = opened.get(first)?.lock?.recipe;
   const prompts = options.prompts ?? (recipe && [recipe.verify.prompt]);
   if (prompts === undefined)
     throw new UsageError(`${first} was not baked by lcm-merge and suggests no prompt. Give one with --prompt.`);
   const seed = options.seed ?? recipe?.verify.seed ?? 0;
-  const teacher = options.teacher ?? first;
-  const suggested = (await openPackage(teacher)).lock?.recipe.sampler.guidance ?? 1;
+  const suggested = opened.get(teacher)?.lock?.recipe.sampler.guidance ?? 1;
   const guidance = options.guidance ?? (suggested > 1 ? suggested : GUIDANCE);
   if (options.guidance !== undefined && !options.grid) {
     throw new UsageError(
@@ -169,7 +165,7 @@ async function plan(options: CompareOptions) {
   const rows = options.grid
     ? gridRows(options.packages, teacher, guidance)
     : packageRows(options.packages, options.teacher);
-  await refuseWhatCannotBe(rows);
+  refuseWhatCannotBe(rows, opened);
   return {
     rows,
     prompts,
@@ -183,10 +179,10 @@ async function plan(options: CompareOptions) {
  * A comparison can take hours, so what its last row would fail of is found before the first is sampled.
  * @throws UsageError for packages whose clips have different shapes, or steps that a sampler cannot take.
  */
-async function refuseWhatCannotBe(rows: readonly Row[]): Promise<void> {
+function refuseWhatCannotBe(rows: readonly Row[], opened: ReadonlyMap<string, VideoPackage>): void {
   let first: { readonly folder: string; readonly shape: readonly number[] } | undefined;
   for (const [folder, ofPackage] of Map.groupBy(rows, (row) => row.package)) {
-    const pkg = await openPackage(folder);
+    const pkg = opened.get(folder) as VideoPackage;
     const { shape } = clipShape(pkg, {});
     first ??= { folder, shape };
     if (shape.join() !== first.shape.join()) {

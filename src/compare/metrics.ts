@@ -1,6 +1,8 @@
 /** What can be said of clips without a model: how far one is from another, and how its frames follow each other. */
+
 import { UsageError } from '../errors.ts';
 import type { Frames } from '../runtime/frames.ts';
+import { correlation, mean, meanDifference } from '../runtime/statistics.ts';
 
 /** Root mean square difference of two clips, in levels of 0…255. @throws UsageError for clips of different shapes. */
 export function pixelDistance(a: Frames, b: Frames): number {
@@ -26,11 +28,7 @@ export function temporalConsistency(frames: Frames): number {
 
 /** Mean absolute change from a frame to the next, in levels of 0…255. */
 export function motion(frames: Frames): number {
-  return meanOverPairs(
-    frames,
-    (a, b) => a.reduce((sum, value, i) => sum + Math.abs(value - (b[i] as number)), 0) / a.length,
-    0,
-  );
+  return meanOverPairs(frames, meanDifference, 0);
 }
 
 function meanOverPairs({ count, data }: Frames, of: (a: Uint8Array, b: Uint8Array) => number, alone: number): number {
@@ -41,23 +39,6 @@ function meanOverPairs({ count, data }: Frames, of: (a: Uint8Array, b: Uint8Arra
     sum += of(data.subarray(at, at + size), data.subarray(at + size, at + 2 * size));
   }
   return sum / (count - 1);
-}
-
-/** Two flat pictures correlate fully, a flat one with another not at all. */
-function correlation(a: Uint8Array, b: Uint8Array): number {
-  let [sumA, sumB, squaresA, squaresB, products] = [0, 0, 0, 0, 0];
-  for (const [i, x] of a.entries()) {
-    const y = b[i] as number;
-    sumA += x;
-    sumB += y;
-    squaresA += x * x;
-    squaresB += y * y;
-    products += x * y;
-  }
-  const n = a.length;
-  const [varianceA, varianceB] = [squaresA - (sumA * sumA) / n, squaresB - (sumB * sumB) / n];
-  if (varianceA === 0 || varianceB === 0) return varianceA === varianceB ? 1 : 0;
-  return (products - (sumA * sumB) / n) / Math.sqrt(varianceA * varianceB);
 }
 
 /** Cosine of the angle between two embeddings. */
@@ -81,16 +62,4 @@ export function clipSimilarity(text: Float32Array, frames: readonly Float32Array
 export function clipConsistency(frames: readonly Float32Array[]): number {
   if (frames.length < 2) return 100;
   return 100 * mean(frames.slice(1).map((frame, i) => cosine(frames[i] as Float32Array, frame)));
-}
-
-export function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const half = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1
-    ? (sorted[half] as number)
-    : ((sorted[half - 1] as number) + (sorted[half] as number)) / 2;
 }

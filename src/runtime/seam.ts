@@ -2,7 +2,9 @@
  * How visible the borders of context windows are: the change from frame to frame across them against the change elsewhere.
  * Where windows do not fit together a clip jumps, so 1 means that there is no seam to be seen. docs/long-videos.md has figures.
  */
+
 import { CHANNELS, type Frames } from './frames.ts';
+import { mean, meanDifference } from './statistics.ts';
 
 export interface Seam {
   /** Mean change across borders over the mean change elsewhere. */
@@ -46,12 +48,6 @@ export function describeSeam({ mean, worst, worst_after }: Seam): string {
 /** Mean absolute difference to the next frame, in levels of 0…255. */
 export function changeAfter({ data, width, height, count }: Frames, index: number): number {
   const size = width * height * CHANNELS;
-  const [here, next] = [index * size, ((index + 1) % count) * size];
-  let sum = 0;
-  for (let i = 0; i < size; i += 1) sum += Math.abs((data[next + i] as number) - (data[here + i] as number));
-  return sum / size;
-}
-
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
+  const frame = (i: number) => data.subarray(i * size, (i + 1) * size);
+  return meanDifference(frame(index), frame((index + 1) % count));
 }

@@ -42,6 +42,8 @@ export interface SmallModelOptions {
 
 export interface SmallClipOptions {
   readonly prompt: string;
+  /** Are brackets in it weights? */
+  readonly promptWeights?: boolean;
   readonly seed: number;
   readonly steps: number;
   /** Multiplies what the motion modules add; 0 takes them out. */
@@ -68,8 +70,8 @@ export async function openSmallModel(pkg: VideoPackage, options: SmallModelOptio
     const [textEncoder, unet] = [await load('text_encoder'), await load('unet')];
     const resources = stack.move();
     return {
-      async sample({ prompt, seed, steps, motion = 1 }) {
-        const asked = { frames: graphs.shape[2], weighted: pkg.lock?.recipe.verify.prompt_weights ?? false };
+      async sample({ prompt, promptWeights = false, seed, steps, motion = 1 }) {
+        const asked = { frames: graphs.shape[2], weighted: promptWeights };
         const states = await encodePrompts(textEncoder, preparePrompts(pkg, unet.inputs, [prompt], asked));
         const gained = withInput(unet, MOTION_GAIN, motion);
         const [scheduler, generator] = [

@@ -2,12 +2,14 @@
  * What a package made of its prompt, small enough to keep: verification/fingerprint.json. Whoever runs the same bytes later, on
  * another machine or device, sees from it whether they still make the same clip.
  */
+
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
 import type { Frames } from '../runtime/frames.ts';
 import type { Video } from '../runtime/pipeline.ts';
 import { relativeRms } from '../runtime/relative-rms.ts';
+import { meanDifference } from '../runtime/statistics.ts';
 
 export const FINGERPRINT_FILE = 'fingerprint.json';
 
@@ -97,14 +99,10 @@ export function compareFingerprints(found: Fingerprint, expected: Fingerprint): 
   const [pictures, wantedPictures] = [decode(found.frames.thumbnails), decode(expected.frames.thumbnails)];
   return {
     latents: sameShape && values.length === wanted.length ? relativeRms(values, wanted) : Number.POSITIVE_INFINITY,
-    levels: pictures.length === wantedPictures.length ? meanLevels(pictures, wantedPictures) : Number.POSITIVE_INFINITY,
+    levels:
+      pictures.length === wantedPictures.length ? meanDifference(pictures, wantedPictures) : Number.POSITIVE_INFINITY,
     identical_frames: found.frames.sha256.filter((hash, i) => hash === expected.frames.sha256[i]).length,
   };
-}
-
-/** Mean difference of two pictures of one size. */
-export function meanLevels(a: Uint8Array, b: Uint8Array): number {
-  return a.reduce((sum, x, i) => sum + Math.abs(x - (b[i] as number)), 0) / a.length;
 }
 
 /** `[1, 4, F, h, w]` to squares' means, no side longer than 16. */

@@ -11,7 +11,7 @@ import { startHost } from '../runtime/host.ts';
 import { pathInPackage, type VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
 import { type DeviceRates, measureRates } from '../runtime/rates.ts';
-import { median } from './statistics.ts';
+import { median } from '../runtime/statistics.ts';
 
 export interface RunLimit {
   /** The UNet's graph that ran, by its path in the package. */

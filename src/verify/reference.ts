@@ -2,6 +2,7 @@
  * A reference run, made elsewhere, that a recipe wants its own to equal (`verify.reference`): the fingerprint of a package, or a
  * tensor file with the names of models/tiny/reference.safetensors, whose numbers come from diffusers.
  */
+
 import { FormatError } from '../errors.ts';
 import { openFile } from '../formats/byte-source.ts';
 import { toFloat32 } from '../formats/dtype.ts';
@@ -9,8 +10,9 @@ import { openTensorFile, readTensor } from '../formats/tensor-file.ts';
 import { CHANNELS, framesFromDecoder } from '../runtime/frames.ts';
 import type { Video } from '../runtime/pipeline.ts';
 import { relativeRms } from '../runtime/relative-rms.ts';
+import { meanDifference } from '../runtime/statistics.ts';
 import type { ClipTolerance } from './clip-tolerance.ts';
-import { compareFingerprints, makeFingerprint, meanLevels, readFingerprint } from './fingerprint.ts';
+import { compareFingerprints, makeFingerprint, readFingerprint } from './fingerprint.ts';
 
 export interface ReferenceDifference {
   readonly what: string;
@@ -81,7 +83,7 @@ function tensorsOf({ first, trajectory, latents }: Video): readonly (readonly [s
 /** `[F, 3, H, W]` in −1 … 1. */
 function levelsFrom(expected: Float32Array, { frames: { data, count, width, height } }: Video): number {
   if (expected.length !== data.length) return Number.POSITIVE_INFINITY;
-  return meanLevels(data, framesFromDecoder(expected, [count, CHANNELS, height, width]).data);
+  return meanDifference(data, framesFromDecoder(expected, [count, CHANNELS, height, width]).data);
 }
 
 function concatenated(parts: readonly Float32Array[]): Float32Array {

@@ -2,23 +2,19 @@
  * A package's UNet and text encoder at a clip of a few small frames, over the package's own weights: what it costs to ask a
  * model something does not depend on the clip that it was made for then. Graphs are made of the configs in the package.
  */
-import { join } from 'node:path';
-import { readClipTextConfig } from '../architecture/clip-config.ts';
-import { readUNetConfig } from '../architecture/unet-config.ts';
-import { unetStructure } from '../architecture/unet-structure.ts';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { FormatError } from '../errors.ts';
 import { clipTextGraph } from '../export/clip-text.ts';
 import type { Lock } from '../export/lock.ts';
 import { TARGETS } from '../export/targets/index.ts';
-import type { FloatType } from '../export/targets/target.ts';
 import { unetMotionGraph } from '../export/unet-motion.ts';
 import { addInput, createGraph, type Graph, parameterBytes, rootScope } from '../onnx/graph.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
 import * as op from '../onnx/ops.ts';
 import type { ExternalLocation } from '../onnx/proto.ts';
 import type { ClipShape, TargetName } from '../recipe/schema.ts';
-import type { VideoPackage } from '../runtime/package-folder.ts';
+import { type VideoPackage, weightType } from '../runtime/package-folder.ts';
+import { ownGraphs } from './own-graphs.ts';
 
 /**
  * No larger than this, and no larger than the package's own clip. At 16×16 latents the innermost level of SD1.5 still has 2×2; eight frames
@@ -43,16 +39,14 @@ export interface SmallGraphs {
 
 /** @throws FormatError when the package's weights are not those that its configs speak of. */
 export async function smallGraphs(pkg: VideoPackage, lock: Lock, targetName: TargetName): Promise<SmallGraphs> {
-  const { recipe, motion } = lock;
+  const { recipe, motion, unet: structure, text_encoder } = await ownGraphs(pkg, lock);
   const target = TARGETS[targetName];
   const clip = smallClip(recipe.output);
-  const config = await readUNetConfig(join(pkg.folder, 'unet', 'config.json'), 'UNetMotionModel');
-  const textConfig = await readClipTextConfig(join(pkg.folder, 'text_encoder', 'config.json'));
   const textInfo = await readModelInfo(pkg.models.text_encoder);
   const [height, width] = [clip.height / VAE_SCALE, clip.width / VAE_SCALE];
-  const unet = unetMotionGraph(unetStructure(config, motion), {
+  const unet = unetMotionGraph(structure, {
     target,
-    type: weightType(pkg.info),
+    type: weightType(pkg),
     batch: 1,
     frames: clip.frames,
     height,
@@ -61,7 +55,7 @@ export async function smallGraphs(pkg: VideoPackage, lock: Lock, targetName: Tar
     motionNorm: recipe.motion.norm,
     positions: motion.positions,
   });
-  const text = clipTextGraph(textConfig, { target, type: weightType(textInfo), batch: 1 });
+  const text = clipTextGraph(text_encoder, { target, type: weightType({ info: textInfo }), batch: 1 });
   return {
     parts: {
       unet: { graph: withMotionGain(unet), places: placesIn(pkg.models.unet, pkg.info, unet) },
@@ -102,11 +96,6 @@ function smallClip({ frames, width, height }: ClipShape): ClipShape {
     width: Math.min(width, SMALL.width),
     height: Math.min(height, SMALL.height),
   };
-}
-
-function weightType({ initializers }: ModelInfo): FloatType {
-  const external = initializers.filter((initializer) => initializer.external);
-  return external.some(({ type }) => type === 'FLOAT16') ? 'float16' : 'float32';
 }
 
 /** Where the model at `path` has the parameters of `graph`. */

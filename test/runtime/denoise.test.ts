@@ -61,7 +61,7 @@ describe('denoise', () => {
     const [open, single] = [fakeUNet(undefined), fakeUNet(1)];
     const guided = { states: [UNCONDITIONAL, CONDITIONAL], guidance: 3 };
     const [a, b] = [await sampled(kind, 3, open.unet, guided), await sampled(kind, 3, single.unet, guided)];
-    expect(open.rows).toEqual([[1, 2], [1, 2], [1, 2]]); // biome-ignore format: three steps
+    expect(open.rows).toEqual(Array.from({ length: 3 }, () => [1, 2]));
     expect(single.rows).toEqual([[1], [2], [1], [2], [1], [2]]);
     expect(b.map(({ latents }) => latents)).toEqual(a.map(({ latents }) => latents));
     // the answer is 1 + 3·(2 − 1) everywhere

@@ -1,16 +1,16 @@
 import { cp, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import onnxProto from 'onnx-proto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { drain, type Event } from '../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
-import { readModelInfo } from '../../src/onnx/model-info.ts';
 import { openPackage } from '../../src/runtime/package-folder.ts';
 import type { CheckContext } from '../../src/verify/check.ts';
 import { CHECKS, digestPackage, verify } from '../../src/verify/gate.ts';
 import { overall, type Report } from '../../src/verify/report.ts';
 import { contextWith } from '../helpers/clip.ts';
+import { overwrite } from '../helpers/overwrite.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, type Section, tinyRecipe } from '../helpers/tiny.ts';
 
@@ -405,23 +405,6 @@ async function flipBit(path: string, offset: number): Promise<void> {
   const byte = new Uint8Array(1);
   await file.read(byte, 0, 1, offset);
   await file.write(Uint8Array.of((byte[0] as number) ^ 1), 0, 1, offset);
-}
-
-/** Changes one initializer in place. */
-async function overwrite(
-  folder: string,
-  component: string,
-  name: string,
-  alter: (values: Float16Array) => unknown,
-): Promise<void> {
-  const model = join(folder, component, 'model.onnx');
-  const place = (await readModelInfo(model)).initializers.find((initializer) => initializer.name === name)?.external;
-  if (!place) throw new RangeError(`${component} has no ${name}.`);
-  await using file = await open(join(dirname(model), place.location), 'r+');
-  const bytes = new Uint8Array(place.length);
-  await file.read(bytes, 0, bytes.length, place.offset);
-  alter(new Float16Array(bytes.buffer));
-  await file.write(bytes, 0, bytes.length, place.offset);
 }
 
 /** Changes to the personalized source are made to the tiny recipe's own. */

@@ -1,13 +1,12 @@
 /** Real packages of models/tiny, sound and sabotaged, before the checks that hold a clip against another one of the same. */
-import { cp, mkdir, open, readFile, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import onnxProto from 'onnx-proto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { drain, type Event } from '../../src/events.ts';
 import { fromFloat32 } from '../../src/formats/dtype.ts';
 import { writeSafetensors } from '../../src/formats/safetensors.ts';
 import type { Plan } from '../../src/merge/plan.ts';
-import { readModelInfo } from '../../src/onnx/model-info.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
 import { openPackage } from '../../src/runtime/package-folder.ts';
 import { sample, type Video } from '../../src/runtime/pipeline.ts';
@@ -16,6 +15,7 @@ import { readEarlier } from '../../src/verify/earlier.ts';
 import { type Fingerprint, makeFingerprint } from '../../src/verify/fingerprint.ts';
 import { CHECKS, digestPackage, verify } from '../../src/verify/gate.ts';
 import { contextWith } from '../helpers/clip.ts';
+import { overwrite } from '../helpers/overwrite.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, type Section, tinyRecipe } from '../helpers/tiny.ts';
 
@@ -330,21 +330,4 @@ describe('run and frames', () => {
 
 async function edit(path: string, changes: object): Promise<void> {
   await writeFile(path, JSON.stringify({ ...JSON.parse(await readFile(path, 'utf8')), ...changes }));
-}
-
-/** Changes one initializer in place. */
-async function overwrite(
-  folder: string,
-  component: string,
-  name: string,
-  alter: (values: Float16Array) => unknown,
-): Promise<void> {
-  const model = join(folder, component, 'model.onnx');
-  const place = (await readModelInfo(model)).initializers.find((initializer) => initializer.name === name)?.external;
-  if (!place) throw new RangeError(`${component} has no ${name}.`);
-  await using file = await open(join(dirname(model), place.location), 'r+');
-  const bytes = new Uint8Array(place.length);
-  await file.read(bytes, 0, bytes.length, place.offset);
-  alter(new Float16Array(bytes.buffer));
-  await file.write(bytes, 0, bytes.length, place.offset);
 }

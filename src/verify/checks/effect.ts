@@ -82,9 +82,14 @@ async function* judgeEffects({ folder, pkg, lock, plan, request, video, signal }
     scratch: join(folder, `${VERIFICATION_FOLDER}.partial`),
     signal,
   };
-  const { prompt, seed } = request;
+  const { prompt, promptWeights, seed } = request;
   const { original_inference_steps: most } = samplerConfig(pkg.scheduler, 'lcm');
-  const clip = (steps: number): SmallClipOptions => ({ prompt, seed, steps: Math.min(steps, most) });
+  const clip = (steps: number): SmallClipOptions => ({
+    prompt,
+    ...(promptWeights && { promptWeights }),
+    seed,
+    steps: Math.min(steps, most),
+  });
 
   const sources = sourcesOf(plan);
   const total = 1 + sources.length;

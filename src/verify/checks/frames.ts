@@ -4,8 +4,8 @@
  */
 import type { Lock } from '../../export/lock.ts';
 import type { Frames } from '../../runtime/frames.ts';
+import { correlation, meanDifference, median, moments } from '../../runtime/statistics.ts';
 import { type Check, type CheckResult, failed, passed } from '../check.ts';
-import { correlation, median, moments } from '../statistics.ts';
 
 /** A frame this dark, and of no more contrast, has nothing in it: the NaN-to-black of a broken VAE is 0. A starry sky has contrast. */
 const BLACK_BELOW = 3;
@@ -127,10 +127,4 @@ function judge(measures: Measures, { steps, isWhole }: Asked): CheckResult {
     `${frames} frames, contrast at least ${figures.contrast_min.toFixed(1)}, mean change from frame to frame ${figures.change_mean.toFixed(2)} levels.${advice}`,
     figures,
   );
-}
-
-function meanDifference(a: Uint8Array, b: Uint8Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i += 1) sum += Math.abs((b[i] as number) - (a[i] as number));
-  return sum / a.length;
 }

@@ -4,10 +4,10 @@
  * a package, and a package that is slow is slow both times.
  */
 import type { Timing, Video } from '../../runtime/pipeline.ts';
+import { median } from '../../runtime/statistics.ts';
 import { formatBytes } from '../../text/quantity.ts';
 import { type Check, type CheckContext, failed, passed } from '../check.ts';
 import type { EarlierReport } from '../earlier.ts';
-import { median } from '../statistics.ts';
 import { runOf } from './fingerprint.ts';
 
 /** Two runs of one package on a busy machine were seen to differ by a half; a step that takes three times as long is not noise. */

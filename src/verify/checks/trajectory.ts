@@ -7,8 +7,8 @@ import { samplerConfig } from '../../architecture/sampler-config.ts';
 import { RuntimeFailure, UnavailableError } from '../../errors.ts';
 import type { Video } from '../../runtime/pipeline.ts';
 import { relativeRms } from '../../runtime/relative-rms.ts';
+import { correlation, moments } from '../../runtime/statistics.ts';
 import { type Check, type CheckResult, failed, passed, unknown } from '../check.ts';
-import { correlation, moments } from '../statistics.ts';
 
 /** Latents of SD1.5 have a standard deviation near 1 and stay below 10; a thousand is an explosion. */
 const MAX_LATENT = 1000;

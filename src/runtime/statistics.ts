@@ -1,4 +1,4 @@
-/** Mean, deviation and correlation of numbers, in float64: what the checks that look at latents and pixels judge by. */
+/** Mean, deviation, correlation and the like, in float64: what latents and pixels are judged by. */
 
 export interface Moments {
   readonly mean: number;
@@ -17,13 +17,26 @@ export function moments(values: ArrayLike<number>): Moments {
   return { mean, deviation: Math.sqrt(Math.max(0, squares / values.length - mean * mean)) };
 }
 
-/** Pearson's; 0 where one of them does not vary. */
+/** Pearson's; 0 where one of them does not vary, 1 where neither does. */
 export function correlation(a: ArrayLike<number>, b: ArrayLike<number>): number {
   const [of, other] = [moments(a), moments(b)];
   let product = 0;
   for (let i = 0; i < a.length; i += 1) product += ((a[i] as number) - of.mean) * ((b[i] as number) - other.mean);
   const deviations = of.deviation * other.deviation;
-  return deviations === 0 ? 0 : product / a.length / deviations;
+  if (deviations === 0) return of.deviation === other.deviation ? 1 : 0;
+  return product / a.length / deviations;
+}
+
+/** Of the absolute difference; of 8-bit pictures in levels of 0…255. */
+export function meanDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let sum = 0;
+  for (let i = 0; i < a.length; i += 1) sum += Math.abs((a[i] as number) - (b[i] as number));
+  return sum / a.length;
+}
+
+/** NaN for none. */
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
 /** The mean of the two in the middle where their number is even; NaN for none. */
