@@ -98,7 +98,7 @@ export async function* compare(options: CompareOptions): Stage<Compared> {
       'FVD compares distributions of clips, and there is only one. Give more prompts (--prompts) or more seeds (--seeds).',
     );
   }
-  yield { type: 'stage-started', stage: 'compare', subject: `${rows.length} rows, clips in each: ${clips.length}` };
+  yield { type: 'stage-started', stage: 'compare', subject: `rows: ${rows.length}, clips in each: ${clips.length}` };
   await using stack = new AsyncDisposableStack();
   const judges = await openJudges(options, stack);
   const total = rows.length * clips.length;
@@ -134,7 +134,7 @@ export async function* compare(options: CompareOptions): Stage<Compared> {
     type: 'stage-finished',
     stage: 'compare',
     milliseconds: performance.now() - started,
-    summary: `${total} clips on ${device}`,
+    summary: `${total} ${total === 1 ? 'clip' : 'clips'} on ${device}`,
   };
   const results = rows.flatMap((row) => compared.get(row) ?? []);
   return {
