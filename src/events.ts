@@ -3,7 +3,9 @@
  * Events carry facts (bytes, counts, milliseconds); rates and ETAs are the viewer's business.
  */
 
-export type StageName = 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'publish';
+import type { Frames } from './runtime/frames.ts';
+
+export type StageName = 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'sweep' | 'publish';
 
 export type CheckVerdict = 'passed' | 'failed' | 'unknown';
 
@@ -38,6 +40,20 @@ export type Event =
       /** RGB, 8 bit, [height, width, 3]. */
       readonly pixels: Uint8Array;
     }
+  /** One of several clips that are looked at side by side. In NDJSON its frames are an animated picture (`webp`). */
+  | {
+      readonly type: 'tile';
+      readonly stage: 'compare' | 'sweep';
+      /** From 0 to below `total`; tiles may come in any order. */
+      readonly index: number;
+      readonly total: number;
+      /** What sets it apart from the others: `α 0.4  β 1`. */
+      readonly label: string;
+      readonly frames: Frames;
+      readonly milliseconds: number;
+      /** What else is worth a line beside it. */
+      readonly note?: string;
+    }
   | {
       readonly type: 'check';
       readonly stage: 'verify';
@@ -52,6 +68,8 @@ export type Event =
       readonly milliseconds: number;
       readonly summary: string;
     };
+
+export type Tile = Omit<Extract<Event, { type: 'tile' }>, 'type' | 'stage'>;
 
 export type Preview = Omit<Extract<Event, { type: 'preview' }>, 'type' | 'stage'>;
 

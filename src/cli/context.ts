@@ -2,7 +2,7 @@
  * What a command is given besides its arguments, and the one place where results, errors and events are written: the result alone
  * goes to stdout, everything else to stderr. Commands know neither JSON nor terminals.
  */
-import { drain, type Event, type Preview, type Stage } from '../events.ts';
+import { drain, type Event, type Stage } from '../events.ts';
 import type { OutputOptions } from './args.ts';
 import type { Arguments, Verb } from './command-table.ts';
 import { type Failure, Interruption } from './exit-codes.ts';
@@ -44,11 +44,30 @@ export function stopWhenUnwritable(controller: AbortController): void {
   process.stderr.on('error', () => undefined); // there is nobody left to tell
 }
 
-/** A preview as NDJSON has it: a WebP picture in base64, a tenth of its pixels. */
-async function withPicture({ pixels, ...event }: Preview): Promise<object> {
-  const { encodeWebp } = await import('../runtime/frame-files.ts');
-  const webp = await encodeWebp({ width: event.width, height: event.height, count: 1, data: pixels }, 0);
-  return { ...event, webp: Buffer.from(webp).toString('base64') };
+/** An event as NDJSON has it: pixels become a WebP picture in base64, a tenth of their size. */
+async function withPicture(event: Event): Promise<object> {
+  if (event.type !== 'preview' && event.type !== 'tile') return event;
+  const [{ encodeWebp, encodeAnimatedWebp }, { CLIP_FPS }] = await Promise.all([
+    import('../runtime/frame-files.ts'),
+    import('../runtime/frames.ts'),
+  ]);
+  const base64 = (webp: Uint8Array) => Buffer.from(webp).toString('base64');
+  if (event.type === 'tile') {
+    const { frames, ...rest } = event;
+    const { width, height, count } = frames;
+    return {
+      ...rest,
+      width,
+      height,
+      count,
+      webp: base64(await encodeAnimatedWebp(frames, { fps: CLIP_FPS, lossless: false })),
+    };
+  }
+  const { pixels, ...rest } = event;
+  return {
+    ...rest,
+    webp: base64(await encodeWebp({ width: event.width, height: event.height, count: 1, data: pixels }, 0)),
+  };
 }
 
 /** That nobody reads any more is no error, but a reason to stop. */
@@ -81,7 +100,7 @@ export function createConsole(signal: AbortSignal, { mode, quiet, color, preview
   const show = async (event: Event) => {
     if (event.type === 'latents' || (event.type === 'preview' && !preview)) return;
     progress.show(event);
-    if (mode === 'stream') stdout.write(json(event.type === 'preview' ? await withPicture(event) : event));
+    if (mode === 'stream') stdout.write(json(await withPicture(event)));
   };
   return {
     signal,

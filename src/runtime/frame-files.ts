@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import sharp from 'sharp';
 import { UsageError } from '../errors.ts';
 import { writingTo } from '../formats/byte-source.ts';
-import { CHANNELS, type Frames } from './frames.ts';
+import { CHANNELS, CLIP_FPS, type Frames } from './frames.ts';
 
 export interface WebpOptions {
   readonly fps: number;
@@ -15,9 +15,6 @@ export interface StillOptions {
   /** Pixels; a wider picture is made smaller. */
   readonly maxWidth?: number;
 }
-
-/** AnimateDiff was trained on clips of 8 frames a second. */
-const DEFAULT_FPS = 8;
 
 /** Writes frame `index` (from 0) as an RGB PNG. Throws UsageError where there is no such frame, IoError where writing fails. */
 export async function writePng(path: string, frames: Frames, index: number): Promise<void> {
@@ -59,7 +56,7 @@ export async function encodeAnimatedWebp(frames: Frames, options: WebpOptions): 
 
 /** The same into a file. Throws IoError where writing fails. */
 export async function writeWebp(path: string, frames: Frames, options: Partial<WebpOptions> = {}): Promise<void> {
-  const animation = await encodeAnimatedWebp(frames, { fps: DEFAULT_FPS, lossless: false, ...options });
+  const animation = await encodeAnimatedWebp(frames, { fps: CLIP_FPS, lossless: false, ...options });
   await writingTo(path, writeFile(path, animation));
 }
 

@@ -12,6 +12,8 @@ export interface Frames {
   readonly data: Uint8Array;
 }
 
+/** Frames a second: AnimateDiff was trained on clips of that rate. */
+export const CLIP_FPS = 8;
 /** RGB. */
 export const CHANNELS = 3;
 const f32 = Math.fround;

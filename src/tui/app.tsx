@@ -1,17 +1,17 @@
 /** The screen: tabs, panes and keys, drawn from the store's state; keys and clocks go back into it. */
 import { Box, useApp, useInput, usePaste, useWindowSize } from 'ink';
 import { type ReactNode, useEffect, useEffectEvent, useSyncExternalStore } from 'react';
-import { PREVIEW_FPS } from '../verify/report/pictures.ts';
+import { CLIP_FPS } from '../runtime/frames.ts';
 import { currentStage, isBusy } from './job.ts';
 import { commandFor, footer, keyNames } from './keys.ts';
 import { type Arrangement, arrange, PANES, type PaneBox, type PaneName, SMALLEST, TITLES } from './layout.ts';
 import { JOB_MARKS, MARKS } from './marks.ts';
-import { FramesPane } from './panes/frames.tsx';
+import { BakePane } from './panes/bake.tsx';
 import { GatePane } from './panes/gate.tsx';
 import { HelpPane } from './panes/help.tsx';
-import { JobPane } from './panes/job.tsx';
 import { PlanPane } from './panes/plan.tsx';
 import { RecipesPane } from './panes/recipes.tsx';
+import { RunPane } from './panes/run.tsx';
 import { contextOf, type ScrollArea, type State, scrollOf } from './state.ts';
 import type { Store } from './store.ts';
 import { Words } from './theme.tsx';
@@ -37,8 +37,8 @@ export function App({ store }: { readonly store: Store }) {
     if (state.exit !== undefined) exit(state.exit);
   }, [state.exit, exit]);
   useEvery(isBusy(state.job) ? CLOCK : undefined, () => dispatch({ type: 'clock', at: now() }));
-  const moving = state.clip?.status === 'ready' && state.clip.playing && isShown('frames', state, arrangement);
-  useEvery(moving ? 1000 / PREVIEW_FPS : undefined, () => dispatch({ type: 'next-frame' }));
+  const moving = state.clip?.status === 'ready' && state.clip.playing && isShown('run', state, arrangement);
+  useEvery(moving ? 1000 / CLIP_FPS : undefined, () => dispatch({ type: 'next-frame' }));
 
   return (
     <Box flexDirection="column" width={columns} height={rows} overflow="hidden">
@@ -99,12 +99,12 @@ function badgeOf(pane: PaneName, { recipes, plan, job, clip }: State): string {
       return recipes ? String(recipes.length) : '';
     case 'plan':
       return plan ? MARKS[({ reading: 'working', ready: 'passed', wrong: 'failed' } as const)[plan.status]][0] : '';
-    case 'job':
+    case 'bake':
       if (!job) return '';
       return job.status === 'running' && total > 0
         ? `${Math.floor((done / total) * 100)}%`
         : MARKS[JOB_MARKS[job.status]][0];
-    case 'frames':
+    case 'run':
       if (clip?.status === 'ready') return String(clip.frames.count);
       return job?.preview && !clip ? `${job.preview.step}/${job.preview.total}` : '';
     case 'gate':
@@ -130,8 +130,8 @@ function Body({ state, store, arrangement, whole }: BodyProps) {
       <RecipesPane box={box} focused={focused} recipes={state.recipes} selected={state.selected} />
     ),
     plan: (box, focused) => <PlanPane box={box} focused={focused} view={state.plan} {...scroll('plan')} />,
-    job: (box, focused) => <JobPane box={box} focused={focused} job={state.job} {...scroll('job')} />,
-    frames: (box, focused) => <FramesPane box={box} focused={focused} clip={state.clip} preview={state.job?.preview} />,
+    bake: (box, focused) => <BakePane box={box} focused={focused} job={state.job} {...scroll('bake')} />,
+    run: (box, focused) => <RunPane box={box} focused={focused} clip={state.clip} preview={state.job?.preview} />,
     gate: (box, focused) => <GatePane box={box} focused={focused} job={state.job} {...scroll('gate')} />,
   };
   if (state.cover === 'help') return <HelpPane box={whole} {...scroll('help')} />;

@@ -1,8 +1,7 @@
 /** The clip that verification has left in a package, as frames. It was written lossless: these are the frames that were judged. */
 import { join } from 'node:path';
 import sharp from 'sharp';
-import type { Frames } from '../runtime/frames.ts';
-import { PREVIEW_FPS } from '../verify/report/pictures.ts';
+import { CLIP_FPS, type Frames } from '../runtime/frames.ts';
 import { VERIFICATION_FOLDER } from '../verify/report.ts';
 
 /** The frames of the package in `folder`. @throws what sharp says when there is no clip or it is damaged. */
@@ -19,5 +18,5 @@ export async function readClip(folder: string): Promise<Frames> {
 }
 
 function framesIn(delay: number | undefined): number {
-  return delay === undefined ? 1 : Math.max(1, Math.round((delay * PREVIEW_FPS) / 1000));
+  return delay === undefined ? 1 : Math.max(1, Math.round((delay * CLIP_FPS) / 1000));
 }

@@ -91,6 +91,7 @@ export function hear(before: Job, event: Event, at: number): Job {
       return { ...job, preview: { step, total, width, height, pixels } };
     }
     case 'latents':
+    case 'tile': // whoever asked for tiles collects them
       return job;
   }
 }

@@ -1,14 +1,14 @@
 /** Which panes there are and where they stand: all five side by side where there is room, else one at a time under its tab. */
 
-export const PANES = ['recipes', 'plan', 'job', 'frames', 'gate'] as const;
+export const PANES = ['recipes', 'plan', 'bake', 'run', 'gate'] as const;
 
 export type PaneName = (typeof PANES)[number];
 
 export const TITLES: Readonly<Record<PaneName, string>> = {
   recipes: 'Recipes',
   plan: 'Plan',
-  job: 'Job',
-  frames: 'Frames',
+  bake: 'Bake',
+  run: 'Run',
   gate: 'Gate',
 };
 
@@ -37,18 +37,18 @@ export function arrange(columns: number, rows: number): Arrangement {
     return { kind: 'tabs', box: { width: columns, height } };
   const left = Math.round(columns * 0.55);
   const recipes = Math.max(5, Math.round(height * 0.15));
-  const job = Math.max(9, Math.round(height * 0.35));
+  const bake = Math.max(9, Math.round(height * 0.35));
   const gate = Math.max(9, Math.round(height * 0.28));
   return {
     kind: 'columns',
     columns: [
       [
         { pane: 'recipes', width: left, height: recipes },
-        { pane: 'plan', width: left, height: height - recipes - job },
-        { pane: 'job', width: left, height: job },
+        { pane: 'plan', width: left, height: height - recipes - bake },
+        { pane: 'bake', width: left, height: bake },
       ],
       [
-        { pane: 'frames', width: columns - left, height: height - gate },
+        { pane: 'run', width: columns - left, height: height - gate },
         { pane: 'gate', width: columns - left, height: gate },
       ],
     ],

@@ -83,7 +83,7 @@ export function contextOf({ cover, pane }: State): KeyContext {
 
 export function scrollOf({ scroll, limits }: State, area: ScrollArea): number {
   const limit = limits[area] ?? 0;
-  return Math.min(limit, scroll[area] ?? (area === 'job' ? limit : 0));
+  return Math.min(limit, scroll[area] ?? (area === 'bake' ? limit : 0));
 }
 
 export function reduce(state: State, action: Action): State {
@@ -146,14 +146,14 @@ function finish(job: Job, { folder, report, published }: MadePackage, at: number
 
 /** Whoever was watching the job is shown what it came to. */
 function ended(state: State, job: Job): State {
-  const next = { passed: 'frames', refused: 'gate' } as const;
+  const next = { passed: 'run', refused: 'gate' } as const;
   const to = job.status === 'passed' || job.status === 'refused' ? next[job.status] : state.pane;
   const unanswered = state.plan?.status === 'reading' && state.plan.recipe === job.recipe;
   return {
     ...state,
     job,
     plan: unanswered ? undefined : state.plan,
-    pane: state.pane === 'job' ? to : state.pane,
+    pane: state.pane === 'bake' ? to : state.pane,
     cover: state.cover === 'confirm' ? undefined : state.cover,
     exit: state.leaving ? EXIT_CODES.done : state.exit,
   };
@@ -193,10 +193,10 @@ function obey(state: State, command: Command, at: number): State {
       return { ...state, pane: 'recipes' };
     case 'go-plan':
       return { ...state, pane: 'plan' };
-    case 'go-job':
-      return { ...state, pane: 'job' };
-    case 'go-frames':
-      return { ...state, pane: 'frames' };
+    case 'go-bake':
+      return { ...state, pane: 'bake' };
+    case 'go-run':
+      return { ...state, pane: 'run' };
     case 'go-gate':
       return { ...state, pane: 'gate' };
     case 'next-pane':
@@ -204,7 +204,7 @@ function obey(state: State, command: Command, at: number): State {
     case 'previous-pane':
       return { ...state, pane: neighbour(state.pane, -1) };
     case 'back':
-      return state.pane === 'job' && state.job?.status === 'running' ? stop(state) : { ...state, pane: 'recipes' };
+      return state.pane === 'bake' && state.job?.status === 'running' ? stop(state) : { ...state, pane: 'recipes' };
     case 'help':
       return { ...state, cover: 'help', scroll: { ...state.scroll, help: 0 } };
     case 'close':
@@ -224,13 +224,13 @@ function reading({ scroll }: State, recipe: string): Pick<State, 'plan' | 'scrol
 
 /** Whose plan or job is looked at, that recipe; else the selected one. One job at a time. */
 function make(state: State, at: number): State {
-  const shown = state.pane === 'plan' ? state.plan : state.pane === 'job' ? state.job : undefined;
+  const shown = state.pane === 'plan' ? state.plan : state.pane === 'bake' ? state.job : undefined;
   const recipe = state.pane === 'recipes' ? state.recipes?.[state.selected] : shown?.recipe;
   if (recipe === undefined || isBusy(state.job)) return state;
-  const { job, ...scroll } = state.scroll;
+  const { bake, ...scroll } = state.scroll;
   return {
     ...state,
-    pane: 'job',
+    pane: 'bake',
     ...reading({ ...state, scroll }, recipe),
     job: startJob(recipe, at),
     clip: undefined,
@@ -259,7 +259,7 @@ function move(state: State, by: number): State {
   const limit = state.limits[area] ?? 0;
   const to = Math.min(limit, Math.max(0, scrollOf(state, area) + by));
   const { [area]: _, ...others } = state.scroll;
-  const follows = area === 'job' && to === limit; // at its end a log stays at its end
+  const follows = area === 'bake' && to === limit; // at its end a log stays at its end
   return { ...state, scroll: follows ? others : { ...others, [area]: to } };
 }
 

@@ -15,11 +15,12 @@ import type { Effects } from '../merge/effects.ts';
 import type { Profile } from '../recipe/profile.ts';
 import type { DeviceTrial } from '../runtime/choose-device.ts';
 import { encodeAnimatedWebp } from '../runtime/frame-files.ts';
+import { CLIP_FPS } from '../runtime/frames.ts';
 import type { Timing, Video } from '../runtime/pipeline.ts';
 import { FINGERPRINT_FILE, type Fingerprint } from './fingerprint.ts';
 import type { RunLimit } from './limit.ts';
 import { reportHtml } from './report/page.ts';
-import { PREVIEW_FPS, picturesOf } from './report/pictures.ts';
+import { picturesOf } from './report/pictures.ts';
 
 export const VERIFICATION_FOLDER = 'verification';
 export const REPORT_FILE = 'report.json';
@@ -125,7 +126,7 @@ export async function writeReport(
       verification[name] = digestBytes(data).sha256;
       await writingTo(join(target, name), writeFile(join(partial, name), data));
     };
-    if (video) await put('frames.webp', await encodeAnimatedWebp(video.frames, { fps: PREVIEW_FPS, lossless: true }));
+    if (video) await put('frames.webp', await encodeAnimatedWebp(video.frames, { fps: CLIP_FPS, lossless: true }));
     if (fingerprint) await put(FINGERPRINT_FILE, `${JSON.stringify(fingerprint, null, 2)}\n`);
     await put('report.html', reportHtml({ report, lock, pictures: await picturesOf(video) }));
     const whole: Report = { ...report, verification: { ...verification } };

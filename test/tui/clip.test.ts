@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { encodeAnimatedWebp } from '../../src/runtime/frame-files.ts';
 import type { Frames } from '../../src/runtime/frames.ts';
+import { CLIP_FPS } from '../../src/runtime/frames.ts';
 import { readClip } from '../../src/tui/clip.ts';
-import { PREVIEW_FPS } from '../../src/verify/report/pictures.ts';
 import { VERIFICATION_FOLDER } from '../../src/verify/report.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
@@ -17,7 +17,7 @@ function numbered(...numbers: readonly number[]): Frames {
 async function packageWith(frames: Frames): Promise<string> {
   const folder = await temporaryFolder();
   await mkdir(join(folder, VERIFICATION_FOLDER));
-  const webp = await encodeAnimatedWebp(frames, { fps: PREVIEW_FPS, lossless: true });
+  const webp = await encodeAnimatedWebp(frames, { fps: CLIP_FPS, lossless: true });
   await writeFile(join(folder, VERIFICATION_FOLDER, 'frames.webp'), webp);
   return folder;
 }

@@ -21,7 +21,7 @@ describe('arrange', () => {
   it('shows a clip of 64×64 pixel by pixel on 160×50', () => {
     const arrangement = arrange(160, 50);
     const frames =
-      arrangement.kind === 'columns' ? arrangement.columns.flat().find(({ pane }) => pane === 'frames') : undefined;
+      arrangement.kind === 'columns' ? arrangement.columns.flat().find(({ pane }) => pane === 'run') : undefined;
     expect(frames?.width).toBeGreaterThanOrEqual(64 + 4);
     expect(frames?.height).toBeGreaterThanOrEqual(32 + 3);
   });

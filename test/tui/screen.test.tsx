@@ -57,7 +57,7 @@ describe('the terminal UI', () => {
     await screen.shows('✓ bake    1399 tensors (1.50 s)');
     job.send({ type: 'stage-started', stage: 'verify', subject: 'out/tiny' }, ...checkEvents(CHECKS));
     job.finish(madePackage('/there/out/tiny', CHECKS, 'passed'));
-    await screen.shows('▸4 Frames 2', '▶ frame', 'of 2, 4×4', '5 Gate ✓');
+    await screen.shows('▸4 Run 2', '▶ frame', 'of 2, 4×4', '5 Gate ✓');
 
     screen.press('5');
     await screen.shows('✓ /there/out/tiny', '✓ integrity (250 ms)', 'integrity is passed.', '✓ frames');
@@ -95,14 +95,14 @@ describe('the terminal UI', () => {
     const screen = openScreen({ services });
     await startTiny(screen);
     job.send({ type: 'stage-started', stage: 'run', subject: 'tiny' }, GREEN_STEP);
-    await screen.shows('4 Frames 1/2');
+    await screen.shows('4 Run 1/2');
     screen.press('4');
     await screen.shows('… step 1 of 2, 4×4');
     expect(colourOfTheFirstPixel(screen)).toBe(0x00ff00);
     job.finish(madePackage('/out/tiny', CHECKS, 'passed'));
-    await screen.shows('▸4 Frames 2', '▶ frame', 'of 2, 4×4');
+    await screen.shows('▸4 Run 2', '▶ frame', 'of 2, 4×4');
     screen.press('b');
-    await screen.shows('▸4 Frames 2'); // a job begins where a recipe is shown
+    await screen.shows('▸4 Run 2'); // a job begins where a recipe is shown
     screen.press('1', 'b', '4');
     await screen.shows('No frames yet');
   });
@@ -214,17 +214,17 @@ describe('the terminal UI', () => {
     await startTiny(screen);
     expect(screen.text()).not.toContain('Recipes ──');
     screen.resize(160, 50);
-    await screen.shows('─ Recipes ─', '─ Plan ─', '━ Job ━', '─ Frames ─', '─ Gate ─');
+    await screen.shows('─ Recipes ─', '─ Plan ─', '━ Bake ━', '─ Run ─', '─ Gate ─');
     expect(linesWider(screen, 160)).toEqual([]);
     screen.resize(60, 20);
-    await screen.shows('▸3 Job', '━ Job ━', 'Esc stop or leave');
+    await screen.shows('▸3 Bake', '━ Bake ━', 'Esc stop or leave');
     expect(screen.text()).not.toContain('─ Gate ─');
     screen.resize(40, 12);
-    await screen.shows('▸3 Job', '━ Job ━');
+    await screen.shows('▸3 Bake', '━ Bake ━');
     screen.resize(39, 12);
     await screen.shows('39×12', '40×12');
     screen.resize(80, 24);
-    await screen.shows('━ Job ━', '3 Job …');
+    await screen.shows('━ Bake ━', '3 Bake …');
   });
 
   it('tells every key in its help, which scrolls', async () => {
@@ -264,7 +264,7 @@ describe('the terminal UI', () => {
     const screen = openScreen({ services });
     await screen.shows('tiny.yaml');
     screen.press('\u001b[200~qb\u001b[201~', 'j');
-    await screen.shows('▸ recipes/tiny.yaml', '3 Job   4');
+    await screen.shows('▸ recipes/tiny.yaml', '3 Bake   4');
   });
 
   it('does without colour where there is none', async () => {
@@ -290,7 +290,7 @@ describe('the terminal UI', () => {
     screen.press('1');
     await screen.shows('▸ recipes/tiny.yaml');
     stop = true;
-    await screen.shows('3 Job ✓');
+    await screen.shows('3 Bake ✓');
   });
 });
 

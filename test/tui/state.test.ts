@@ -58,12 +58,12 @@ describe('choosing a recipe', () => {
 describe('a job', () => {
   it('takes the recipe of the pane in which it is asked for, and shows itself', () => {
     expect(reached('down', 'make')).toMatchObject({
-      pane: 'job',
+      pane: 'bake',
       job: { recipe: 'b.yaml', status: 'running', startedAt: 1 },
     });
     const planned = reached('open', 'back', 'last', 'go-plan', 'make');
     expect(planned.job?.recipe).toBe('a.yaml');
-    expect(from(planned, { type: 'stopped', at: 5 }, 'go-recipes', 'go-job', 'make').job).toMatchObject({
+    expect(from(planned, { type: 'stopped', at: 5 }, 'go-recipes', 'go-bake', 'make').job).toMatchObject({
       recipe: 'a.yaml',
       status: 'running',
     });
@@ -107,7 +107,7 @@ describe('a job', () => {
   });
   it('leads from its pane to the frames when it has passed', () => {
     const state = reached('make', passed);
-    expect(state).toMatchObject({ pane: 'frames', job: { status: 'passed', folder: '/out/tiny', at: 9 } });
+    expect(state).toMatchObject({ pane: 'run', job: { status: 'passed', folder: '/out/tiny', at: 9 } });
     expect(state.job?.log).toMatchObject([{ mark: 'passed', text: 'Passed: /out/tiny' }]);
     expect(reached('make', 'go-recipes', passed).pane).toBe('recipes');
   });
@@ -162,9 +162,9 @@ describe('a job', () => {
 
 describe('stopping and leaving', () => {
   it('stops a job with Esc in its pane, elsewhere Esc goes back', () => {
-    expect(reached('make', 'back')).toMatchObject({ pane: 'job', job: { status: 'stopping' } });
+    expect(reached('make', 'back')).toMatchObject({ pane: 'bake', job: { status: 'stopping' } });
     expect(reached('make', 'go-gate', 'back')).toMatchObject({ pane: 'recipes', job: { status: 'running' } });
-    expect(reached('make', passed, 'go-job', 'back')).toMatchObject({ pane: 'recipes', job: { status: 'passed' } });
+    expect(reached('make', passed, 'go-bake', 'back')).toMatchObject({ pane: 'recipes', job: { status: 'passed' } });
   });
   it('stops with the first Ctrl-C from anywhere and leaves with the second', () => {
     const stopping = reached('make', 'go-recipes', 'help', 'interrupt');
@@ -217,7 +217,7 @@ describe('the clip', () => {
 describe('scrolling', () => {
   const measured: readonly Action[] = [
     { type: 'measured', area: 'plan', limit: 12 },
-    { type: 'measured', area: 'job', limit: 12 },
+    { type: 'measured', area: 'bake', limit: 12 },
   ];
   it('stays within what was measured', () => {
     expect(scrollOf(reached(...measured, 'go-plan', 'up'), 'plan')).toBe(0);
@@ -228,12 +228,14 @@ describe('scrolling', () => {
     ).toBe(3);
   });
   it('begins at the top, but keeps to the end of a log until one looks back', () => {
-    const grown: Action = { type: 'measured', area: 'job', limit: 20 };
-    const state = reached(...measured, 'go-job');
-    expect([scrollOf(state, 'plan'), scrollOf(state, 'job'), scrollOf(from(state, grown), 'job')]).toEqual([0, 12, 20]);
+    const grown: Action = { type: 'measured', area: 'bake', limit: 20 };
+    const state = reached(...measured, 'go-bake');
+    expect([scrollOf(state, 'plan'), scrollOf(state, 'bake'), scrollOf(from(state, grown), 'bake')]).toEqual([
+      0, 12, 20,
+    ]);
     const back = from(state, 'up', grown);
-    expect(scrollOf(back, 'job')).toBe(11);
-    expect(scrollOf(from(back, 'last', { type: 'measured', area: 'job', limit: 30 }), 'job')).toBe(30);
+    expect(scrollOf(back, 'bake')).toBe(11);
+    expect(scrollOf(from(back, 'last', { type: 'measured', area: 'bake', limit: 30 }), 'bake')).toBe(30);
   });
   it('starts anew with a new plan', () => {
     expect(scrollOf(reached(...measured, 'go-plan', 'last', 'go-recipes', 'open'), 'plan')).toBe(0);

@@ -1,10 +1,7 @@
 /** The pictures that the page carries, as data: URLs. Small ones are exact, large ones as small as they look good. */
 import { encodeAnimatedWebp, encodeWebp } from '../../runtime/frame-files.ts';
-import type { Frames } from '../../runtime/frames.ts';
+import { CLIP_FPS, type Frames } from '../../runtime/frames.ts';
 import type { Video } from '../../runtime/pipeline.ts';
-
-/** AnimateDiff's own rate. */
-export const PREVIEW_FPS = 8;
 
 export interface Pictures {
   readonly clip?: string;
@@ -30,7 +27,7 @@ export async function picturesOf(video: Video | undefined): Promise<Pictures> {
     steps.push({ step, width, picture: dataUrl(webp) });
   }
   return {
-    clip: dataUrl(await encodeAnimatedWebp(frames, { fps: PREVIEW_FPS, lossless })),
+    clip: dataUrl(await encodeAnimatedWebp(frames, { fps: CLIP_FPS, lossless })),
     still: dataUrl(await encodeWebp(frames, Math.floor(frames.count / 2), { lossless })),
     steps,
   };

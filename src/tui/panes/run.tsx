@@ -8,7 +8,7 @@ import type { Clip } from '../state.ts';
 import { ThemeContext, Words } from '../theme.tsx';
 import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
 
-export interface FramesPaneProps extends Pick<PaneProps, 'box' | 'focused'> {
+export interface RunPaneProps extends Pick<PaneProps, 'box' | 'focused'> {
   readonly clip: Clip | undefined;
   readonly preview: Preview | undefined;
 }
@@ -16,10 +16,10 @@ export interface FramesPaneProps extends Pick<PaneProps, 'box' | 'focused'> {
 /** The line below the picture. */
 const CAPTION = 1;
 
-export function FramesPane({ clip, preview, box, focused }: FramesPaneProps) {
+export function RunPane({ clip, preview, box, focused }: RunPaneProps) {
   const cells = { columns: box.width - PANE_SIDES, rows: box.height - PANE_ENDS - CAPTION };
   return (
-    <Pane title="Frames" box={box} focused={focused}>
+    <Pane title="Run" box={box} focused={focused}>
       {!clip && !preview && <Words>No frames yet: they are shown when a job has run.</Words>}
       {!clip && preview && <Step preview={preview} {...cells} />}
       {clip?.status === 'absent' && <Words>{`There are no frames to show. ${clip.reason}`}</Words>}

@@ -6,7 +6,7 @@ import { progressLine } from '../progress-line.ts';
 import { Marked, Words } from '../theme.tsx';
 import { PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
 
-export interface JobPaneProps extends Pick<PaneProps, 'box' | 'focused' | 'offset' | 'onLimit'> {
+export interface BakePaneProps extends Pick<PaneProps, 'box' | 'focused' | 'offset' | 'onLimit'> {
   readonly job: Job | undefined;
 }
 
@@ -19,10 +19,10 @@ const SAYINGS: Readonly<Record<JobStatus, string>> = {
   stopped: 'Stopped',
 };
 
-export function JobPane({ job, ...pane }: JobPaneProps) {
+export function BakePane({ job, ...pane }: BakePaneProps) {
   if (!job) {
     return (
-      <Pane title="Job" {...pane}>
+      <Pane title="Bake" {...pane}>
         <Words>Nothing runs. Choose a recipe and press b.</Words>
       </Pane>
     );
@@ -41,7 +41,7 @@ export function JobPane({ job, ...pane }: JobPaneProps) {
     </>
   );
   return (
-    <Pane title="Job" {...pane} head={head}>
+    <Pane title="Bake" {...pane} head={head}>
       {job.stages.map((row) => (
         <Marked key={row.stage} mark={row.finished ? 'passed' : isBusy(job) ? 'working' : 'stopped'}>
           {stageText(row)}
