@@ -3,9 +3,16 @@
  * Events carry facts (bytes, counts, milliseconds); rates and ETAs are the viewer's business.
  */
 
+import type { KeyPath } from './recipe/located-yaml.ts';
 import type { Frames } from './runtime/frames.ts';
 
 export type StageName = 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'sweep' | 'publish';
+
+/** A number of the recipe and where it stands there: `['lcm', 'beta']`. */
+export interface Setting {
+  readonly path: KeyPath;
+  readonly value: number;
+}
 
 export type CheckVerdict = 'passed' | 'failed' | 'unknown';
 
@@ -49,6 +56,8 @@ export type Event =
       readonly total: number;
       /** What sets it apart from the others: `α 0.4  β 1`. */
       readonly label: string;
+      /** Of a sweep: what to write into the recipe for it to be this one. */
+      readonly settings?: readonly Setting[];
       readonly frames: Frames;
       readonly milliseconds: number;
       /** What else is worth a line beside it. */

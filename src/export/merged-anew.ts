@@ -21,21 +21,20 @@ export interface WeightFilePlace {
 }
 
 /**
- * Merges `tensors`, which are among a graph's `parameters`, into a new file, in the order in which the graph uses them, and says where they lie.
+ * Merges `tensors`, which are among a graph's `parameters`, into a new file, in the order in which the graph uses them; yields each
+ * one's place when it is on its way.
  * @throws MergeError for a value that is not finite or out of range; what the file system says when it is full.
  */
-export async function mergeAnew(
+export async function* mergeAnew(
   parameters: ReadonlyMap<string, Parameter>,
   tensors: readonly PlannedTensor[],
   { folder, location }: WeightFilePlace,
   { session, writer, signal }: Merging,
-): Promise<readonly WeightEntry[]> {
+): AsyncGenerator<WeightEntry, void> {
   const wanted = new Set(tensors.map(({ name }) => name));
-  const { entries } = layOutWeights({ parameters: new Map([...parameters].filter(([name]) => wanted.has(name))) });
-  const merged = session.tensors(tensorRequests(entries, tensors), signal);
-  const writing = writer.write(join(folder, location), { entries }, merged);
-  while (!(await writing.next()).done);
-  return entries.map((entry) => ({ ...entry, location }));
+  const layout = layOutWeights({ parameters: new Map([...parameters].filter(([name]) => wanted.has(name))) });
+  const entries = layout.entries.map((entry) => ({ ...entry, location }));
+  yield* writer.write(join(folder, location), { entries }, session.tensors(tensorRequests(entries, tensors), signal));
 }
 
 /** What is to be merged for the places of `entries`. */

@@ -132,8 +132,8 @@ async function mergeWithout(
   await using session = await openBake(plan);
   await using writer = openWeightWriter({ passing: true });
   const place = { folder, location: REPLACED };
-  const entries = await mergeAnew(graph.parameters, tensors, place, { session, writer, signal });
-  return entries.map((entry) => [entry.name, entry]);
+  const merging = mergeAnew(graph.parameters, tensors, place, { session, writer, signal });
+  return Array.fromAsync(merging, (entry) => [entry.name, entry]);
 }
 
 /** The tensors of a part that a source changes. */
