@@ -84,7 +84,7 @@ export async function openVariants(
   let base: VideoPackage | undefined;
   await using stack = new AsyncDisposableStack();
   const merging: Merging = {
-    session: stack.use(await openBake(first)),
+    session: stack.use(await openBake(first, { measured: false })),
     writer: stack.use(openWeightWriter({ passing: true })),
     signal,
   };

@@ -129,7 +129,7 @@ async function mergeWithout(
     terms: tensor.terms.filter((term) => term.of !== role),
   }));
   if (tensors.length === 0) return [];
-  await using session = await openBake(plan);
+  await using session = await openBake(plan, { measured: false });
   await using writer = openWeightWriter({ passing: true });
   const place = { folder, location: REPLACED };
   const merging = mergeAnew(graph.parameters, tensors, place, { session, writer, signal });
