@@ -18,6 +18,7 @@ const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
   run: async () => (await import('./commands/run.ts')).runCommand,
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   compare: async () => (await import('./commands/compare.ts')).compareCommand,
+  sweep: async () => (await import('./commands/sweep.ts')).sweepCommand,
   publish: async () => (await import('./commands/publish.ts')).publishCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspect,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,

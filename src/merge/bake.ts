@@ -50,9 +50,7 @@ export async function openBake(plan: Plan, { measured = true }: BakeOptions = {}
     fp16: stack.use(await createMerger('float16')),
     fp32: stack.use(await createMerger('float32')),
   };
-  const meter = measured
-    ? stack.use(await createEffectsMeter(plan.recipe.output.dtype, rolesOf(plan)))
-    : undefined;
+  const meter = measured ? stack.use(await createEffectsMeter(plan.recipe.output.dtype, rolesOf(plan))) : undefined;
   await checkPositionalEncodings(plan, files);
   const opened = stack.move();
   return {

@@ -70,17 +70,22 @@ export function knobsOf(recipe: Recipe): readonly RecipeKnob[] {
       .map((key) => ['sampler', key]),
     ['verify', 'seed'],
   ];
-  return paths.map((path) => knobAt(recipe, path));
+  return paths.flatMap((path) => findKnob(recipe, path) ?? []);
 }
 
 /** @throws UsageError for a path that is no number to turn */
 export function knobAt(recipe: Recipe, path: KeyPath): RecipeKnob {
+  const knob = findKnob(recipe, path);
+  if (knob) return knob;
+  const known = knobsOf(recipe).map((other) => keyName(other.path));
+  throw new UsageError(`${keyName(path)} is no knob of ${recipe.name}. It has ${known.join(', ')}.`);
+}
+
+/** Undefined for a path that is no number to turn. */
+export function findKnob(recipe: Recipe, path: KeyPath): RecipeKnob | undefined {
   const kind = kindOf(recipe, path);
   const value = kind && valueAt(recipe, path);
-  if (!kind || value === undefined) {
-    const known = knobsOf(recipe).map((knob) => keyName(knob.path));
-    throw new UsageError(`${keyName(path)} is no knob of ${recipe.name}. It has ${known.join(', ')}.`);
-  }
+  if (!kind || value === undefined) return undefined;
   const of = sourceName(recipe, path);
   return { path, ...kind, ...(of !== undefined && { of }), label: of ? `${kind.symbol} ${of}` : kind.symbol, value };
 }
@@ -92,10 +97,13 @@ export function knobAt(recipe: Recipe, path: KeyPath): RecipeKnob {
 export function withKnob(recipe: Recipe, path: KeyPath, value: number): Recipe {
   knobAt(recipe, path);
   const [section, i, key] = path;
-  const follows = section === 'personalized' && key === 'alpha' && !isWritten(recipe, [section, i as number, 'text_encoder']);
+  const follows =
+    section === 'personalized' && key === 'alpha' && !isWritten(recipe, [section, i as number, 'text_encoder']);
   const turned = {
     ...(set(recipe, path, value) as Recipe),
-    ...(follows && { personalized: recipe.personalized.map((s, n) => (n === i ? { ...s, alpha: value, text_encoder: value } : s)) }),
+    ...(follows && {
+      personalized: recipe.personalized.map((s, n) => (n === i ? { ...s, alpha: value, text_encoder: value } : s)),
+    }),
   };
   const { file: _file, text: _text, origins: _origins, ...document } = turned;
   const parsed = recipeSchema.safeParse(document, { reportInput: true });
@@ -126,10 +134,13 @@ function valueAt(recipe: Recipe, path: KeyPath): number | undefined {
 
 /** `ink` of `…/ink.safetensors`; with its place in the list where another one is called the same. */
 function sourceName({ personalized, motion }: Recipe, path: KeyPath): string | undefined {
-  const list: readonly Pick<PersonalizedSource, 'lora' | 'checkpoint'>[] = path[0] === 'personalized' ? personalized : motion.loras;
+  const list: readonly Pick<PersonalizedSource, 'lora' | 'checkpoint'>[] =
+    path[0] === 'personalized' ? personalized : motion.loras;
   const i = path.find((key) => typeof key === 'number');
   if (i === undefined || path.indexOf(i) === path.length - 1) return undefined; // the number of a block
-  const names = list.map(({ lora, checkpoint }) => lora ?? checkpoint ?? '').map((file) => basename(file, extname(file)));
+  const names = list
+    .map(({ lora, checkpoint }) => lora ?? checkpoint ?? '')
+    .map((file) => basename(file, extname(file)));
   const name = names[i] as string;
   return names.indexOf(name) === names.lastIndexOf(name) ? name : `${name} ${i + 1}`;
 }

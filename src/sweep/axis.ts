@@ -1,6 +1,6 @@
 /** The axes of a grid as people write them: `lcm.beta=0.7,1,1.3`, `alpha=0.4..1:4`; and the grid where nothing is said. */
 import { UsageError } from '../errors.ts';
-import { knobAt, knobsOf, type RecipeKnob } from '../recipe/knobs.ts';
+import { findKnob, knobsOf, type RecipeKnob } from '../recipe/knobs.ts';
 import { type KeyPath, keyName } from '../recipe/located-yaml.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import { nearest } from '../text/nearest.ts';
@@ -13,7 +13,7 @@ export interface Knob {
 }
 
 /** Clips of a grid; every one is merged and sampled, and nobody looks at more. */
-export const MAX_TILES = 256;
+export const MAX_TILES = 100;
 
 /** Short for the paths that are turned most. */
 const SHORT: Readonly<Record<string, RegExp>> = {
@@ -34,10 +34,12 @@ export function parseKnob(text: string, recipe: Recipe): Knob {
     );
   }
   const values = parseValues(text.slice(cut + 1), text);
-  return { path: parsePath(text.slice(0, cut).trim(), recipe), values };
+  const twice = values.find((value, i) => values.indexOf(value) !== i);
+  if (twice !== undefined) throw new UsageError(`${quote(text)} has ${twice} twice. Keep one.`);
+  return { path: parseKnobPath(text.slice(0, cut), recipe), values };
 }
 
-/** `0.4,0.7,1`, `0.4..1:4`, or both. */
+/** `0.4,0.7,1`, `0.4..1:4`, or both; `whole` is what they were written in. */
 export function parseValues(text: string, whole = text): readonly number[] {
   const values = text.split(',').flatMap((part) => {
     const range = /^(.+?)\.\.(.+):(\d+)$/.exec(part.trim());
@@ -48,8 +50,6 @@ export function parseValues(text: string, whole = text): readonly number[] {
   if (values.length > MAX_TILES) {
     throw new UsageError(`${quote(whole)} has ${values.length} values; a grid has ${MAX_TILES} clips at most.`);
   }
-  const twice = values.find((value, i) => values.indexOf(value) !== i);
-  if (twice !== undefined) throw new UsageError(`${quote(whole)} has ${twice} twice. Keep one.`);
   return values;
 }
 
@@ -70,16 +70,17 @@ function spread(from: number, to: number, count: number, whole: string): number[
 const rounded = (value: number) => Number(value.toPrecision(12));
 
 /** `personalized[0].blocks.IN08` as a path, or a short name. @throws UsageError for what is no knob of the recipe */
-function parsePath(text: string, recipe: Recipe): KeyPath {
+export function parseKnobPath(written: string, recipe: Recipe): KeyPath {
+  const text = written.trim();
   const short = SHORT[text];
   if (short) return onlyOne(text, short, recipe);
-  const names = knobsOf(recipe).map(({ path }) => keyName(path));
   const path = splitPath(text);
-  if (!path) {
-    const near = nearest(text, [...names, ...Object.keys(SHORT)]);
-    throw new UsageError(`${quote(text)} is no knob.${near ? ` Did you mean ${near}?` : ` ${recipe.name} has ${names.join(', ')}.`}`);
-  }
-  return knobAt(recipe, path).path;
+  if (path && findKnob(recipe, path)) return path;
+  const names = knobsOf(recipe).map((knob) => keyName(knob.path));
+  const near = nearest(text, [...Object.keys(SHORT), ...names]);
+  throw new UsageError(
+    `${quote(text)} is no knob of ${recipe.name}. ${near ? `Did you mean ${near}?` : `It has ${names.join(', ')}.`}`,
+  );
 }
 
 function onlyOne(text: string, pattern: RegExp, recipe: Recipe): KeyPath {

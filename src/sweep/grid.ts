@@ -1,12 +1,13 @@
 /** The tiles of a grid: the recipe of each, at a small clip, and its plan; in the order in which most of what was merged is of use again. */
 import { UsageError } from '../errors.ts';
 import type { Setting } from '../events.ts';
-import { type Plan, plan as planRecipe, type PlannedTensor } from '../merge/plan.ts';
+import { type Plan, type PlannedTensor, plan as planRecipe } from '../merge/plan.ts';
 import { planSampler } from '../merge/plan-sampler.ts';
 import { smallClip } from '../recipe/clip-shapes.ts';
 import { knobAt, type RecipeKnob, withKnob } from '../recipe/knobs.ts';
 import { keyName } from '../recipe/located-yaml.ts';
-import type { ClipShape, Recipe, TargetName } from '../recipe/schema.ts';
+import { describeIssues } from '../recipe/problems.ts';
+import { type ClipShape, type Recipe, recipeSchema, type TargetName } from '../recipe/schema.ts';
 import { type Knob, MAX_TILES } from './axis.ts';
 
 export interface Axis extends Knob {
@@ -60,13 +61,19 @@ export async function planGrid(recipe: Recipe, target: TargetName, options: Grid
         { path: across.path, value: first },
         ...(down && second !== undefined ? [{ path: down.path, value: second }] : []),
       ];
-      const turned = settings.reduce((turning, { path, value }) => withKnob(turning, path, value), recipe);
+      const turned = inTurn(settings).reduce((turning, { path, value }) => withKnob(turning, path, value), recipe);
       const label = [across, down].flatMap((axis, i) => (axis ? `${axis.label} ${settings[i]?.value}` : [])).join('  ');
       const planned = await knownPlan(atLowSize(turned, clip, target));
       tiles.push({ index: tiles.length, column, row, label, settings, plan: planned });
     }
   }
   return { x: across, ...(down && { y: down }), clip, tiles: inOrder(tiles) };
+}
+
+/** A strength of the text encoder that is turned for itself does not follow alpha, whichever is named first. */
+function inTurn(settings: readonly Setting[]): readonly Setting[] {
+  const isOwn = ({ path }: Setting) => Number(path.at(-1) === 'text_encoder');
+  return settings.toSorted((a, b) => isOwn(a) - isOwn(b));
 }
 
 function refuseWhatIsNoGrid(x: Knob, y: Knob | undefined): void {
@@ -94,10 +101,11 @@ function axesOf(recipe: Recipe, x: Knob, y: Knob | undefined): readonly [Axis, A
 function atLowSize(recipe: Recipe, clip: ClipShape, target: TargetName): Recipe {
   const { max_shard_bytes: _, ...output } = recipe.output;
   const targets: TargetName[] = target === 'portable' ? ['portable'] : ['portable', target];
-  return {
-    ...recipe,
-    output: { ...output, ...clip, targets, shapes: 'static', vae_encoder: false, weights: false },
-  };
+  const small = { ...output, ...clip, targets, shapes: 'static', vae_encoder: false, weights: false } as const;
+  const parsed = recipeSchema.shape.output.safeParse(small, { reportInput: true });
+  if (parsed.success) return { ...recipe, output: small };
+  const sentences = describeIssues(parsed.error.issues, recipeSchema.shape.output).map(({ sentence }) => sentence);
+  throw new UsageError(`No clip can be ${clip.frames} frames of ${clip.width}×${clip.height}: ${sentences.join(' ')}`);
 }
 
 /** Recipes that differ in how they are sampled share the plan of their weights. */
@@ -114,22 +122,30 @@ function plansByWeights(): (recipe: Recipe) => Promise<Plan> {
   };
 }
 
-/** The knob that changes more weights is turned less often: what it alone changes stays, and where the other changes none, the graph too. */
+/** The knob that changes more is turned less often: what it alone changes stays, and where the other changes no weights, a loaded graph too. */
 function inOrder(tiles: readonly PlannedTile[]): Grid['tiles'] {
   const first = tiles[0] as PlannedTile;
   const right = tiles.find(({ column, row }) => column === 1 && row === 0);
   const below = tiles.find(({ column, row }) => column === 0 && row === 1);
-  const [ofX, ofY] = [right, below].map((other) => (other ? elementsChanged(first.plan, other.plan) : 0)) as [number, number];
+  const [ofX, ofY] = [right, below].map((other) => (other ? changeBetween(first.plan, other.plan) : 0)) as [
+    number,
+    number,
+  ];
   const order = ofX > ofY ? tiles.toSorted((a, b) => a.column - b.column || a.row - b.row) : tiles;
   return order as unknown as Grid['tiles'];
 }
 
-function elementsChanged(a: Plan, b: Plan): number {
+/** Elements of weights that differ; and one, where guidance asks for another graph (graphs.ts of export). */
+function changeBetween(a: Plan, b: Plan): number {
   const made = ({ source, terms, gain }: PlannedTensor) => JSON.stringify([source, terms, gain]);
   const elements = ({ shape }: PlannedTensor) => shape.reduce((n, dim) => n * dim, 1);
-  return a.components.reduce((sum, component) => {
-    const others = b.tensors[component];
-    const changed = a.tensors[component].filter((tensor, i) => made(tensor) !== made(others[i] as PlannedTensor));
-    return sum + changed.reduce((n, tensor) => n + elements(tensor), 0);
-  }, 0);
+  const isGuided = ({ recipe }: Plan) => recipe.sampler.guidance > 1;
+  return a.components.reduce(
+    (sum, component) => {
+      const others = b.tensors[component];
+      const changed = a.tensors[component].filter((tensor, i) => made(tensor) !== made(others[i] as PlannedTensor));
+      return sum + changed.reduce((n, tensor) => n + elements(tensor), 0);
+    },
+    isGuided(a) === isGuided(b) ? 0 : 1,
+  );
 }

@@ -127,7 +127,16 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
     const { package: _package, ...merged } = variant;
     const { load_ms, denoise_ms, decode_ms } = video.timing;
     const figures = { motion: motion(video.frames), consistency: temporalConsistency(video.frames) };
-    const swept = { ...place, own: settings.every(({ path, value }) => knobAt(recipe, path).value === value), merged, load_ms, denoise_ms, decode_ms, milliseconds, ...figures };
+    const swept = {
+      ...place,
+      own: settings.every(({ path, value }) => knobAt(recipe, path).value === value),
+      merged,
+      load_ms,
+      denoise_ms,
+      decode_ms,
+      milliseconds,
+      ...figures,
+    };
     made[tile.index] = { tile: swept, frames: video.frames, latents: video.latents };
     yield {
       type: 'tile',
