@@ -20,4 +20,6 @@ export { type ClipOptions, type SampleOptions, sample, type Timing, type Video }
 export type { Seam } from './runtime/seam.ts';
 export { type VerifyOptions, verify } from './verify/gate.ts';
 export type { Report } from './verify/report.ts';
+export { defaultAxes, type Knob, parseKnob } from './sweep/axis.ts';
+export { type Sweep, type SweepOptions, sweep } from './sweep/sweep.ts';
 export { VERSION } from './version.ts';

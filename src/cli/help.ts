@@ -12,7 +12,7 @@ const COLUMNS = 100;
 const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ['The job', ['make']],
   ['Its parts', ['plan', 'bake', 'verify', 'publish']],
-  ['Using and examining', ['run', 'compare', 'inspect', 'doctor']],
+  ['Using and examining', ['run', 'sweep', 'compare', 'inspect', 'doctor']],
   ['For editor and shell', ['schema', 'completion']],
 ];
 

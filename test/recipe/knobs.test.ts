@@ -44,10 +44,16 @@ describe('the knobs of a recipe', () => {
   it('of a list of block weights are named by their blocks', () => {
     const blocks = Array.from({ length: 17 }, (_, i) => i / 16);
     const recipe = tinyRecipe({ personalized: [{ lora: 'ink.safetensors', alpha: 1, blocks }] });
-    expect(knobAt(recipe, ['personalized', 0, 'blocks', 1])).toMatchObject({ symbol: 'α IN01', of: 'ink', value: 1 / 16 });
+    expect(knobAt(recipe, ['personalized', 0, 'blocks', 1])).toMatchObject({
+      symbol: 'α IN01',
+      of: 'ink',
+      value: 1 / 16,
+    });
     expect(() => knobAt(recipe, ['personalized', 0, 'blocks', 17])).toThrow('is no knob');
     expect(() => knobAt(recipe, ['personalized', 0, 'blocks', 'IN01'])).toThrow('is no knob');
-    expect(withKnob(recipe, ['personalized', 0, 'blocks', 1], 0.25).personalized[0]?.blocks).toEqual(blocks.with(1, 0.25));
+    expect(withKnob(recipe, ['personalized', 0, 'blocks', 1], 0.25).personalized[0]?.blocks).toEqual(
+      blocks.with(1, 0.25),
+    );
   });
 });
 
@@ -56,7 +62,10 @@ describe('a knob that is turned', () => {
 
   it('changes that number alone', () => {
     expect(withKnob(recipe, ['lcm', 'beta'], 0.7)).toEqual({ ...recipe, lcm: { ...recipe.lcm, beta: 0.7 } });
-    expect(withKnob(recipe, ['personalized', 0, 'blocks', 'OUT'], 0.2).personalized[0]?.blocks).toEqual({ IN08: 0.5, OUT: 0.2 });
+    expect(withKnob(recipe, ['personalized', 0, 'blocks', 'OUT'], 0.2).personalized[0]?.blocks).toEqual({
+      IN08: 0.5,
+      OUT: 0.2,
+    });
     expect(recipe.lcm?.beta).toBe(1);
   });
 

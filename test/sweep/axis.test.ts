@@ -37,7 +37,11 @@ describe('a knob as it is written', () => {
     ['alpah=1', recipe, '"alpah" is no knob of tiny. Did you mean alpha?'],
     ['lcm.bta=1', recipe, 'Did you mean lcm.beta?'],
     ['output.frames=8', recipe, 'is no knob of tiny. It has personalized[0].alpha, '],
-    ['alpha=1', two, 'tiny has 2 sources with alpha: say which. personalized[0].alpha (ink), personalized[1].alpha (wash).'],
+    [
+      'alpha=1',
+      two,
+      'tiny has 2 sources with alpha: say which. personalized[0].alpha (ink), personalized[1].alpha (wash).',
+    ],
     ['beta=1', tinyRecipe({ lcm: undefined }), 'tiny has no beta: it has no source'],
   ])('%j is refused', (text, of, sentence) => {
     expect(() => parseKnob(text, of)).toThrow(sentence);
