@@ -18,8 +18,8 @@ export { type LoadedPackage, type LoadOptions, loadPackage } from './runtime/loa
 export { openPackage, type VideoPackage } from './runtime/package-folder.ts';
 export { type ClipOptions, type SampleOptions, sample, type Timing, type Video } from './runtime/pipeline.ts';
 export type { Seam } from './runtime/seam.ts';
-export { type VerifyOptions, verify } from './verify/gate.ts';
-export type { Report } from './verify/report.ts';
 export { defaultAxes, type Knob, parseKnob } from './sweep/axis.ts';
 export { type Sweep, type SweepOptions, sweep } from './sweep/sweep.ts';
+export { type VerifyOptions, verify } from './verify/gate.ts';
+export type { Report } from './verify/report.ts';
 export { VERSION } from './version.ts';

@@ -43,7 +43,7 @@ export async function sheetSvg({ figures, clips }: Sweep): Promise<string> {
   const axes = [x, y].flatMap((axis) => axis?.label ?? []).join(' and ');
   const title = `${tiles.length} clips of “${prompt}”, seed ${seed}, over ${axes}`;
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="-12 -12 ${right + 24} ${bottom + 24}" width="${right + 24}" role="img" aria-label="${escapeHtml(title)}">
-<style>text{font:12px system-ui,sans-serif;fill:#555}.axis{font-size:14px;font-weight:600;fill:#111}.own{fill:none;stroke:#111;stroke-width:2}
+<style>text{font:11px system-ui,sans-serif;fill:#555}.axis{font-size:14px;font-weight:600;fill:#111}.own{fill:none;stroke:#111;stroke-width:2}
 .clip{animation:play ${indices.length / CLIP_FPS}s steps(${indices.length}) infinite}@keyframes play{to{transform:translateX(-${width * indices.length}px)}}
 @media(prefers-reduced-motion:reduce){.clip{animation:none}}</style>
 <rect x="-12" y="-12" width="100%" height="100%" fill="#fff"/>
@@ -65,7 +65,7 @@ function tileSvg(
   webp: string,
   { left, top, width, height, frames }: Window,
 ): string {
-  const caption = `${own ? 'as it is · ' : ''}motion ${motion.toFixed(1)} · ${consistency.toFixed(2)}`;
+  const caption = `${own ? 'now · ' : ''}motion ${motion.toFixed(1)} · ${consistency.toFixed(2)}`;
   return [
     `<svg x="${left}" y="${top}" width="${width}" height="${height}"><title>${escapeHtml(label)}</title>`,
     `<image class="clip" width="${width * frames}" height="${height}" href="data:image/webp;base64,${webp}"/></svg>`,

@@ -102,12 +102,14 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
   if (warning !== undefined) yield { type: 'warning', stage: 'sweep', message: warning };
 
   const made: Made[] = [];
+  const warned = new Set<string>();
   let ended = performance.now();
   for (const [i, tile] of tiles.entries()) {
     if (i > 0) variant = await (ahead as Promise<Variant>);
     ahead = i + 1 < tiles.length ? drain(variants.make(i + 1, target)) : undefined;
     ahead?.catch(() => undefined); // met when it is wanted
     const { sampler, verify } = tile.plan.recipe;
+    const warnings: string[] = [];
     const video = await drain(
       sampleOn(sharedWith(sessions, variant.package), {
         prompt,
@@ -118,7 +120,12 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
         guidance: sampler.guidance,
         signal,
       }),
+      (event) => {
+        if (event.type === 'warning') warnings.push(event.message);
+      },
     );
+    for (const message of new Set(warnings).difference(warned)) yield { type: 'warning', stage: 'sweep', message };
+    for (const message of warnings) warned.add(message);
     await variants.release(i);
     const milliseconds = performance.now() - ended;
     ended = performance.now();

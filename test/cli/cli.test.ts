@@ -310,7 +310,10 @@ describe('with a package', () => {
     const file = await writeRecipe([]);
     const text = await readFile(join(folder, file), 'utf8');
     const pick = (...argv: readonly string[]) => lcmMerge(['sweep', file, ...argv]);
-    expect(await pick('--pick', '0.7,0.9')).toMatchObject({ code: 0, stdout: expect.stringContaining('lcm.beta: 0.9') });
+    expect(await pick('--pick', '0.7,0.9')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('lcm.beta: 0.9'),
+    });
     const picked = text.replace('alpha: 0.8', 'alpha: 0.7').replace('beta: 1\n', 'beta: 0.9\n');
     expect(await readFile(join(folder, file), 'utf8')).toBe(picked);
     for (const [argv, sentence] of [
