@@ -282,7 +282,7 @@ function randomEdit(random: Random, document: Json): Edit {
 it('says what was meant and leaves the other lines alone, whatever the document and the edit', () => {
   const random = generator(7);
   let looked = 0;
-  for (let round = 0; round < 4000; round++) {
+  for (let round = 0; round < 2000; round++) {
     const value = Object.fromEntries(
       Array.from({ length: 1 + random(4) }, (_, i) => [`k${i}`, randomValue(random, 0)]),
     ) as Json;
@@ -308,7 +308,38 @@ it('says what was meant and leaves the other lines alone, whatever the document 
     else continue;
     looked++;
   }
-  expect(looked).toBeGreaterThan(2000);
+  expect(looked).toBeGreaterThan(1000);
+});
+
+it('makes a recipe of damaged text no worse: it is changed as meant, or refused', () => {
+  const random = generator(11);
+  const tiny = recipe('tiny.yaml');
+  const nasty = '[]{}&*!|>"\'%@`#,:?-~<=\n\t \r&a *a ';
+  const edits = [
+    set(['lcm', 'beta'], 0.5),
+    set(['sampler', 'kind'], 'ddim'),
+    remove('verify', 'seed'),
+    set(['motion', 'loras', 0], { lora: 'x' }),
+  ];
+  const outcomes = { changed: 0, refused: 0 };
+  for (let round = 0; round < 1500; round++) {
+    let text = tiny.slice(random(200), tiny.length - random(200));
+    for (let n = random(4); n > 0; n--) {
+      const place = random(text.length);
+      text = text.slice(0, place) + pick(random, [...nasty]) + text.slice(place + random(3));
+    }
+    const edit = pick(random, edits);
+    try {
+      const result = editRecipe(text, [edit]);
+      expect(at(readJson(result), edit.path)).toEqual(edit.value);
+      outcomes.changed++;
+    } catch (error) {
+      if (!(error instanceof RecipeError)) throw new Error(JSON.stringify({ round, text, edit }), { cause: error });
+      outcomes.refused++;
+    }
+  }
+  expect(outcomes.changed).toBeGreaterThan(100);
+  expect(outcomes.refused).toBeGreaterThan(100);
 });
 
 /** What stands in `before` between the beginning and the end that both have. */
