@@ -2,7 +2,8 @@
  * A recipe while it is changed: its text, the row with the cursor, and what can be undone. Every change is one of the text
  * (recipe/edit.ts), so comments and order stay; whether it is right is what reading the text says.
  */
-import { RecipeError, type RecipeProblem } from '../errors.ts';
+import { dirname, resolve, sep } from 'node:path';
+import { type LcmMergeError, RecipeError, type RecipeProblem } from '../errors.ts';
 import { type Edit, editRecipe, type Json } from '../recipe/edit.ts';
 import { parseRecipe } from '../recipe/load.ts';
 import { type KeyPath, parseLocatedYaml } from '../recipe/located-yaml.ts';
@@ -63,6 +64,22 @@ export const markSaved = (editor: Editor, text: string): Editor => ({ ...editor,
 export function hearProblems(editor: Editor, text: string, found: readonly RecipeProblem[]): Editor {
   return editor.text === text ? { ...editor, found } : editor;
 }
+
+/**
+ * What an error of planning says of the recipe's keys: those that it names itself, else the source whose file it is about. Empty where
+ * it speaks of neither.
+ */
+export function problemsFrom(editor: Editor, { located, place, message }: LcmMergeError): readonly RecipeProblem[] {
+  const { file } = place;
+  if (located.length > 0 || file === undefined) return located;
+  const row = rowsOf(editor).find(({ kind, value }) => {
+    const path = kind === 'file' && typeof value === 'string' ? resolve(dirname(editor.file), value) : undefined;
+    return path !== undefined && (file === path || file.startsWith(path + sep));
+  });
+  return row ? [{ path: row.path, ...START, sentence: message }] : [];
+}
+
+const START = { line: 1, column: 1 };
 
 export const rowsOf = (editor: Editor): readonly Row[] => formOf(editor).rows;
 

@@ -27,6 +27,7 @@ export {
   isDirty,
   markSaved,
   openEditor,
+  problemsFrom,
   rowAt,
   rowsOf,
 } from './draft.ts';

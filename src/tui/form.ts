@@ -7,6 +7,7 @@ import type { RecipeProblem } from '../errors.ts';
 import type { Json } from '../recipe/edit.ts';
 import { recipeJsonSchema } from '../recipe/json-schema.ts';
 import type { KeyPath } from '../recipe/located-yaml.ts';
+import { printable } from '../text/quote.ts';
 
 export type RowKind =
   | 'strength' // any number, around 0 to 1
@@ -200,16 +201,16 @@ function row(
 function sectionOf([head, next, index]: KeyPath): string {
   if (head === 'personalized' && typeof next === 'number') return `personalized ${next + 1}`;
   if (head === 'motion' && next === 'loras' && typeof index === 'number') return `motion LoRA ${index + 1}`;
-  return head === 'name' ? 'recipe' : String(head ?? 'recipe');
+  return head === 'name' ? 'recipe' : printable(String(head));
 }
 
 function labelOf(path: KeyPath, source: Readonly<Record<string, unknown>>): string {
   const start = path.findLastIndex((key) => typeof key === 'number') + 1;
   const keys = path.slice(Math.min(path.length - 1, Math.max(1, start)));
   const greek = GREEK[String(path.at(-1))];
-  if (greek === undefined) return keys.map((key) => String(key).replaceAll('_', ' ')).join(' ');
+  if (greek === undefined) return printable(keys.map((key) => String(key).replaceAll('_', ' ')).join(' '));
   const file = source['lora'] ?? source['checkpoint'] ?? source['module'];
-  return typeof file === 'string' ? `${greek} ${basename(file, extname(file))}` : greek;
+  return typeof file === 'string' ? `${greek} ${printable(basename(file, extname(file)))}` : greek;
 }
 
 const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);

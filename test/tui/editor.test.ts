@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { MergeError } from '../../src/errors.ts';
 import { namedInputs } from '../../src/recipe/input-files.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
 import type { KeyPath } from '../../src/recipe/located-yaml.ts';
@@ -14,6 +15,7 @@ import {
   markSaved,
   obeyEditor,
   openEditor,
+  problemsFrom,
   rowAt,
   rowsOf,
   setValue,
@@ -138,6 +140,19 @@ describe('the form', () => {
     const turned = obey(at(heard, 'lcm', 'beta'), 'less');
     expect(rowOf(turned, 'lcm', 'lora').problems).toEqual([]);
   });
+});
+
+it('tells which field an error of planning is about: the key that it names, or the file', () => {
+  const editor = open();
+  const named = { path: ['sampler', 'steps'], line: 1, column: 1, sentence: 'Too many.' };
+  expect(problemsFrom(editor, new MergeError('x', {}, [named]))).toEqual([named]);
+  const about = (file: string) => problemsFrom(editor, new MergeError('Does not fit.', { file }));
+  expect(about('/studio/models/tiny/lcm.safetensors')).toMatchObject([
+    { path: ['lcm', 'lora'], sentence: 'Does not fit.' },
+  ]);
+  expect(about('/studio/models/tiny/base/unet/config.json')).toMatchObject([{ path: ['base', 'model'] }]);
+  expect(about('/elsewhere')).toEqual([]);
+  expect(problemsFrom(editor, new MergeError('x'))).toEqual([]);
 });
 
 describe('turning', () => {

@@ -79,6 +79,16 @@ it('cuts paths in the middle, and says why nothing happened', () => {
   expect(show(obey(editor, 'undo'))).toContain('! There is nothing to undo.');
 });
 
+it('keeps every field on one line, whatever stands in it', () => {
+  const text = TINY.replace('prompt: a red circle', 'prompt: |\n    a red\n    circle').concat(
+    '"un\\nknown": "x\\ny"\n',
+  );
+  const editor = { ...open(text), cursor: ['un\nknown'] };
+  expect(lines(editor, 80, 22)).toHaveLength(22);
+  expect(show(editor)).toContain('▸ un\\u000aknown      "x\\ny"');
+  expect(show({ ...editor, cursor: ['verify', 'prompt'] })).toMatch(/▸ prompt +"a red\\ncircle\\n"\n/);
+});
+
 it('shows nothing that a terminal would obey', () => {
   expect(show(open(TINY.replace('a red circle', '"a\\e[2Jb"')), 118, 68)).toContain('a\\u001b[2Jb');
 });

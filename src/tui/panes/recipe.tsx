@@ -135,7 +135,7 @@ function valueText(row: Row, room: number): string {
 
 function plain(value: Json, room: number): string {
   if (typeof value === 'number') return formatLong(value);
-  return cutMiddle(typeof value === 'string' && value !== '' ? value : writeFlow(value), room);
+  return cutMiddle(typeof value === 'string' && /^.+$/.test(value) ? value : writeFlow(value), room);
 }
 
 /** All digits of whole numbers: seeds are long. */
