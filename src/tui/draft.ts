@@ -84,12 +84,24 @@ const START = { line: 1, column: 1 };
 export const rowsOf = (editor: Editor): readonly Row[] => formOf(editor).rows;
 
 export function formOf(editor: Editor): Form {
-  const { value } = parseLocatedYaml(editor.text);
-  const own = problemsIn(editor);
-  const problems = own.length > 0 ? own : editor.found;
-  if (value === undefined) return { rows: [], others: problems, at: -1 };
-  const { rows, others } = makeForm(value, problems);
+  const { rows, others } = read(editor);
   return { rows, others, at: indexOf(rows, editor.cursor) };
+}
+
+type Reading = Omit<Form, 'at'>;
+
+/** The latest reading: moving about in a text, and drawing it, does not read it again. */
+let latest: { readonly of: Editor; readonly reading: Reading } | undefined;
+
+function read(editor: Editor): Reading {
+  const { file, text, found } = editor;
+  if (latest?.of.text === text && latest.of.file === file && latest.of.found === found) return latest.reading;
+  const { value } = parseLocatedYaml(text);
+  const own = problemsIn(editor);
+  const problems = own.length > 0 ? own : found;
+  const reading = value === undefined ? { rows: [], others: problems } : makeForm(value, problems);
+  latest = { of: editor, reading };
+  return reading;
 }
 
 /** The row with the cursor. */

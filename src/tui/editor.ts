@@ -113,9 +113,12 @@ export function typedValue(editor: Editor): string {
   return typeof value === 'object' ? writeFlow(value) : String(value);
 }
 
-/** Another source behind those of its kind, at full strength, with the cursor on its file. `file` is as the recipe shall have it. */
+/**
+ * Another source behind those of its kind, at full strength, with the cursor on its file; of the LCM LoRA, of which there is one, only
+ * the file changes. `file` is as the recipe shall have it.
+ */
 export function addSource(editor: Editor, kind: SourceKind, file: string): Editor {
-  const { personalized, motion } = documentOf(editor);
+  const { personalized, motion, lcm } = documentOf(editor);
   const loras = (motion as { readonly loras?: unknown } | null | undefined)?.loras;
   const places: Readonly<Record<SourceKind, readonly [source: KeyPath, key: string, strength: string]>> = {
     lora: [['personalized', lengthOf(personalized)], 'lora', 'alpha'],
@@ -124,7 +127,10 @@ export function addSource(editor: Editor, kind: SourceKind, file: string): Edito
     'motion-lora': [['motion', 'loras', lengthOf(loras)], 'lora', 'alpha'],
   };
   const [source, key, strength] = places[kind];
-  return change(editor, [{ path: source, value: { [key]: file, [strength]: 1 } }], { cursor: [...source, key] });
+  const cursor = [...source, key];
+  if (kind === 'lcm' && typeof lcm === 'object' && lcm !== null)
+    return change(editor, [{ path: cursor, value: file }], { cursor });
+  return change(editor, [{ path: source, value: { [key]: file, [strength]: 1 } }], { cursor });
 }
 
 /** Sets any fields at once, in one step of undo: what a sweep has found best. */

@@ -293,6 +293,9 @@ describe('adding and removing', () => {
     expect(rowAt(editor)).toMatchObject({ section: 'motion LoRA 1', label: 'lora', value: 'motion-lora.safetensors' });
     expect(parseRecipe(editor.text, FILE).personalized).toHaveLength(2);
     expect(obey(editor, 'undo', 'undo', 'undo', 'undo').text).toBe(SHORTEST);
+    expect(fresh(TINY, addSource(open(), 'lcm', '../other.safetensors').text)).toEqual([
+      '  lora: ../other.safetensors',
+    ]);
   });
 
   it('removes a source on its file, its list with the last, and elsewhere the key', () => {
@@ -393,4 +396,37 @@ describe('block weights', () => {
       `    blocks: ${list.replace('[1, 1', '[1, 0.9')}`,
     ]);
   });
+});
+
+it('stands any text and any command', () => {
+  let state = 5;
+  const random = (limit: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * limit);
+  };
+  const nasty = '[]{}&*!|>"\'%@`#,:?-~<=\n\t \0\u001b0.';
+  const commands: EditorCommand[] = [
+    ...(['up', 'down', 'page-down', 'last', 'first', 'less', 'more', 'much-less', 'much-more'] as const),
+    ...(['toggle', 'open', 'close', 'reset', 'remove', 'undo', 'redo'] as const),
+  ];
+  let edited = 0;
+  for (let round = 0; round < 150; round++) {
+    let text = TINY;
+    for (let n = random(5); n > 0; n--) {
+      const place = random(text.length);
+      text = text.slice(0, place) + nasty[random(nasty.length)] + text.slice(place + random(12));
+    }
+    let editor = open(text);
+    for (let step = 0; step < 15; step++) {
+      const { rows } = formOf(editor);
+      const row = rows[random(rows.length)];
+      if (row && random(3) === 0) editor = at(editor, ...row.path);
+      const result = random(8) === 0 ? setValue(editor, nasty[random(nasty.length)] as string) : editor;
+      editor = obeyEditor(typeof result === 'string' ? editor : result, commands[random(commands.length)]!);
+      if (isDirty(editor)) edited++;
+    }
+    while (editor.undo.length > 0) editor = obeyEditor(editor, 'undo');
+    expect(editor.text).toBe(text);
+  }
+  expect(edited).toBeGreaterThan(100);
 });
