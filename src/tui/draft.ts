@@ -40,8 +40,9 @@ export interface Form {
   readonly at: number;
 }
 
+/** With the cursor on what is wrong, where something is. */
 export function openEditor(file: string, text: string): Editor {
-  return {
+  const editor: Editor = {
     file,
     saved: text,
     text,
@@ -53,6 +54,13 @@ export function openEditor(file: string, text: string): Editor {
     found: [],
     notice: undefined,
   };
+  return { ...editor, cursor: nextProblem(editor) ?? editor.cursor };
+}
+
+/** Path of the next row below the cursor's that has problems, from the top again after the last. */
+export function nextProblem(editor: Editor): KeyPath | undefined {
+  const { rows, at } = formOf(editor);
+  return [...rows.slice(at + 1), ...rows.slice(0, at + 1)].find(({ problems }) => problems.length > 0)?.path;
 }
 
 export const isDirty = ({ text, saved }: Editor): boolean => text !== saved;

@@ -9,6 +9,7 @@ import {
   type Editor,
   editsFor,
   formOf,
+  nextProblem,
   notice,
   problemsIn,
   removals,
@@ -45,6 +46,7 @@ export type EditorCommand =
   | 'right'
   | 'much-less'
   | 'much-more'
+  | 'next-problem'
   | 'toggle'
   | 'open'
   | 'close'
@@ -70,6 +72,10 @@ export function obeyEditor(editor: Editor, command: EditorCommand): Editor {
   const turn = TURNS[command];
   if (turn !== undefined) return turnRow(calm, row, turn);
   switch (command) {
+    case 'next-problem': {
+      const cursor = nextProblem(calm);
+      return cursor ? { ...calm, cursor, turning: undefined } : notice(calm, 'Nothing is wrong with the recipe.');
+    }
     case 'toggle':
       return row.kind === 'flag' || row.kind === 'choice' ? turnRow(calm, row, { steps: 1, isMuch: false }) : calm;
     case 'open':

@@ -339,6 +339,17 @@ describe('moving', () => {
     expect(formOf(obey(editor, 'page-down')).at).toBe(10);
   });
 
+  it('begins on what is wrong and goes on to the next', () => {
+    const editor = open('name: x\nbase: b\nmotion: { module: m, gama: 1 }\nsampler: { steps: many }\n');
+    expect(editor.cursor).toEqual(['motion', 'gama']);
+    expect(obey(editor, 'next-problem').cursor).toEqual(['sampler', 'steps']);
+    expect(obey(editor, 'next-problem', 'next-problem').cursor).toEqual(['motion', 'gama']);
+    expect(obey(open(), 'next-problem')).toMatchObject({
+      cursor: ['name'],
+      notice: 'Nothing is wrong with the recipe.',
+    });
+  });
+
   it('finds a row nearby when its own has gone', () => {
     const editor = obey(addSource(open(), 'lora', 'x.safetensors'), 'undo');
     expect(rowAt({ ...editor, cursor: ['personalized', 1, 'alpha'] })?.section).toBe('personalized 1');
