@@ -5,7 +5,7 @@
 
 import type { Frames } from './runtime/frames.ts';
 
-export type StageName = 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'sweep' | 'publish';
+export type StageName = 'survey' | 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'sweep' | 'publish';
 
 export type CheckVerdict = 'passed' | 'failed' | 'unknown';
 
@@ -17,7 +17,7 @@ export type Event =
       readonly stage: StageName;
       readonly done: number;
       readonly total: number;
-      readonly unit: 'bytes' | 'steps' | 'frames' | 'clips' | 'checks' | 'tensors';
+      readonly unit: 'bytes' | 'steps' | 'frames' | 'clips' | 'checks' | 'tensors' | 'files';
       readonly detail?: string;
     }
   | { readonly type: 'warning'; readonly stage: StageName; readonly message: string }
