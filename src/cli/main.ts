@@ -13,6 +13,7 @@ import { painter } from './terminal.ts';
 
 const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
   make: async () => (await import('./commands/make.ts')).make,
+  init: async () => (await import('./commands/init.ts')).init,
   plan: async () => (await import('./commands/plan.ts')).planCommand,
   bake: async () => (await import('./commands/bake.ts')).bakeCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
