@@ -107,7 +107,7 @@ export async function planAdapter(
   const index = files.add(file, source.role);
   const { names, foreign, ignored = () => undefined } = host;
   const path = file.source.name;
-  const account = openAccount(path, file.tensors.keys());
+  const account = openAccount(path, file.tensors.keys(), source.role);
   const options = await planOptions(file, index, source);
   const terms: (TargetedTerm & { readonly component: AdaptedComponent })[] = [];
   const seen = new Map<AdaptedModule, string>();
@@ -301,6 +301,7 @@ function closeAdapter(account: Account, source: AdapterSource, host: AdapterHost
   return account.close({
     allow: source.allow_unmatched,
     explain: (tensor) => explain(tensor, host, tensors),
+    moduleOf: (tensor) => partName(tensor)?.module ?? tensor,
   });
 }
 

@@ -27,7 +27,7 @@ const START: Position = { line: 1, column: 1 };
  * recipe, InputMissingError for a missing file (the recipe itself or one that it names), IoError if reading fails.
  */
 export async function loadRecipe(path: string): Promise<Recipe> {
-  const { recipe, locate } = parse(await readText(path), path);
+  const { recipe, locate } = parse(await readRecipeText(path), path);
   const problems = await findInputProblems(recipe);
   if (problems.length > 0) {
     const located = problems.map(({ path: key, sentence }) => ({ ...locate(key, 'value'), sentence }));
@@ -67,7 +67,7 @@ function parse(text: string, file: string): { recipe: Recipe; locate: LocatedYam
   return { recipe, locate };
 }
 
-async function readText(path: string): Promise<string> {
+export async function readRecipeText(path: string): Promise<string> {
   const kind = await kindOf(path);
   if (kind === 'nothing') throw new InputMissingError(await describeMissing(path, 'file'), { file: path });
   if (kind !== 'file') throw problemAtStart(path, `A recipe is a file, but this is a ${kind}.`);
