@@ -4,6 +4,7 @@
  */
 import { matchesGlob } from 'node:path';
 import { MergeError } from '../errors.ts';
+import { didYouMean } from '../text/did-you-mean.ts';
 import { nearest } from '../text/nearest.ts';
 
 /** Why a tensor may be left aside; a closed list, so that a report can explain each. */
@@ -76,7 +77,7 @@ export function openAccount(path: string, tensors: Iterable<string>, role = 'thi
         const names = [...candidates];
         const why = (name: string) => {
           const near = nearest(name, names);
-          return explain(name) ?? (near ? `did you mean ${near}?` : 'no such parameter');
+          return explain(name) ?? (near ? didYouMean(near, name) : 'no such parameter');
         };
         const groups = grouped(refused, moduleOf, why);
         const lines = groups.slice(0, LISTED).map(({ glob, reason, count }) => {

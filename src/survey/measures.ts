@@ -23,7 +23,7 @@ interface Measure {
 }
 
 const MEASURES: readonly Measure[] = [
-  { of: 'widths', name: /(^|\.)down_blocks\.\d+\.resnets\.0\.conv1\.weight$/, dimension: 0 },
+  { of: 'widths', name: /^down_blocks\.\d+\.resnets\.0\.conv1\.weight$/, dimension: 0 },
   { of: 'widths', name: /(^|\.)input_blocks\.\d+\.0\.in_layers\.2\.weight$/, dimension: 0 },
   { of: 'widths', name: /\.motion_modules\.\d+\.(temporal_transformer\.)?proj_in\.weight$/, dimension: 0 },
   { of: 'widths', name: new RegExp(`[._](attn1|attention_blocks[._]\\d+)[._]${DOWN}`), dimension: -1 },
