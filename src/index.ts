@@ -11,6 +11,7 @@ export { type MadePackage, makePackage } from './publish/make-package.ts';
 export { type FetchOptions, fetchInputs } from './recipe/fetch.ts';
 export { recipeJsonSchema } from './recipe/json-schema.ts';
 export { loadRecipe, parseRecipe } from './recipe/load.ts';
+export { duplicateRecipe, type ListedRecipe, listRecipes, renameRecipe } from './recipe/recipe-files.ts';
 export type { Recipe } from './recipe/schema.ts';
 export { encodeAnimatedWebp, writePng, writeWebp } from './runtime/frame-files.ts';
 export type { Frames } from './runtime/frames.ts';
@@ -18,6 +19,8 @@ export { type LoadedPackage, type LoadOptions, loadPackage } from './runtime/loa
 export { openPackage, type VideoPackage } from './runtime/package-folder.ts';
 export { type ClipOptions, type SampleOptions, sample, type Timing, type Video } from './runtime/pipeline.ts';
 export type { Seam } from './runtime/seam.ts';
+export { draftRecipe } from './survey/draft.ts';
+export { type Survey, surveyFiles } from './survey/survey.ts';
 export { type VerifyOptions, verify } from './verify/gate.ts';
 export type { Report } from './verify/report.ts';
 export { VERSION } from './version.ts';

@@ -13,7 +13,7 @@ import { existsAlready, tryCreateRecipe } from './create-recipe.ts';
 import { parseRecipe, readRecipeText } from './load.ts';
 import { type Recipe, recipeSchema } from './schema.ts';
 
-/** `file` as the folder was given and the name in it. `problem` is the first of those that parsing finds. */
+/** `file` as the folder was given and the name in it. `problem` is the first of those that parsing finds, as `line:column: sentence`. */
 export type ListedRecipe = { readonly file: string } & (
   | { readonly name: string; readonly summary: string }
   | { readonly name?: undefined; readonly problem: string }
@@ -53,8 +53,9 @@ async function look(file: string): Promise<ListedRecipe | undefined> {
   } catch (error) {
     if (!(error instanceof LcmMergeError)) throw error;
     if (!isMeantAsRecipe(text)) return undefined;
-    const [problem = error.message] = error instanceof RecipeError ? error.problems : [];
-    return { file, problem: problem.startsWith(`${file}:`) ? problem.slice(file.length + 1) : problem };
+    const [first = error.message, ...others] = error instanceof RecipeError ? error.problems : [];
+    const problem = first.startsWith(`${file}:`) ? first.slice(file.length + 1) : first;
+    return { file, problem: others.length > 0 ? `${problem} (${others.length} more)` : problem };
   }
 }
 
