@@ -8,17 +8,22 @@ import type { Part, Unusable, Usable } from './identify.ts';
 import { type Measures, misfit } from './measures.ts';
 import type { Survey } from './survey.ts';
 
-export interface Choice {
+/** A base, with what it takes from other files. */
+export interface BaseOption {
   readonly base: Usable;
   /** Folder that lends a single file its configs. */
   readonly config?: Usable;
   /** For a base that has none. */
   readonly vae?: Usable;
+}
+
+export interface Choice extends BaseOption {
   readonly motion: Usable;
   readonly lcm?: Usable;
   readonly personalized?: Usable;
+  readonly otherBases: readonly BaseOption[];
   /** What could stand in the place of one that was taken, or beside it, best first. */
-  readonly others: Readonly<Record<Part, readonly Usable[]>>;
+  readonly others: Readonly<Record<Exclude<Part, 'base'>, readonly Usable[]>>;
   readonly unfit: readonly Unfit[];
 }
 
@@ -32,7 +37,7 @@ export function chooseSources(survey: Survey): Choice {
   const usable = survey.findings.filter((finding): finding is Usable => finding.part !== undefined);
   const unfit: Unfit[] = survey.findings.filter((finding) => finding.part === undefined);
   const of = (part: Part) => usable.filter((finding) => finding.part === part);
-  const bases = of('base').flatMap((base) => {
+  const bases = of('base').flatMap((base): BaseOption[] => {
     const needs = needsOf(base, usable);
     if (typeof needs !== 'string') return [{ base, ...needs }];
     unfit.push({ path: base.path, title: base.title, reason: needs });
@@ -43,7 +48,7 @@ export function chooseSources(survey: Survey): Choice {
     const fitting = usable.filter(fits(option.base));
     return { option, score: fitting.length + (fitting.some(({ part }) => part === 'motion') ? usable.length : 0) };
   });
-  const [best] = scored.toSorted((a, b) => b.score - a.score);
+  const [best] = scored.toSorted((a, b) => b.score - a.score || lentTo(a.option) - lentTo(b.option));
   const motions = of('motion');
   if (!best || motions.length === 0) throw missing(survey, best ? 'a motion module' : 'a base', unfit);
   const { base, ...lent } = best.option;
@@ -66,8 +71,8 @@ export function chooseSources(survey: Survey): Choice {
     motion,
     ...(lcm && { lcm }),
     ...(personalized && { personalized }),
+    otherBases: bases.filter((option) => option.base !== base),
     others: {
-      base: bases.map((option) => option.base).filter((other) => other !== base),
       motion: motionOthers,
       lcm: lcms,
       personalized: styles,
@@ -78,6 +83,8 @@ export function chooseSources(survey: Survey): Choice {
   };
 }
 
+/** A base that is whole goes before one that takes from others. */
+const lentTo = (option: BaseOption) => Object.keys(option).length;
 const isGuess = ({ guess }: Usable) => guess !== undefined;
 const isDistilled = ({ motion }: Usable) => motion?.distilled === true;
 
@@ -86,7 +93,7 @@ function misfitOf(base: Usable, other: Usable): string | undefined {
 }
 
 /** What a base takes from other files; a sentence where nothing has it. */
-function needsOf({ base, measures }: Usable, usable: readonly Usable[]): Pick<Choice, 'config' | 'vae'> | string {
+function needsOf({ base, measures }: Usable, usable: readonly Usable[]): Omit<BaseOption, 'base'> | string {
   const isLike = (other: Measures) => !misfit(measures, other, { whole: true });
   const config =
     base?.layout === 'folder' || isLike(STOCK)

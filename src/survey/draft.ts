@@ -6,7 +6,7 @@ import { dirname, relative, resolve, sep } from 'node:path';
 import { stringify } from 'yaml';
 import { recipeSchema } from '../recipe/schema.ts';
 import { printable } from '../text/quote.ts';
-import { type Choice, chooseSources } from './choose.ts';
+import { type BaseOption, type Choice, chooseSources } from './choose.ts';
 import type { Usable } from './identify.ts';
 import type { Survey } from './survey.ts';
 
@@ -49,27 +49,23 @@ export function draftRecipe(survey: Survey, { file, name }: DraftOptions): strin
 
 type PathText = (target: string) => string;
 
-function baseLines({ base, config, vae, others }: Choice, path: PathText): string[] {
-  const why = others.base.length > 0 ? '; most of the files here fit it' : '';
-  const single = config === undefined && vae === undefined;
+function baseLines({ otherBases, others, ...chosen }: Choice, path: PathText): string[] {
+  const why = otherBases.length > 0 ? '; fits most of the files here' : '';
+  const { base, config } = chosen;
+  const vaes = chosen.vae ? [] : others.vae.map((vae) => ({ base, ...(config && { config }), vae }));
   return [
-    ...(single
-      ? [`base: ${path(base.path)} # ${about(base)}${why}`]
-      : [
-          'base:',
-          `  model: ${path(base.path)} # ${about(base)}${why}`,
-          ...(config ? [`  config: ${path(config.path)} # whose configs and tokenizer it takes`] : []),
-          ...(vae ? [`  vae: ${path(vae.path)} # the model has none`] : []),
-        ]),
-    ...others.base.map((other) => `# base: ${path(other.path)} # ${about(other)}`),
-    ...(others.vae.length > 0 && single
-      ? [
-          '# With another VAE:',
-          '# base:',
-          `#   model: ${path(base.path)}`,
-          ...others.vae.map((other) => `#   vae: ${path(other.path)} # ${about(other)}`),
-        ]
-      : []),
+    ...baseKey(chosen, path, why),
+    ...[...otherBases, ...vaes].flatMap((option) => baseKey(option, path).map((line) => `# ${line}`)),
+  ];
+}
+
+function baseKey({ base, config, vae }: BaseOption, path: PathText, why = ''): string[] {
+  if (!config && !vae) return [`base: ${path(base.path)} # ${about(base)}${why}`];
+  return [
+    'base:',
+    `  model: ${path(base.path)} # ${about(base)}${why}`,
+    ...(config ? [`  config: ${path(config.path)} # for configs and tokenizer`] : []),
+    ...(vae ? [`  vae: ${path(vae.path)} # ${about(vae)}`] : []),
   ];
 }
 

@@ -6,7 +6,7 @@ import { basename, join } from 'node:path';
 import { MOTION_ADAPTER_WEIGHTS } from '../architecture/diffusers-folder.ts';
 import { readUNetConfig } from '../architecture/unet-config.ts';
 import { VAE_SCALE } from '../architecture/vae-scale.ts';
-import { LcmMergeError } from '../errors.ts';
+import { FormatError, LcmMergeError } from '../errors.ts';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.ts';
 import { NO_MOTION_MODULE } from '../merge/motion-file.ts';
 import { type Recognition, recognise } from '../merge/recognise.ts';
@@ -103,10 +103,12 @@ export async function identify({ path, kind }: Candidate): Promise<Finding> {
     return await identifyFile(path, kind === 'component' ? await componentWeights(path) : path);
   } catch (error) {
     if (!(error instanceof LcmMergeError)) throw error;
-    const reason = error.message.startsWith(`${path}: `) ? error.message.slice(path.length + 2) : error.message;
-    return { path, title: 'not to be read', reason, damaged: true };
+    return { path, title: 'not to be read', reason: withoutPath(error.message, path), damaged: true };
   }
 }
+
+const withoutPath = (message: string, path: string) =>
+  message.startsWith(`${path}: `) ? message.slice(path.length + 2) : message;
 
 /** Of several variants the first, as plan takes them. */
 async function componentWeights(folder: string): Promise<string> {
@@ -157,7 +159,12 @@ async function identifyPipeline(path: string): Promise<Finding> {
   const isPackage = (await kindOf(join(path, 'unet', 'model.onnx'))) === 'file';
   if (isPackage && !(await findWeights(path, 'unet')))
     return { ...refuse('It holds graphs, which is what a recipe makes.'), title: 'package in ONNX' };
-  const config = await readUNetConfig(join(path, 'unet', 'config.json'));
+  const file = join(path, 'unet', 'config.json');
+  const config = await readUNetConfig(file).catch((error: unknown) => {
+    if (error instanceof FormatError) return error; // it says which other model this is
+    throw error;
+  });
+  if (config instanceof FormatError) return refuse(withoutPath(config.message, file));
   const shards = await requireWeights(path, 'unet');
   await requireWeights(path, 'text_encoder');
   const hasVae = (await findWeights(path, 'vae_decoder')) !== undefined;

@@ -17,6 +17,7 @@ import { draftRecipe } from '../../src/survey/draft.ts';
 import { surveyFiles } from '../../src/survey/survey.ts';
 import { writeFamily } from '../helpers/family.ts';
 import { writeHollow } from '../helpers/hollow.ts';
+import { tinyLdm, writeLdm } from '../helpers/ldm.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 let folder: string;
@@ -128,6 +129,20 @@ describe('draftRecipe', () => {
       vae: resolve(folder, 'files', 'vae.safetensors'),
     });
     expect(recipe.output).toMatchObject({ width: 512, height: 512 });
+  });
+
+  it('lends a single file of another width the configs of a folder that has them', async () => {
+    await writeLdm(join(await files(), 'fine-tuned.safetensors'), await tinyLdm());
+    for (const name of ['ink.safetensors', 'animatelcm.ckpt']) await put(name);
+    await expect(draft()).rejects.toThrow(/Its blocks are 32, 64, 96 wide, not as SD1\.5's, and no folder/);
+    await put('base', 'z-base');
+    const text = await draft();
+    expect((await planned(text)).recipe.base.model).toBe(resolve(folder, 'files', 'z-base'));
+    const other = text.replace(/^base: .*\n/m, '').replace(/^# (?=base:| {2}(model|config):)/gm, '');
+    expect((await planned(other)).recipe.base).toEqual({
+      model: resolve(folder, 'files', 'fine-tuned.safetensors'),
+      config: resolve(folder, 'files', 'z-base'),
+    });
   });
 
   it('says what is lacking, and why what is there does not do', async () => {

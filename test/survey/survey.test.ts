@@ -119,6 +119,17 @@ describe('surveyFiles', () => {
     await mkdir(join(folder, 'package', 'unet'), { recursive: true });
     await writeFile(join(folder, 'package', 'model_index.json'), '{}');
     await writeFile(join(folder, 'package', 'unet', 'model.onnx'), '');
+    await mkdir(join(folder, 'xl', 'unet'), { recursive: true });
+    await writeFile(join(folder, 'xl', 'model_index.json'), '{}');
+    await writeFile(
+      join(folder, 'xl', 'unet', 'config.json'),
+      JSON.stringify({
+        block_out_channels: [320, 640],
+        down_block_types: ['DownBlock2D', 'DownBlock2D'],
+        up_block_types: ['UpBlock2D', 'UpBlock2D'],
+        addition_embed_type: 'text_time',
+      }),
+    );
     await writeNamed('sdxl.safetensors', { [`${KOHYA}_attn2_to_k.lora_down.weight`]: [4, 2048] });
     await writeNamed('flux.safetensors', { 'lora_unet_double_blocks_0_img_attn_proj.lora_down.weight': [4, 64] });
     await writeNamed('pia.safetensors', {
@@ -127,12 +138,13 @@ describe('surveyFiles', () => {
     });
     await writeNamed('inpainting.safetensors', { 'model.diffusion_model.input_blocks.0.0.weight': [320, 9, 3, 3] });
     await writeNamed('pruned.safetensors', { 'model.diffusion_model.input_blocks.0.0.weight': [320, 4, 3, 3] });
-    const all = await found();
+    const all = await found(({ type }) => expect(type).not.toBe('warning'));
     const reasons = Object.fromEntries(
       Object.entries(all).map(([name, f]) => [name, 'reason' in f ? f.reason : f.part]),
     );
     expect(reasons).toEqual({
       package: 'It holds graphs, which is what a recipe makes.',
+      xl: 'addition_embed_type is "text_time": this is an SDXL UNet.',
       'sdxl.safetensors': 'It was made for SDXL: its text states are 2048 wide.',
       'flux.safetensors': "It changes neither a block of SD1.5's UNet nor its text encoder.",
       'pia.safetensors': 'It wants a first frame beside the noise. The graph has no input for that.',
