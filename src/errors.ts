@@ -46,13 +46,26 @@ export class UsageError extends LcmMergeError {
   }
 }
 
-/** `problems` holds one `file:line:column: sentence` per mistake; the message joins them. */
+/** A mistake in a recipe, with the key that it is about. */
+export interface RecipeProblem {
+  /** Of the key or value in the recipe; empty where the text as a whole is at fault. */
+  readonly path: readonly (string | number)[];
+  /** 1-based. */
+  readonly line: number;
+  /** 1-based. */
+  readonly column: number;
+  readonly sentence: string;
+}
+
+/** `problems` holds one `file:line:column: sentence` per mistake; the message joins them. `located` has the same in parts, where known. */
 export class RecipeError extends LcmMergeError {
   override readonly name = 'RecipeError' as const;
   readonly problems: readonly string[];
-  constructor(problems: readonly string[], place: Place = {}) {
+  readonly located: readonly RecipeProblem[];
+  constructor(problems: readonly string[], place: Place = {}, located: readonly RecipeProblem[] = []) {
     super('recipe', problems.join('\n'), place);
     this.problems = problems;
+    this.located = located;
   }
 }
 
@@ -70,10 +83,13 @@ export class MergeError extends LcmMergeError {
   }
 }
 
+/** `located`: where a recipe names what is missing. */
 export class InputMissingError extends LcmMergeError {
   override readonly name = 'InputMissingError' as const;
-  constructor(message: string, place: Place = {}) {
+  readonly located: readonly RecipeProblem[];
+  constructor(message: string, place: Place = {}, located: readonly RecipeProblem[] = []) {
     super('input-missing', message, place);
+    this.located = located;
   }
 }
 

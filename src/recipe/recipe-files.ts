@@ -2,15 +2,15 @@
  * The recipes that lie in some folders, and what can be done with their files short of changing what they say: list, copy, rename.
  * Listing parses and looks at no file that a recipe names, so it is quick; whether a recipe can be baked is the plan's to say.
  */
-import { randomUUID } from 'node:crypto';
-import { readdir, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { basename, dirname, extname, join, resolve } from 'node:path';
-import { isMap, isScalar, parse, parseDocument } from 'yaml';
 import { LcmMergeError, RecipeError, UsageError } from '../errors.ts';
 import { ioError } from '../formats/byte-source.ts';
 import { quote } from '../text/quote.ts';
 import { existsAlready, tryCreateRecipe } from './create-recipe.ts';
+import { editRecipe } from './edit.ts';
 import { parseRecipe, readRecipeText } from './load.ts';
+import { saveRecipe } from './save.ts';
 import { type Recipe, recipeSchema } from './schema.ts';
 
 /** `file` as the folder was given and the name in it. `problem` is the first of those that parsing finds, as `line:column: sentence`. */
@@ -113,7 +113,7 @@ export async function renameRecipe(
   const changed = withName(text, newName);
   const renamed = join(dirname(file), `${newName}${extname(file)}`);
   if (resolve(renamed) === resolve(file)) {
-    if (changed !== text) await replace(file, changed);
+    if (changed !== text) await saveRecipe(file, changed, { replaces: text });
     return {
       file,
       sentence:
@@ -129,24 +129,12 @@ export async function renameRecipe(
   return { file: renamed, sentence: `${file} is ${renamed} now${key}.` };
 }
 
-async function replace(file: string, text: string): Promise<void> {
-  const partial = join(dirname(file), `.${basename(file)}.${randomUUID()}.partial`);
-  try {
-    await writeFile(partial, text, { flag: 'wx', flush: true });
-    await rename(partial, file);
-  } catch (error) {
-    throw ioError('write', file, error);
-  } finally {
-    await rm(partial, { force: true });
-  }
-}
-
-/** The text with another value for `name`, all else as it was; unchanged where the key cannot be found. */
+/** The text with another value for `name`, all else as it was; unchanged where it cannot be edited, because it is no YAML yet. */
 function withName(text: string, name: string): string {
-  const { contents, errors } = parseDocument(text, { schema: 'core', logLevel: 'silent' });
-  const found = isMap(contents) ? contents.get('name', true) : undefined;
-  if (errors.length > 0 || !isScalar(found) || !found.range) return text;
-  const [from, to] = found.range;
-  const written = /^[A-Za-z][\w-]*$/.test(name) && parse(name) === name ? name : JSON.stringify(name);
-  return `${text.slice(0, from)}${written}${text.slice(to)}`;
+  try {
+    return editRecipe(text, [{ path: ['name'], value: name }]);
+  } catch (error) {
+    if (error instanceof RecipeError) return text;
+    throw error;
+  }
 }

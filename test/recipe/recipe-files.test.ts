@@ -75,8 +75,8 @@ describe('duplicateRecipe', () => {
     await write('ink-4.yaml', 'mine');
     expect(await duplicateRecipe(at('ink-3.yaml'))).toBe(at('ink-5.yaml'));
     expect(await read('ink.yaml')).toBe(RECIPE);
-    expect(await read('ink-2.yaml')).toBe(RECIPE.replace('"ink"', 'ink-2'));
-    expect(await read('ink-5.yaml')).toBe(RECIPE.replace('"ink"', 'ink-5'));
+    expect(await read('ink-2.yaml')).toBe(RECIPE.replace('"ink"', '"ink-2"'));
+    expect(await read('ink-5.yaml')).toBe(RECIPE.replace('"ink"', '"ink-5"'));
     expect(await read('ink-4.yaml')).toBe('mine');
     expect((await readdir(folder)).filter((name) => name.startsWith('.'))).toEqual([]);
   });
@@ -84,7 +84,7 @@ describe('duplicateRecipe', () => {
   it('copies a recipe that is not right yet as it is', async () => {
     await write('typo.yaml', RECIPE.replace('motion:', 'motions:'));
     await write('broken.yml', `name: [\n${RECIPE}`);
-    expect(await read((await duplicateRecipe(at('typo.yaml'))).slice(folder.length + 1))).toContain('name:   typo-2 ');
+    expect(await read((await duplicateRecipe(at('typo.yaml'))).slice(folder.length + 1))).toContain('name:   "typo-2" ');
     expect(await read((await duplicateRecipe(at('broken.yml'))).slice(folder.length + 1))).toBe(`name: [\n${RECIPE}`);
     await expect(duplicateRecipe(at('none.yaml'))).rejects.toThrow('does not exist');
   });
@@ -113,7 +113,7 @@ describe('renameRecipe', () => {
     await write('red.yaml', RECIPE);
     const { file, sentence } = await renameRecipe(at('red.yaml'), 'red');
     expect([file, sentence]).toEqual([at('red.yaml'), `The key name of ${at('red.yaml')} is "red" now.`]);
-    expect(await read('red.yaml')).toBe(RECIPE.replace('"ink"', 'red'));
+    expect(await read('red.yaml')).toBe(RECIPE.replace('"ink"', '"red"'));
     expect((await renameRecipe(at('red.yaml'), 'red')).sentence).toContain('has that name already');
     expect(await readdir(folder)).toEqual(['red.yaml']);
   });

@@ -14,6 +14,8 @@ import { count } from '../format.ts';
 
 export interface PlanOptions {
   readonly signal: AbortSignal;
+  /** The recipe's text in place of what its file holds: one that has not been saved yet. */
+  readonly text?: string | undefined;
   readonly offline?: boolean | undefined;
   /** A lock, or a package that has one: what the Hub gives must be what it says. */
   readonly lock?: string | undefined;
@@ -23,10 +25,10 @@ export interface PlanOptions {
 
 /** @throws what loadRecipe, fetchInputs and plan throw; the signal's reason when it is aborted. */
 export async function* planRecipe(file: string, options: PlanOptions): Stage<Plan> {
-  const { signal, offline } = options;
+  const { signal, text, offline } = options;
   yield { type: 'stage-started', stage: 'plan', subject: basename(file) };
   const loading = performance.now();
-  const loaded = await loadRecipe(file);
+  const loaded = await loadRecipe(file, { text });
   const fetching = performance.now();
   const recipe = yield* fetchInputs(loaded, { lock: await knownLock(loaded, options), offline, signal });
   const fetched = performance.now();
