@@ -84,7 +84,9 @@ describe('duplicateRecipe', () => {
   it('copies a recipe that is not right yet as it is', async () => {
     await write('typo.yaml', RECIPE.replace('motion:', 'motions:'));
     await write('broken.yml', `name: [\n${RECIPE}`);
-    expect(await read((await duplicateRecipe(at('typo.yaml'))).slice(folder.length + 1))).toContain('name:   "typo-2" ');
+    expect(await read((await duplicateRecipe(at('typo.yaml'))).slice(folder.length + 1))).toContain(
+      'name:   "typo-2" ',
+    );
     expect(await read((await duplicateRecipe(at('broken.yml'))).slice(folder.length + 1))).toBe(`name: [\n${RECIPE}`);
     await expect(duplicateRecipe(at('none.yaml'))).rejects.toThrow('does not exist');
   });
