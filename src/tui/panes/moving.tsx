@@ -24,7 +24,7 @@ export function Moving({ frames, at, room: { columns, rows }, budget }: MovingPr
   );
   const frame = at % frames.count;
   useEffect(() => drawing.shown?.(frame), [drawing, frame]);
-  useLayoutEffect(() => drawing.end, [drawing]); // before Ink leaves the screen that the images are on
+  useLayoutEffect(() => drawing.end, [drawing]);
   return <Lines {...drawing} frame={frame} />;
 }
 
