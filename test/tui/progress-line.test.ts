@@ -86,7 +86,7 @@ describe('progressLines', () => {
       progress: { done: 3, total: 4, unit: 'steps', at: 4000 },
       pace: [{ done: 1, at: 2000 }],
     } as const;
-    expect(progressLines(steps, 4000, 12)).toEqual(['███░   75%', '3 of 4 steps  1.00 s left']);
+    expect(progressLines(steps, 4000, 12)).toEqual(['bake  ███░   75%', '3 of 4 steps  1.00 s left']);
   });
   it('stand at nothing of nothing, and say nothing of what has not begun', () => {
     const nothing = { ...baking([]), progress: { done: 0, total: 0, unit: 'checks', at: 0 } } as const;
