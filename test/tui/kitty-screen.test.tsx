@@ -15,14 +15,15 @@ it('shows a clip by placeholders that come through Ink whole, and removes its im
     columns: 60,
     rows: 18,
     services: {
-      findRecipes: async () => ['recipes/tiny.yaml'],
       make: (_: unknown, signal: AbortSignal) => job.run(signal),
       readClip: async () => RED_THEN_BLUE,
     },
   });
+  await screen.shows('recipes/tiny.yaml');
+  screen.press('G');
   await screen.shows('▸ recipes/tiny.yaml');
   screen.press('b');
-  await screen.shows('✓ plan');
+  await screen.shows('… Working');
   job.finish(madePackage('/out/tiny', {}, 'passed'));
   await screen.shows('▶ frame');
   screen.press(' ');
