@@ -196,7 +196,7 @@ describe('previews', () => {
   };
 
   it('are drawn over each other above the moving line, and the last one stays', async () => {
-    const picture = ['▀▀▀▀', '▀▀▀▀'];
+    const picture = Array<string>(8).fill('▀'.repeat(16)); // 4×4 pixels, enlarged
     const first = await watch([run, step(1), preview(1, [255, 0, 0])]);
     expect(first.lines).toEqual([...picture, expect.stringContaining('1 of 2 steps')]);
     expect(first.colour).toBe(0xff0000);
