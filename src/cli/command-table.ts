@@ -365,12 +365,16 @@ export const COMMANDS = {
         placeholder: 'DIR',
         completes: 'folder',
         required: true,
-        description: 'the folder that becomes the published package',
+        description: 'the folder that becomes the published package; an older package there is replaced',
+      },
+      'dry-run': {
+        type: 'boolean',
+        description: 'show what would be sent and replaced, or all that is in the way, and write nothing',
       },
       ...COMMON,
     },
     examples: [
-      'lcm-merge publish out/tiny --to /srv/models/tiny',
+      'lcm-merge publish out/tiny --to /srv/models/tiny --dry-run',
       'lcm-merge publish out/tiny --to /srv/models/tiny --json',
     ],
   },

@@ -6,13 +6,20 @@ import { assertReplaceable, followLink } from '../export/staging.ts';
 import { ioError } from '../formats/byte-source.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { readLock } from '../runtime/lock-file.ts';
+import { formatBytes } from '../text/quantity.ts';
 import type { Refusal } from './refusal.ts';
+
+/** A package that would be replaced; its name is unknown where its lock is damaged. */
+export interface Standing {
+  readonly name?: string;
+  readonly files: number;
+  readonly bytes: number;
+}
 
 export interface Target {
   /** Absolute, a link followed. */
   readonly folder: string;
-  /** The package that stands there and would be replaced; its name is unknown where its lock is damaged. */
-  readonly replaces?: { readonly name?: string; readonly files: number; readonly bytes: number };
+  readonly replaces?: Standing;
   /** Bytes that may be written there, where the file system tells. */
   readonly free?: number;
 }
@@ -37,6 +44,11 @@ export async function openTarget(folder: string, to: string): Promise<Target> {
   return { folder: target, ...(replaces && { replaces }), ...(free !== undefined && { free }) };
 }
 
+/** `tiny: 24 files, 21.8 MB` */
+export function describeStanding({ name, files, bytes }: Standing): string {
+  return `${name ?? 'a package whose lock is damaged'}: ${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)}`;
+}
+
 /** What stands at the target stays until the copy is whole, so there must be room beside it. */
 export function refuseRoom({ folder, free }: Target, bytes: number): readonly Refusal[] {
   if (free === undefined || free >= bytes) return [];
@@ -53,7 +65,7 @@ async function nearestFolder(path: string): Promise<string> {
   return (await kindOf(path)) === 'nothing' ? nearestFolder(dirname(path)) : path;
 }
 
-async function standing(target: string): Promise<Target['replaces']> {
+async function standing(target: string): Promise<Standing | undefined> {
   const entries = await readdir(target, { recursive: true, withFileTypes: true }).catch(() => []);
   const files = entries.filter((entry) => entry.isFile());
   if (files.length === 0) return undefined;
