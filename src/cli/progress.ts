@@ -4,7 +4,7 @@
  * stage, check and warning. Rates and times left are computed here.
  */
 import type { CheckVerdict, Event, Preview, StageName, Tile } from '../events.ts';
-import { halfBlocks, shrink, sizeIn } from '../tui/pixels.ts';
+import { halfBlocks, resize, sizeIn } from '../tui/pixels.ts';
 import { formatBytes, formatDuration } from './format.ts';
 import { type Output, type Paint, sanitise } from './terminal.ts';
 
@@ -88,7 +88,7 @@ export function createProgress({
     const rows = Math.min(MAX_PICTURE_ROWS, (output.rows || DEFAULT_ROWS) - 2);
     const size = sizeIn({ width, height }, { columns: (output.columns || DEFAULT_COLUMNS) - 1, rows });
     end();
-    picture = halfBlocks(shrink({ width, height, data: pixels }, size), depth);
+    picture = halfBlocks(resize({ width, height, data: pixels }, size), depth).join('\n');
     draw(status);
   };
 

@@ -4,6 +4,7 @@
  */
 import { render } from 'ink';
 import { App } from './app.tsx';
+import { chooseGraphics, GraphicsContext } from './graphics.ts';
 import { createServices, type Services } from './services.ts';
 import { createStore } from './store.ts';
 import { ThemeContext, themeOf } from './theme.tsx';
@@ -34,9 +35,12 @@ export async function openTui({
   const terminate = () => store.dispatch({ type: 'terminated' });
   signal?.addEventListener('abort', terminate, { once: true });
   try {
+    const graphics = await chooseGraphics(stdin, stdout);
     const { waitUntilExit } = render(
       <ThemeContext value={themeOf(stdout)}>
-        <App store={store} />
+        <GraphicsContext value={graphics}>
+          <App store={store} />
+        </GraphicsContext>
       </ThemeContext>,
       {
         stdin,

@@ -52,7 +52,7 @@ describe('the terminal UI', () => {
     screen.press(KEYS.enter);
     await screen.shows('… Working · recipes/tiny.yaml');
     job.send({ type: 'stage-started', stage: 'bake', subject: 'tiny' }, baking(10e6));
-    await screen.shows('… bake', '25%  10.0 MB of 40.0 MB', 'conv_in.weight');
+    await screen.shows('… bake', '25%  conv_in.weight', '10.0 MB of 40.0 MB');
     job.send({ type: 'stage-finished', stage: 'bake', milliseconds: 1500, summary: '1399 tensors' });
     await screen.shows('✓ bake    1399 tensors (1.50 s)');
     job.send({ type: 'stage-started', stage: 'verify', subject: 'out/tiny' }, ...checkEvents(CHECKS));
@@ -60,7 +60,13 @@ describe('the terminal UI', () => {
     await screen.shows('▸4 Run 2', '▶ frame', 'of 2, 4×4', '5 Gate ✓');
 
     screen.press('5');
-    await screen.shows('✓ /there/out/tiny', '✓ integrity (250 ms)', 'integrity is passed.', '✓ frames');
+    await screen.shows(
+      '✓ Passed · 2 of 2 checks passed',
+      '/there/out/tiny',
+      '✓ integrity (250 ms)',
+      'integrity is passed.',
+      '✓ frames',
+    );
     screen.press('q');
     expect(await screen.left).toBe(0);
     expect(screen.terminal.buffer.active.type).toBe('normal');
@@ -130,7 +136,15 @@ describe('the terminal UI', () => {
     await startTiny(screen);
     job.send(...checkEvents({ integrity: 'passed', frames: 'failed', timing: 'unknown' }));
     job.finish(madePackage('/out/tiny.failed', { integrity: 'passed', frames: 'failed', timing: 'unknown' }, 'failed'));
-    await screen.shows('▸5 Gate ✗', '✗ /out/tiny.failed', '✓ integrity', '✗ frames', 'frames is failed.', '? timing');
+    await screen.shows(
+      '▸5 Gate ✗',
+      '✗ Failed · 1 of 3',
+      '/out/tiny.failed',
+      '✓ integrity',
+      '✗ frames',
+      'frames is failed.',
+      '? timing',
+    );
     screen.press('3');
     await screen.shows('✗ Has not passed ·', '✗ frames: frames is failed.', 'kept in', '/out/tiny.failed');
   });
