@@ -1,7 +1,7 @@
 /** Figures and tables as people read them. */
 import { threeFigures } from '../text/quantity.ts';
 
-export { formatBytes, formatCount } from '../text/quantity.ts';
+export { formatBytes, formatCount, formatTime } from '../text/quantity.ts';
 
 /** 480 → "480 ms", 12300 → "12.3 s", 150000 → "2 min 30 s". */
 export function formatDuration(milliseconds: number): string {
@@ -15,14 +15,6 @@ export function formatDuration(milliseconds: number): string {
 /** At most six significant figures, without trailing zeros. */
 export function formatNumber(value: number): string {
   return String(Number(value.toPrecision(6)));
-}
-
-/** `2026-11-25 21:46`, by the clock of the machine; takes milliseconds since 1970. */
-export function formatTime(at: number): string {
-  const two = (n: number) => String(n).padStart(2, '0');
-  const date = new Date(at);
-  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
-  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
 export function count(n: number, one: string, many = `${one}s`): string {

@@ -8,7 +8,7 @@ import { type FoundPackage, whyNotBeside } from '../compare/find-packages.ts';
 import { packageRows } from '../compare/grid.ts';
 import type { Event } from '../events.ts';
 import type { KeyPath } from '../recipe/located-yaml.ts';
-import type { StageRow } from './job.ts';
+import { hearStage, type StageRow } from './job.ts';
 import { hearTile, obeyWall, startWall, tickWall, type Wall, type WallCommand } from './wall.ts';
 
 /** One recipe, baked with a knob at each of the values. */
@@ -126,17 +126,12 @@ export function hearComparison(comparison: Comparison, event: Event, at: number)
       const { type: _, stage: __, ...tile } = event;
       return { ...comparison, run: { ...run, wall: hearTile(run.wall, tile) } };
     }
-    case 'stage-started':
-      return { ...comparison, run: { ...run, row: { stage: event.stage, startedAt: at, subject: event.subject } } };
-    case 'progress': {
-      const { done, total, unit, detail, stage } = event;
-      const row: StageRow = run.row?.stage === stage ? run.row : { stage, startedAt: at, subject: '' };
-      return { ...comparison, run: { ...run, row: { ...row, progress: { done, total, unit, detail, at } } } };
-    }
     case 'warning':
       return { ...comparison, run: { ...run, warnings: [...new Set([...run.warnings, event.message])] } };
-    default:
-      return comparison;
+    default: {
+      const row = hearStage(run.row, event, at);
+      return row === undefined || row === run.row ? comparison : { ...comparison, run: { ...run, row } };
+    }
   }
 }
 

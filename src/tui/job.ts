@@ -143,6 +143,14 @@ export function gateMark(job: Job | undefined): Mark | undefined {
   return worst !== 'passed' ? worst : isBusy(job) ? 'working' : 'stopped';
 }
 
+/** A stage that is followed by itself, outside a job: the row as it was before its next event, and after. */
+export function hearStage(row: StageRow | undefined, event: Event, at: number): StageRow | undefined {
+  if (event.type === 'stage-started') return { stage: event.stage, startedAt: at, subject: event.subject };
+  if (event.type !== 'progress' || !row) return row;
+  const { done, total, unit, detail } = event;
+  return { ...row, progress: { done, total, unit, detail, at }, pace: paceWith(row.pace ?? [], { done, at }) };
+}
+
 /** Milliseconds: a rate is that of so long, told from looks so far apart. */
 const [PACE_TIME, PACE_STEP] = [4000, 250];
 

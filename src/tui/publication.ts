@@ -7,7 +7,7 @@ import type { Published } from '../publish/folder.ts';
 import type { Publication } from '../publish/preview.ts';
 import { describeStanding } from '../publish/target.ts';
 import { formatBytes } from '../text/quantity.ts';
-import type { StageRow } from './job.ts';
+import { hearStage, type StageRow } from './job.ts';
 
 /** What is to be published where. A new object for every wish: answers to another are too late. */
 export interface PublicationWish {
@@ -83,18 +83,22 @@ export function obeyPublication(view: PublicationView, command: PublicationComma
 
 /** What shows without reading the files; if that refuses already, there is nothing more to come. */
 export function surveyed(view: PublicationView, wish: PublicationWish, survey: Publication): PublicationView {
-  return answer(view, wish, (run) =>
+  return answer(view, wish, READING, (run) =>
     survey.refusals.length > 0 ? { wish, status: 'refused', survey } : { ...run, survey },
   );
 }
 
 /** The files have been hashed. */
 export function previewed(view: PublicationView, wish: PublicationWish, survey: Publication): PublicationView {
-  return answer(view, wish, () => ({ wish, status: survey.refusals.length > 0 ? 'refused' : 'ready', survey }));
+  return answer(view, wish, READING, () => ({
+    wish,
+    status: survey.refusals.length > 0 ? 'refused' : 'ready',
+    survey,
+  }));
 }
 
 export function published(view: PublicationView, wish: PublicationWish, result: Published): PublicationView {
-  return answer(view, wish, () => ({ wish, status: 'done', published: result }));
+  return answer(view, wish, PUBLISHING, () => ({ wish, status: 'done', published: result }));
 }
 
 /** Reading or publishing broke. */
@@ -103,11 +107,11 @@ export function publicationFailed(
   wish: PublicationWish,
   problems: readonly string[],
 ): PublicationView {
-  return answer(view, wish, () => ({ wish, status: 'failed', problems }));
+  return answer(view, wish, ANY, () => ({ wish, status: 'failed', problems }));
 }
 
 export function publicationStopped(view: PublicationView, wish: PublicationWish): PublicationView {
-  return answer(view, wish, () => ({ wish, status: 'stopped' }));
+  return answer(view, wish, ANY, () => ({ wish, status: 'stopped' }));
 }
 
 export function hearPublication(
@@ -116,13 +120,9 @@ export function hearPublication(
   event: Event,
   at: number,
 ): PublicationView {
-  return answer(view, wish, (run) => {
-    if (event.type === 'stage-started')
-      return { ...run, row: { stage: event.stage, startedAt: at, subject: event.subject } };
-    if (event.type !== 'progress') return run;
-    const { stage, done, total, unit, detail } = event;
-    const row: StageRow = run.row ?? { stage, startedAt: at, subject: '' };
-    return { ...run, row: { ...row, progress: { done, total, unit, detail, at } } };
+  return answer(view, wish, ANY, (run) => {
+    const row = hearStage(run.row, event, at);
+    return row === undefined || row === run.row ? run : { ...run, row };
   });
 }
 
@@ -143,6 +143,10 @@ export function questionOf({ run }: PublicationView): string | undefined {
 
 type Working = Extract<PublicationRun, { status: 'reading' | 'publishing' | 'stopping' }>;
 
+const READING = ['reading'] as const;
+const PUBLISHING = ['publishing', 'stopping'] as const;
+const ANY = [...READING, ...PUBLISHING];
+
 function isWorking(run: PublicationRun): run is Working {
   return run.status === 'reading' || run.status === 'publishing' || run.status === 'stopping';
 }
@@ -158,10 +162,13 @@ function read(before: PublicationView, { folder, to, ...view }: PublicationView)
 function answer(
   view: PublicationView,
   wish: PublicationWish,
+  awaiting: readonly Working['status'][],
   change: (run: Working) => PublicationRun,
 ): PublicationView {
   const { run } = view;
-  return isWorking(run) && run.wish === wish ? { ...view, run: change(run) } : view;
+  if (!isWorking(run) || run.wish !== wish || !awaiting.includes(run.status)) return view;
+  const next = change(run);
+  return next === run ? view : { ...view, run: next };
 }
 
 /** One step at a time: ready, asked, begun. What was refused, or is over, is read again; nothing else leads on from there. */

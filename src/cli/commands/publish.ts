@@ -1,11 +1,10 @@
 /** `publish`: a verified package to its place; `--dry-run`: what that would do. */
 import { publish } from '../../publish/folder.ts';
-import { type Publication, previewPublication } from '../../publish/preview.ts';
+import { describePublication, type Publication, previewPublication } from '../../publish/preview.ts';
 import { refusalError } from '../../publish/refusal.ts';
-import { describeStanding } from '../../publish/target.ts';
 import type { Command, Outcome } from '../context.ts';
 import { failureOf } from '../exit-codes.ts';
-import { count, formatBytes, formatTime, table } from '../format.ts';
+import { count, formatBytes, table } from '../format.ts';
 import { type Paint, sanitise } from '../terminal.ts';
 
 export const publishCommand: Command<'publish'> = async (args, { signal, follow, paint }) => {
@@ -28,16 +27,8 @@ function describe(publication: Publication, paint: Paint): Outcome {
   };
 }
 
-function render({ folder, to, files, bytes, ...publication }: Publication, paint: Paint): string {
-  const { verdict, verifiedAt, target, refusals } = publication;
-  const { replaces, free } = target ?? {};
-  const lines = [
-    ['package', folder],
-    ['verification', verifiedAt === undefined ? verdict : `${verdict}, ${formatTime(verifiedAt)}`],
-    ['to', to],
-    ...(target ? [['replaces', replaces ? describeStanding(replaces) : 'nothing']] : []),
-    ...(free === undefined ? [] : [['room', `${formatBytes(free)}, of which ${formatBytes(bytes)} would be used`]]),
-  ];
+function render(publication: Publication, paint: Paint): string {
+  const { files, bytes, refusals } = publication;
   const rows = files.map(({ name, bytes: size, sha256 }) => [
     sanitise(name),
     formatBytes(size),
@@ -45,7 +36,7 @@ function render({ folder, to, files, bytes, ...publication }: Publication, paint
   ]);
   const sum = `${count(files.length, 'file')}, ${formatBytes(bytes)}${refusals.length > 0 ? '; nothing would be published' : ''}`;
   return [
-    sanitise(table(lines)),
+    sanitise(table(describePublication(publication))),
     `${paint('bold', 'Files')}\n${table([['file', 'size', 'sha256'], ...rows], { right: [1] })}`,
     sum,
   ].join('\n\n');
