@@ -44,9 +44,9 @@ export async function openTarget(folder: string, to: string): Promise<Target> {
   return { folder: target, ...(replaces && { replaces }), ...(free !== undefined && { free }) };
 }
 
-/** `tiny: 24 files, 21.8 MB` */
+/** `tiny (24 files, 21.8 MB)` */
 export function describeStanding({ name, files, bytes }: Standing): string {
-  return `${name ?? 'a package whose lock is damaged'}: ${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)}`;
+  return `${name ?? 'a package whose lock is damaged'} (${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)})`;
 }
 
 /** What stands at the target stays until the copy is whole, so there must be room beside it. */

@@ -19,12 +19,14 @@ export interface Strengths {
   readonly label: string;
   readonly path: KeyPath;
   readonly values: readonly number[];
+  /** What the recipe is verified with. */
+  readonly suggests?: { readonly prompt: string; readonly seed: number };
 }
 
 export type ComparisonSource = { readonly kind: 'packages' } | Strengths;
 
 /** What is sampled with; what is not said is as the first recipe says. */
-interface Wish {
+export interface Wish {
   readonly prompt?: string;
   readonly seed?: number;
 }
@@ -43,6 +45,8 @@ export type ComparisonRun =
 
 interface Watched {
   readonly request: ComparisonRequest;
+  /** As far as they are known. */
+  readonly sampled: Wish;
   readonly wall: Wall;
   readonly warnings: readonly string[];
 }
@@ -167,9 +171,10 @@ export function requestOf({ run }: Comparison): ComparisonRequest | undefined {
 
 /** Prompt and seed that will be taken, and where they come from when nothing was said. */
 export function wishOf(comparison: Comparison): Wish {
-  const { prompt, seed, packages, marked, selected } = comparison;
+  const { source, prompt, seed, packages, marked, selected } = comparison;
   const first = packages?.find(({ folder }) => folder === marked[0]) ?? packages?.[selected];
-  const suggested = first?.kind === 'package' && comparison.source.kind === 'packages' ? first.suggests : undefined;
+  const ofPackage = first?.kind === 'package' ? first.suggests : undefined;
+  const suggested = source.kind === 'strengths' ? source.suggests : ofPackage;
   return { ...suggested, ...(prompt !== undefined && { prompt }), ...(seed !== undefined && { seed }) };
 }
 
@@ -241,14 +246,14 @@ function start(comparison: Comparison): Comparison {
 
 function begin(comparison: Comparison, request: ComparisonRequest, labels: readonly string[]): Comparison {
   const wall = startWall(labels.length, undefined, labels);
-  return { ...comparison, run: { status: 'running', request, wall, warnings: [] } };
+  return { ...comparison, run: { status: 'running', request, sampled: wishOf(comparison), wall, warnings: [] } };
 }
 
 function ended(comparison: Comparison, end: (run: Watched) => ComparisonRun): Comparison {
   const { run } = comparison;
   if (run.status !== 'running' && run.status !== 'stopping') return comparison;
-  const { request, wall, warnings } = run;
-  return { ...comparison, run: end({ request, wall, warnings }) };
+  const { request, sampled, wall, warnings } = run;
+  return { ...comparison, run: end({ request, sampled, wall, warnings }) };
 }
 
 function figuresOf({ tiles }: Wall): readonly (readonly string[])[] {

@@ -1,7 +1,7 @@
 /** Packages to choose from; then their clips on one wall, and the figures below. */
 import { formatBytes, formatTime, table, wrap } from '../../cli/format.ts';
 import type { FoundPackage, PackageFound } from '../../compare/find-packages.ts';
-import { type Comparison, type ComparisonRun, whyNot, wishOf } from '../comparison.ts';
+import { type Comparison, type ComparisonRun, type Wish, whyNot, wishOf } from '../comparison.ts';
 import type { Mark } from '../marks.ts';
 import { MARKS } from '../marks.ts';
 import { progressLines } from '../progress-line.ts';
@@ -16,13 +16,13 @@ export interface ComparePaneProps extends Pick<PaneProps, 'box' | 'focused'> {
 export function ComparePane({ comparison, ...pane }: ComparePaneProps) {
   const { run } = comparison;
   if (run.status === 'choosing') return <Choosing comparison={comparison} {...pane} />;
-  return <Watching run={run} wish={wishText(run.request)} {...pane} />;
+  return <Watching run={run} notice={comparison.notice} {...pane} />;
 }
 
 // ---------------------------------------------------------------------------------------------------- choosing
 
 const NONE = 'There is no package in out/. Bake two, and compare them here.';
-const HINT = 'Space marks, Enter compares; the first is what the others are measured against.';
+const HINT = 'Space marks; Enter compares the others with [1].';
 /** Lines of the head when nothing is wrapped, and of a package. */
 const [HEAD, LINES] = [2, 2];
 
@@ -96,7 +96,7 @@ function stateOf({ verdict, verifiedAt, bytes }: PackageFound): string {
   return `${MARKS[VERDICT_MARKS[verdict]][0]} ${VERDICTS[verdict]}${when}, ${formatBytes(bytes)}`;
 }
 
-function wishText({ prompt, seed }: { readonly prompt?: string; readonly seed?: number }): string {
+function wishText({ prompt, seed }: Wish): string {
   const words = prompt === undefined ? "the recipe's prompt" : `“${prompt}”`;
   return `${words}, ${seed === undefined ? "the recipe's seed" : `seed ${seed}`}`;
 }
@@ -108,7 +108,12 @@ type Watched = Exclude<ComparisonRun, { status: 'choosing' }>;
 /** Below this a clip is not recognised (wall.ts); the figures give way. */
 const LEAST_WALL = 9;
 
-function Watching({ run, wish, box, focused }: Pick<PaneProps, 'box' | 'focused'> & { run: Watched; wish: string }) {
+interface WatchingProps extends Pick<PaneProps, 'box' | 'focused'> {
+  readonly run: Watched;
+  readonly notice: string | undefined;
+}
+
+function Watching({ run, notice, box, focused }: WatchingProps) {
   const columns = box.width - PANE_SIDES;
   const rows = box.height - PANE_ENDS;
   if (run.status === 'failed') {
@@ -122,11 +127,8 @@ function Watching({ run, wish, box, focused }: Pick<PaneProps, 'box' | 'focused'
       </Pane>
     );
   }
-  const above = [
-    headOf(run, wish),
-    ...run.warnings.map((text) => `${MARKS.warning[0]} ${text}`),
-    ...progressOf(run, columns),
-  ];
+  const cautions = [...(notice === undefined ? [] : [notice]), ...run.warnings];
+  const above = [headOf(run), ...cautions.map((text) => `${MARKS.warning[0]} ${text}`), ...progressOf(run, columns)];
   const below = figuresOf(run, columns, rows - above.length - LEAST_WALL);
   return (
     <Pane title="Compare" box={box} focused={focused}>
@@ -152,11 +154,11 @@ const HEADS = {
   stopped: ['stopped', 'Stopped'],
 } as const;
 
-function headOf({ status, request }: Exclude<Watched, { status: 'failed' }>, wish: string): string {
+function headOf({ status, request, sampled }: Exclude<Watched, { status: 'failed' }>): string {
   const [mark, words] = HEADS[status];
   const what =
     request.kind === 'strengths' ? `${request.label} of ${request.recipe}` : `${request.packages.length} packages`;
-  return `${MARKS[mark][0]} ${words} ${what}: ${wish}`;
+  return `${MARKS[mark][0]} ${words} ${what}: ${wishText(sampled)}`;
 }
 
 function progressOf(run: Watched, columns: number): readonly string[] {

@@ -1,4 +1,5 @@
 /** What would be published where, and whether it may be; the question, and what came of it. */
+import { Box } from 'ink';
 import { formatBytes, table } from '../../cli/format.ts';
 import { describePublication, type Publication } from '../../publish/preview.ts';
 import type { StageRow } from '../job.ts';
@@ -88,25 +89,28 @@ function sayingsOf(view: PublicationView): readonly Saying[] {
   }
 }
 
+/** The longest label. */
+const LABEL = 'verification'.length;
+
 function Facts({ publication: { packages, folder, to, run } }: { readonly publication: PublicationView }) {
   const survey = 'survey' in run ? run.survey : undefined;
-  const others =
-    packages.length > 1
-      ? [['', `${packages.indexOf(folder ?? '') + 1} of ${packages.length}; ← → for the others`]]
-      : [];
-  const [first, ...rows] = survey
+  const place = `${packages.indexOf(folder ?? '') + 1} of ${packages.length}; ← → for the others`;
+  const facts = survey
     ? describePublication(survey)
-    : [
+    : ([
         ['package', folder ?? '–'],
         ['to', to ?? '–'],
-      ];
+      ] as const);
   return (
     <>
-      {table([first ?? [], ...others, ...rows])
-        .split('\n')
-        .map((line) => (
-          <Words key={line}>{line}</Words>
-        ))}
+      {[...(packages.length > 1 ? [['choice', place] as const] : []), ...facts].map(([label, text]) => (
+        <Box key={label}>
+          <Box width={LABEL + 2} flexShrink={0}>
+            <Words style="dim">{label}</Words>
+          </Box>
+          <Words>{text}</Words>
+        </Box>
+      ))}
       {survey && survey.refusals.length === 0 && <Files survey={survey} />}
     </>
   );
