@@ -8,6 +8,7 @@ export { openStaging, type Staging } from './export/staging.ts';
 export { type Plan, plan } from './merge/plan.ts';
 export { type Published, publish } from './publish/folder.ts';
 export { type MadePackage, makePackage } from './publish/make-package.ts';
+export { type Publication, previewPublication } from './publish/preview.ts';
 export { type FetchOptions, fetchInputs } from './recipe/fetch.ts';
 export { recipeJsonSchema } from './recipe/json-schema.ts';
 export { loadRecipe, parseRecipe } from './recipe/load.ts';

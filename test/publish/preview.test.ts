@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { cp, mkdir, readdir, readFile, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
+import { chmod, cp, mkdir, readdir, readFile, rm, stat, statfs, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { InputMissingError } from '../../src/errors.ts';
@@ -109,6 +109,15 @@ describe('previewPublication', () => {
       expect((await surveyPublication(verified, to)).refusals).toMatchObject([
         { kind: 'usage', message: expect.stringContaining('cannot be a folder') },
       ]);
+  });
+
+  it.skipIf(process.getuid?.() === 0)('refuses a place that may not be written, which root may', async () => {
+    const parent = await temporaryFolder();
+    await chmod(parent, 0o555);
+    expect((await surveyPublication(verified, join(parent, 'deep', 'published'))).refusals).toEqual([
+      { kind: 'io', message: `${parent}: cannot write it: permission denied.` },
+    ]);
+    await chmod(parent, 0o755);
   });
 
   it('has nothing to tell of a package that is not there, and stops when it is asked to', async () => {

@@ -71,7 +71,9 @@ describe.each(SIZES)('the compare pane in %i×%i', (width, height) => {
       /^ {6}It makes 32 frames/,
     );
     expect(lines).toContain('  [–] out/broken  ✗ broken');
-    const noticed = show(given(MARKED, 'last', 'toggle')).join(' ').replaceAll(/\s+/g, ' ');
+    const noticed = show(given(MARKED, 'last', 'toggle'))
+      .join(' ')
+      .replaceAll(/\s+/g, ' ');
     expect(noticed).toMatch(/^! out\/broken\/unet\/model\.onnx is missing\. Bake the package/);
   });
 
