@@ -140,6 +140,9 @@ describe('publish to a folder', () => {
     const planned = await plan(tinyRecipe({ publish: { to: join(folder, 'taken') } }));
     const making = makePackage(planned, { out: join(folder, 'out') });
     await expect(making.next()).rejects.toThrow(/taken is not empty and not a package/);
+    const inside = await plan(tinyRecipe({ publish: { to: join(folder, 'out', 'published') } }));
+    const makingInside = makePackage(inside, { out: join(folder, 'out') });
+    await expect(makingInside.next()).rejects.toThrow(/lies inside the package/);
     expect(await readdir(folder)).toEqual(['taken']);
   });
 

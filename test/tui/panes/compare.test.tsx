@@ -39,6 +39,7 @@ const SIZES = [
   [56, 18],
   [76, 22],
   [116, 36],
+  [246, 66],
 ] as const;
 
 /** What is drawn, without the frame around it; every line is as wide as the pane. */

@@ -38,6 +38,7 @@ describe.each([
   [56, 18],
   [76, 22],
   [116, 36],
+  [246, 66],
 ] as const)('the publish pane in %i×%i', (width, height) => {
   const show = (view: PublicationView) => drawn(view, width, height);
   const words = (view: PublicationView) => show(view).join(' ').replaceAll(/\s+/g, ' ').trim();
