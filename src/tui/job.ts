@@ -22,7 +22,7 @@ export interface StageRow {
   readonly stage: StageName;
   readonly startedAt: number;
   readonly subject: string;
-  readonly progress?: Progress;
+  readonly progress?: Progress | undefined;
   /** How far it was at times of the last few seconds, the earliest first: what its rate is told from. */
   readonly pace?: readonly Pick<Progress, 'done' | 'at'>[];
   readonly finished?: { readonly milliseconds: number; readonly summary: string };
@@ -92,7 +92,8 @@ export function hear(before: Job, event: Event, at: number): Job {
       return say(job, { mark: 'warning', text: event.message });
     case 'check': {
       const { id, verdict, reason, seconds } = event;
-      return { ...job, checks: [...job.checks, { id, verdict, reason, seconds }] };
+      const heard = { ...job, checks: [...job.checks, { id, verdict, reason, seconds }] };
+      return updateStage(heard, event.stage, { progress: undefined, pace: [] }); // it was that of this check
     }
     case 'preview': {
       const { step, total, width, height, pixels } = event;

@@ -3,10 +3,12 @@
  * made sure that there is a terminal to show it on.
  */
 import { render } from 'ink';
+import { useSyncExternalStore } from 'react';
 import { App } from './app.tsx';
+import type { Graphics } from './drawing.ts';
 import { chooseGraphics, GraphicsContext } from './graphics.ts';
 import { createServices, type Services } from './services.ts';
-import { createStore } from './store.ts';
+import { createStore, type Store } from './store.ts';
 import { ThemeContext, themeOf } from './theme.tsx';
 
 export interface TuiOptions {
@@ -38,9 +40,7 @@ export async function openTui({
     const graphics = await chooseGraphics(stdin, stdout);
     const { waitUntilExit } = render(
       <ThemeContext value={themeOf(stdout)}>
-        <GraphicsContext value={graphics}>
-          <App store={store} />
-        </GraphicsContext>
+        <Shown graphics={graphics} store={store} />
       </ThemeContext>,
       {
         stdin,
@@ -58,4 +58,14 @@ export async function openTui({
   } finally {
     signal?.removeEventListener('abort', terminate);
   }
+}
+
+/** Pictures are taken away before the app ends: Ink leaves the screen first, and only then takes components away with what is theirs. */
+function Shown({ graphics, store }: { readonly graphics: Graphics | undefined; readonly store: Store }) {
+  const isLeaving = useSyncExternalStore(store.subscribe, () => store.state().exit !== undefined);
+  return (
+    <GraphicsContext value={isLeaving ? undefined : graphics}>
+      <App store={store} />
+    </GraphicsContext>
+  );
 }

@@ -6,19 +6,19 @@ const MAX_BAR = 40;
 /** Milliseconds before which a rate says more about the start than about the work. */
 const MIN_RATE_TIME = 500;
 /** Columns for all of it in one line; where there are fewer, the numbers stand below the bar. */
-const ONE_LINE = 88;
+const ONE_LINE = 96;
 
 /**
- * `████████░░░░  41%  7.9 of 19.3 MB  38 MB/s  2 s left  conv_in.weight`, the rate being that of the last seconds. Where that is
+ * `bake  ████████░░░░  41%  7.9 of 19.3 MB  38 MB/s  2 s left  conv_in.weight`, the rate being that of the last seconds. Where that is
  * too wide, the bar and what is worked at come first and the numbers in a second line.
  */
-export function progressLines({ progress, pace }: StageRow, now: number, columns: number): readonly string[] {
+export function progressLines({ stage, progress, pace }: StageRow, now: number, columns: number): readonly string[] {
   if (!progress) return [];
   const { done, total, unit, detail, at } = progress;
   const share = total > 0 ? Math.min(1, done / total) : 0;
   const width = Math.min(MAX_BAR, Math.floor(columns / 3));
   const filled = Math.round(share * width);
-  const bar = `${'█'.repeat(filled)}${'░'.repeat(width - filled)}  ${`${Math.floor(share * 100)}%`.padStart(4)}`;
+  const bar = `${stage}  ${'█'.repeat(filled)}${'░'.repeat(width - filled)}  ${`${Math.floor(share * 100)}%`.padStart(4)}`;
   const rate = rateOf(pace, { done, at });
   const numbers = [
     unit === 'bytes' ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`,

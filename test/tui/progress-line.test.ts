@@ -28,12 +28,12 @@ describe('progressLines', () => {
   it('have a bar, a share, a rate and the time left', () => {
     // 10 MB in 2 s, 30 MB to go: 6 s
     expect(progressLines(baking(FROM_1_TO_3, 40 * MB, 'conv_in.weight'), 3000, 108)).toEqual([
-      `${'█'.repeat(9)}${'░'.repeat(27)}   25%  10.0 MB of 40.0 MB  5.00 MB/s  6.00 s left  conv_in.weight`,
+      `bake  ${'█'.repeat(9)}${'░'.repeat(27)}   25%  10.0 MB of 40.0 MB  5.00 MB/s  6.00 s left  conv_in.weight`,
     ]);
   });
   it('are two where one would be cut', () => {
     const lines = progressLines(baking(FROM_1_TO_3, 40 * MB, 'conv_in.weight'), 3000, 36);
-    expect(lines).toEqual(['███░░░░░░░░░   25%  conv_in.weight', '10.0 MB of 40.0 MB  5.00 MB/s  6.00 s left']);
+    expect(lines).toEqual(['bake  ███░░░░░░░░░   25%  conv_in.weight', '10.0 MB of 40.0 MB  5.00 MB/s  6.00 s left']);
     const large = baking(
       [
         [0, 0],
@@ -65,7 +65,10 @@ describe('progressLines', () => {
     expect(progressLines(baking(FROM_1_TO_3), 99_000, 120)[0]).toContain('0 ms left');
   });
   it('promise nothing before they know, and nothing at the end', () => {
-    expect(progressLines(baking([[1000, 10 * MB]]), 1400, 36)).toEqual(['███░░░░░░░░░   25%', '10.0 MB of 40.0 MB']);
+    expect(progressLines(baking([[1000, 10 * MB]]), 1400, 36)).toEqual([
+      'bake  ███░░░░░░░░░   25%',
+      '10.0 MB of 40.0 MB',
+    ]);
     expect(
       progressLines(
         baking([
@@ -75,7 +78,7 @@ describe('progressLines', () => {
         3000,
         36,
       ),
-    ).toEqual(['████████████  100%', '40.0 MB of 40.0 MB  20.0 MB/s']);
+    ).toEqual(['bake  ████████████  100%', '40.0 MB of 40.0 MB  20.0 MB/s']);
   });
   it('count steps as steps, without a rate', () => {
     const steps = {
@@ -83,11 +86,11 @@ describe('progressLines', () => {
       progress: { done: 3, total: 4, unit: 'steps', at: 4000 },
       pace: [{ done: 1, at: 2000 }],
     } as const;
-    expect(progressLines(steps, 4000, 12)).toEqual(['███░   75%', '3 of 4 steps  1.00 s left']);
+    expect(progressLines(steps, 4000, 12)).toEqual(['bake  ███░   75%', '3 of 4 steps  1.00 s left']);
   });
   it('stand at nothing of nothing, and say nothing of what has not begun', () => {
     const nothing = { ...baking([]), progress: { done: 0, total: 0, unit: 'checks', at: 0 } } as const;
-    expect(progressLines(nothing, 3000, 12)).toEqual(['░░░░    0%', '0 of 0 checks']);
+    expect(progressLines(nothing, 3000, 12)).toEqual(['bake  ░░░░    0%', '0 of 0 checks']);
     expect(progressLines(baking([]), 3000, 12)).toEqual([]);
   });
 });

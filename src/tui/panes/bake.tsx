@@ -71,7 +71,8 @@ function Working({ job, columns }: { readonly job: Job; readonly columns: number
   const stage = currentStage(job);
   if (!stage) return null;
   const lines = progressLines(stage, job.at, columns);
-  return (lines.length > 0 ? lines : [`${stage.stage} …`]).map((line, i) => (
+  const waiting = stage.stage === 'verify' && job.checks.length > 0 ? `${job.checks.length} checks done` : '…';
+  return (lines.length > 0 ? lines : [`${stage.stage}  ${waiting}`]).map((line, i) => (
     <Words key={i === 0 ? 'bar' : 'numbers'} wrap="truncate-end">
       {line}
     </Words>

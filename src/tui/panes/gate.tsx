@@ -94,12 +94,12 @@ function wordOf(job: Job): string {
   return isBusy(job) ? 'Checking' : 'Not finished';
 }
 
-/** `12 of 14 checks passed, 1 failed, 1 could not tell` */
+/** `12 of 14 checks passed, 1 failed, 1 unknown` */
 function tally(checks: readonly CheckRow[]): string {
   const of = (wanted: CheckVerdict) => checks.filter(({ verdict }) => verdict === wanted).length;
   return [
     `${of('passed')} of ${checks.length} checks passed`,
     ...(of('failed') > 0 ? [`${of('failed')} failed`] : []),
-    ...(of('unknown') > 0 ? [`${of('unknown')} could not tell`] : []),
+    ...(of('unknown') > 0 ? [`${of('unknown')} unknown`] : []),
   ].join(', ');
 }

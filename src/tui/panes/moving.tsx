@@ -1,6 +1,6 @@
 /** One frame of a clip, drawn by what the terminal has for pictures. */
 import { Box, Text, Transform } from 'ink';
-import { use, useEffect, useMemo } from 'react';
+import { use, useEffect, useLayoutEffect, useMemo } from 'react';
 import type { Frames } from '../../runtime/frames.ts';
 import { blockGraphics, type Drawing } from '../drawing.ts';
 import { GraphicsContext } from '../graphics.ts';
@@ -24,7 +24,7 @@ export function Moving({ frames, at, room: { columns, rows }, budget }: MovingPr
   );
   const frame = at % frames.count;
   useEffect(() => drawing.shown?.(frame), [drawing, frame]);
-  useEffect(() => drawing.end, [drawing]);
+  useLayoutEffect(() => drawing.end, [drawing]);
   return <Lines {...drawing} frame={frame} />;
 }
 

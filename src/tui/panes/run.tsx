@@ -2,6 +2,7 @@
 import { Box } from 'ink';
 import { useMemo } from 'react';
 import { formatDuration } from '../../cli/format.ts';
+import type { Style } from '../../cli/terminal.ts';
 import type { Preview } from '../../events.ts';
 import type { Frames } from '../../runtime/frames.ts';
 import { isBusy, type Job } from '../job.ts';
@@ -31,12 +32,12 @@ export function RunPane({ clip, preview, job, box, focused }: RunPaneProps) {
   return (
     <Pane title="Run" box={box} focused={focused}>
       {!clip && !preview && rows.length === 0 && <Words>No frames yet: they are shown when a job has run.</Words>}
-      {!clip && !preview && <Timing rows={rows} />}
+      {!clip && !preview && <Timing lines={rows.map((row) => lineOf(row, room.columns >= WIDE))} />}
       {!clip && preview && <Step preview={preview} rows={rows} room={room} />}
       {clip?.status === 'absent' && (
         <>
           <Words>{`There are no frames to show. ${clip.reason}`}</Words>
-          <Timing rows={rows} />
+          <Timing lines={rows.map((row) => lineOf(row, room.columns >= WIDE))} />
         </>
       )}
       {clip?.status === 'ready' && (
@@ -89,9 +90,14 @@ interface ShownProps extends Beside {
   readonly caption: string;
 }
 
+/** With fewer columns for a picture and what stands beside it, a budget is told by its share alone. */
+const WIDE = 70;
+
 /** The timing stands beside the picture or below it, wherever the picture is larger. */
 function Shown({ frames, at, caption, rows, room }: ShownProps) {
-  const columns = rows.length === 0 ? 0 : Math.max(...rows.map(widthOf));
+  const short = rows.map((row) => lineOf(row, room.columns >= WIDE));
+  const columns =
+    short.length === 0 ? 0 : Math.max(...short.map((line) => line.map(({ text }) => text).join('').length));
   const beside = { columns: room.columns - (columns && columns + GAP), rows: room.rows - CAPTION };
   const below = { columns: room.columns, rows: room.rows - CAPTION - rows.length };
   const isBeside = sizeIn(frames, beside).width >= sizeIn(frames, below).width;
@@ -101,27 +107,39 @@ function Shown({ frames, at, caption, rows, room }: ShownProps) {
         <Moving frames={frames} at={at} room={isBeside ? beside : below} />
         <Words wrap="truncate-end">{caption}</Words>
       </Box>
-      <Timing rows={rows} />
+      <Timing lines={isBeside ? short : rows.map((row) => lineOf(row, true))} />
     </Box>
   );
 }
 
-const LABEL = 9;
-const VALUE = 9;
-
-function widthOf({ value, budget }: TimingRow): number {
-  return LABEL + (budget ? Math.max(VALUE, value.length) + 3 + budget.text.length : value.length);
+interface Part {
+  readonly text: string;
+  readonly style?: Style;
 }
 
+const LABEL = 9;
+const VALUE = 8;
+
 /** `denoise   382 ms  ✓ 0.64% of 60.0 s` */
-function Timing({ rows }: { readonly rows: readonly TimingRow[] }) {
+function lineOf({ label, value, budget }: TimingRow, wide: boolean): readonly Part[] {
+  const [sign, style] = budget ? MARKS[budget.mark] : MARKS.note;
+  return [
+    { text: label.padEnd(LABEL), style: 'dim' },
+    { text: budget ? `${value.padEnd(VALUE)} ` : value },
+    ...(budget ? [{ text: `${sign} ${budget.share}${wide ? ` of ${budget.of}` : ''}`, style }] : []),
+  ];
+}
+
+function Timing({ lines }: { readonly lines: readonly (readonly Part[])[] }) {
   return (
     <Box flexDirection="column" flexShrink={0}>
-      {rows.map(({ label, value, budget }) => (
-        <Box key={label} height={1}>
-          <Words style="dim">{label.padEnd(LABEL)}</Words>
-          <Words>{budget ? `${value.padEnd(VALUE)} ` : value}</Words>
-          {budget && <Words style={MARKS[budget.mark][1]}>{`${MARKS[budget.mark][0]} ${budget.text}`}</Words>}
+      {lines.map((line) => (
+        <Box key={line[0]?.text} height={1}>
+          {line.map(({ text, style }) => (
+            <Words key={text} style={style}>
+              {text}
+            </Words>
+          ))}
         </Box>
       ))}
     </Box>
