@@ -2,8 +2,7 @@
 import { formatBytes, formatTime, table, wrap } from '../../cli/format.ts';
 import type { FoundPackage, PackageFound } from '../../compare/find-packages.ts';
 import { type Comparison, type ComparisonRun, type Wish, whyNot, wishOf } from '../comparison.ts';
-import type { Mark } from '../marks.ts';
-import { MARKS } from '../marks.ts';
+import { MARKS, type Mark } from '../marks.ts';
 import { progressLines } from '../progress-line.ts';
 import { Marked, Words } from '../theme.tsx';
 import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
@@ -23,12 +22,13 @@ export function ComparePane({ comparison, ...pane }: ComparePaneProps) {
 
 const NONE = 'There is no package in out/. Bake two, and compare them here.';
 const HINT = 'Space marks; Enter compares the others with [1].';
-/** Lines of the head when nothing is wrapped, and of a package. */
-const [HEAD, LINES] = [2, 2];
+/** Of a package. */
+const LINES = 2;
 
 function Choosing({ comparison, box, focused }: ComparePaneProps) {
   const { packages, selected, notice } = comparison;
-  const shown = box.height - PANE_ENDS - HEAD;
+  const head = 1 + (notice === undefined ? 1 : heightOf(notice, box.width - PANE_SIDES - 2)); // behind a mark
+  const shown = box.height - PANE_ENDS - head;
   const furthest = Math.max(0, LINES * (packages?.length ?? 0) - shown);
   const offset = Math.min(furthest, Math.max(0, LINES * selected - Math.floor((shown - LINES) / 2)));
   return (
@@ -51,6 +51,11 @@ function Choosing({ comparison, box, focused }: ComparePaneProps) {
       ))}
     </Pane>
   );
+}
+
+/** Lines that a text takes; a word that is too long is broken. */
+function heightOf(text: string, columns: number): number {
+  return wrap(text, columns).reduce((sum, line) => sum + Math.max(1, Math.ceil(line.length / columns)), 0);
 }
 
 interface ChoiceProps {

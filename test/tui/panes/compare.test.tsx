@@ -123,5 +123,9 @@ describe.each(SIZES)('the compare pane in %i×%i', (width, height) => {
     const far = given(packagesFound(NO_COMPARISON, many), 'page-down', 'page-down', 'down');
     expect(show(far).join('\n')).toContain('▸ [ ] out/p21 ');
     expect(show(given(far, 'last')).join('\n')).toContain('▸ [ ] out/p39 ');
+    const broken = packagesFound(NO_COMPARISON, [...many, brokenPackage(`out/${'long/'.repeat(20)}b`)]);
+    const noticed = show(given(broken, 'last', 'toggle'));
+    expect(noticed.join('\n')).toMatch(/^! out\/long.*▸ \[–\] out\/long/s);
+    expect(noticed.some((line) => line.startsWith('      out/long'))).toBe(true);
   });
 });
