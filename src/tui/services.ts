@@ -1,14 +1,13 @@
 /** What the terminal UI asks of the rest of the program. The same stages as the command line's, and nothing else. */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { defaultOut, planRecipe } from '../cli/commands/plan-recipe.ts';
+import { defaultOut } from '../cli/default-out.ts';
 import { failureOf } from '../cli/exit-codes.ts';
 import { RecipeError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import type { Plan } from '../merge/plan.ts';
-import { type MadePackage, makePackage } from '../publish/make-package.ts';
+import type { MadePackage } from '../publish/make-package.ts';
+import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
-import { readClip } from './clip.ts';
+import { findRecipes } from './find-recipes.ts';
 
 export interface Services {
   findRecipes(): Promise<readonly string[]>;
@@ -23,27 +22,15 @@ export interface Services {
 
 /** `given` are paths of recipes to list first, wherever they are. */
 export function createServices(given: readonly string[] = []): Services {
+  const { stages } = openStages();
   return {
     async findRecipes() {
-      const found = await Promise.all(['.', 'recipes'].map(yamlFiles));
-      return [...new Set([...given, ...found.flat()])];
+      return [...new Set([...given, ...(await findRecipes())])];
     },
-    plan: (recipe, signal) => planRecipe(recipe, { signal }),
+    plan: (recipe, signal) => stages.plan(recipe, { signal }),
     out: ({ recipe }) => defaultOut(recipe),
-    make: (plan, signal) => makePackage(plan, { out: defaultOut(plan.recipe), signal }),
-    readClip,
+    make: (plan, signal) => stages.makePackage(plan, { out: defaultOut(plan.recipe), signal }),
+    readClip: async (folder) => (await import('./clip.ts')).readClip(folder),
     explain: (error) => (error instanceof RecipeError ? error.problems : [failureOf(error).message]),
   };
-}
-
-/** Of what begins with a dot, nothing is a recipe. */
-const YAML = /^[^.].*\.ya?ml$/i;
-
-/** None where there is no such folder, or it may not be read. */
-async function yamlFiles(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  return entries
-    .filter((entry) => !entry.isDirectory() && YAML.test(entry.name))
-    .map((entry) => join(folder, entry.name))
-    .sort();
 }
