@@ -41,14 +41,19 @@ async function late(name: string, stage: () => Stage<unknown>): Promise<void> {
   }
   delay.disable();
   const seconds = (performance.now() - started) / 1000;
-  const milliseconds = (nanoseconds: number) => Math.max(0, nanoseconds / 1e6 - RESOLUTION).toFixed(1).padStart(8);
+  const milliseconds = (nanoseconds: number) =>
+    Math.max(0, nanoseconds / 1e6 - RESOLUTION)
+      .toFixed(1)
+      .padStart(8);
   const figures = [delay.percentile(50), delay.percentile(99), delay.max].map(milliseconds).join('');
   console.log(`${name.padEnd(32)}${figures}   ${seconds.toFixed(1)} s, ${events} events`);
 }
 
 const options = (out: string) => ({ out: join(scratch.path, out), profile: 'quick', signal }) as const;
 console.log(`${recipe}: ${describeMachine()}, load ${describeLoad()}`);
-console.log(`${'milliseconds late'.padEnd(32)}${['median', '99 %', 'most'].map((title) => title.padStart(8)).join('')}`);
+console.log(
+  `${'milliseconds late'.padEnd(32)}${['median', '99 %', 'most'].map((title) => title.padStart(8)).join('')}`,
+);
 const plan = await drain(planRecipe(recipe, { signal })); // what is imported for the first time is not counted
 await drain(remote.stages.plan(recipe, { signal }));
 await late('plan, here', () => planRecipe(recipe, { signal }));

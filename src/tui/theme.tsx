@@ -1,8 +1,9 @@
 /** How text looks on this terminal, and the one component through which text reaches it: nothing from a file can be obeyed. */
-import { Box, Text, type TextProps } from 'ink';
+import { Box, Text, type TextProps, useIsScreenReaderEnabled } from 'ink';
 import { createContext, use } from 'react';
 import { type Paint, painter, type Style, sanitise } from '../cli/terminal.ts';
 import { MARKS, type Mark } from './marks.ts';
+import { readAloud } from './read-aloud.ts';
 
 export interface Theme {
   readonly paint: Paint;
@@ -28,7 +29,17 @@ export interface WordsProps {
 export function Words({ children, style, wrap = 'wrap' }: WordsProps) {
   const { paint } = use(ThemeContext);
   const text = sanitise(children);
-  return <Text wrap={wrap}>{style === undefined ? text : paint(style, text)}</Text>;
+  const isRead = useIsScreenReaderEnabled();
+  return <Text wrap={wrap}>{isRead ? readAloud(text) : style === undefined ? text : paint(style, text)}</Text>;
+}
+
+/** Cells that make a picture, and the sentence that a screen reader has instead. */
+export function Picture({ children, says }: { readonly children: string; readonly says: string }) {
+  return (
+    <Text wrap="truncate-end" aria-label={says}>
+      {children}
+    </Text>
+  );
 }
 
 /** A text behind its sign; what does not fit on one line goes on below itself. */

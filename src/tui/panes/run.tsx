@@ -1,11 +1,12 @@
 /** The result, moving; until there is one, what the last step of sampling came to. */
-import { Box, Text } from 'ink';
+import { Box, useIsScreenReaderEnabled } from 'ink';
 import { use, useMemo } from 'react';
 import type { Preview } from '../../events.ts';
 import type { Frames } from '../../runtime/frames.ts';
 import { halfBlocks, shrink, sizeIn } from '../pixels.ts';
+import { describeFrames } from '../read-aloud.ts';
 import type { Clip } from '../state.ts';
-import { ThemeContext, Words } from '../theme.tsx';
+import { Picture, ThemeContext, Words } from '../theme.tsx';
 import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
 
 export interface RunPaneProps extends Pick<PaneProps, 'box' | 'focused'> {
@@ -53,9 +54,11 @@ interface FrameProps extends Cells {
 function Frame({ frames, at, caption, columns, rows }: FrameProps) {
   const { depth } = use(ThemeContext);
   const draw = useMemo(() => createDrawing(frames, { columns, rows }, depth), [frames, columns, rows, depth]);
+  const isRead = useIsScreenReaderEnabled();
+  const says = useMemo(() => (isRead ? describeFrames(frames) : ''), [isRead, frames]);
   return (
     <Box flexDirection="column" alignItems="center">
-      <Text wrap="truncate-end">{draw(at)}</Text>
+      <Picture says={says}>{draw(at)}</Picture>
       <Words wrap="truncate-end">{caption}</Words>
     </Box>
   );
