@@ -1,8 +1,9 @@
-import { spawn } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { failureOf } from '../../src/cli/exit-codes.ts';
 import { type FormatError, IoError, LcmMergeError, RuntimeFailure } from '../../src/errors.ts';
@@ -218,6 +219,16 @@ describe('the real stages', () => {
 
     const made = await drain(real.stages.makePackage(planned, { out, profile: 'quick' }));
     expect(made).toMatchObject({ folder: out, report: { verdict: 'passed' } });
+  });
+
+  it('bring no onnxruntime and no sharp into the program that asks for them', async () => {
+    const program = `import('./src/remote/stages.ts').then(async ({ openStages }) => {
+      const { drain } = await import('./src/events.ts');
+      const plan = await drain(openStages().stages.plan('recipes/tiny.yaml', { signal: new AbortController().signal }));
+      console.log(plan.recipe.name, Object.keys(require.cache).filter((file) => /onnxruntime|sharp/.test(file)));
+    })`;
+    const { stdout } = await promisify(execFile)(process.execPath, ['-e', program]);
+    expect(stdout).toBe('tiny []\n');
   });
 
   it('name a wrong recipe as they do here', async () => {
