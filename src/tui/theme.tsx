@@ -2,6 +2,7 @@
 import { Box, Text, type TextProps } from 'ink';
 import { createContext, use } from 'react';
 import { type Paint, painter, type Style, sanitise } from '../cli/terminal.ts';
+import { plainEmoji } from './emoji.ts';
 import { MARKS, type Mark } from './marks.ts';
 
 export interface Theme {
@@ -27,7 +28,7 @@ export interface WordsProps {
 
 export function Words({ children, style, wrap = 'wrap' }: WordsProps) {
   const { paint } = use(ThemeContext);
-  const text = sanitise(children);
+  const text = plainEmoji(sanitise(children));
   return <Text wrap={wrap}>{style === undefined ? text : paint(style, text)}</Text>;
 }
 
