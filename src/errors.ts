@@ -27,15 +27,34 @@ export interface Place {
   readonly offset?: number;
 }
 
+/** A mistake in a recipe, with the key that it is about. */
+export interface RecipeProblem {
+  /** Of the key or value in the recipe; empty where the text as a whole is at fault. */
+  readonly path: readonly (string | number)[];
+  /** 1-based. */
+  readonly line: number;
+  /** 1-based. */
+  readonly column: number;
+  readonly sentence: string;
+}
+
 export class LcmMergeError extends Error {
   override readonly name: string = 'LcmMergeError';
   readonly kind: ErrorKind;
   readonly place: Place;
+  /** The same by keys of the recipe, where it is a recipe's mistake. */
+  readonly located: readonly RecipeProblem[];
 
-  constructor(kind: ErrorKind, message: string, place: Place = {}, options?: ErrorOptions) {
+  constructor(
+    kind: ErrorKind,
+    message: string,
+    place: Place = {},
+    { located = [], ...options }: ErrorOptions & { readonly located?: readonly RecipeProblem[] } = {},
+  ) {
     super(message, options);
     this.kind = kind;
     this.place = place;
+    this.located = located;
   }
 }
 
@@ -50,8 +69,8 @@ export class UsageError extends LcmMergeError {
 export class RecipeError extends LcmMergeError {
   override readonly name = 'RecipeError' as const;
   readonly problems: readonly string[];
-  constructor(problems: readonly string[], place: Place = {}) {
-    super('recipe', problems.join('\n'), place);
+  constructor(problems: readonly string[], place: Place = {}, located: readonly RecipeProblem[] = []) {
+    super('recipe', problems.join('\n'), place, { located });
     this.problems = problems;
   }
 }
@@ -65,15 +84,15 @@ export class FormatError extends LcmMergeError {
 
 export class MergeError extends LcmMergeError {
   override readonly name = 'MergeError' as const;
-  constructor(message: string, place: Place = {}) {
-    super('merge', message, place);
+  constructor(message: string, place: Place = {}, located: readonly RecipeProblem[] = []) {
+    super('merge', message, place, { located });
   }
 }
 
 export class InputMissingError extends LcmMergeError {
   override readonly name = 'InputMissingError' as const;
-  constructor(message: string, place: Place = {}) {
-    super('input-missing', message, place);
+  constructor(message: string, place: Place = {}, located: readonly RecipeProblem[] = []) {
+    super('input-missing', message, place, { located });
   }
 }
 

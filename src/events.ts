@@ -3,9 +3,16 @@
  * Events carry facts (bytes, counts, milliseconds); rates and ETAs are the viewer's business.
  */
 
+import type { KeyPath } from './recipe/located-yaml.ts';
 import type { Frames } from './runtime/frames.ts';
 
-export type StageName = 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'sweep' | 'publish';
+export type StageName = 'survey' | 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'sweep' | 'publish';
+
+/** A number of the recipe and where it stands there: `['lcm', 'beta']`. */
+export interface Setting {
+  readonly path: KeyPath;
+  readonly value: number;
+}
 
 export type CheckVerdict = 'passed' | 'failed' | 'unknown';
 
@@ -17,7 +24,7 @@ export type Event =
       readonly stage: StageName;
       readonly done: number;
       readonly total: number;
-      readonly unit: 'bytes' | 'steps' | 'frames' | 'clips' | 'checks' | 'tensors';
+      readonly unit: 'bytes' | 'steps' | 'frames' | 'clips' | 'checks' | 'tensors' | 'files';
       readonly detail?: string;
     }
   | { readonly type: 'warning'; readonly stage: StageName; readonly message: string }
@@ -49,6 +56,8 @@ export type Event =
       readonly total: number;
       /** What sets it apart from the others: `α 0.4  β 1`. */
       readonly label: string;
+      /** Of a sweep: what to write into the recipe for it to be this one. */
+      readonly settings?: readonly Setting[];
       readonly frames: Frames;
       readonly milliseconds: number;
       /** What else is worth a line beside it. */

@@ -151,6 +151,27 @@ export const COMMANDS = {
     },
     examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu --preview'],
   },
+  init: {
+    summary: 'write the recipe that the files of a folder make',
+    details:
+      'Looks at every file of weights and every diffusers folder (headers only), tells which can be base, LoRA, LCM LoRA and motion module, and takes those that were made for each other. Comments in the recipe say why, and what else was found.',
+    operands: {
+      folder: { description: 'where the files are; the folders in it are looked at as well', completes: 'folder' },
+    },
+    options: {
+      out: {
+        type: 'string',
+        short: 'o',
+        placeholder: 'FILE',
+        completes: 'file',
+        otherwise: 'the name of the folder and .yaml',
+        description: 'the recipe to write; no file is written over',
+      },
+      'dry-run': { type: 'boolean', description: 'print the recipe and write nothing' },
+      ...COMMON,
+    },
+    examples: ['lcm-merge init models/tiny', 'lcm-merge init ~/models -o recipes/mine.yaml --dry-run'],
+  },
   plan: {
     summary: 'show what would be merged, by which rule and how large it gets',
     details:
@@ -365,12 +386,16 @@ export const COMMANDS = {
         placeholder: 'DIR',
         completes: 'folder',
         required: true,
-        description: 'the folder that becomes the published package',
+        description: 'the folder that becomes the published package; an older package there is replaced',
+      },
+      'dry-run': {
+        type: 'boolean',
+        description: 'show what would be sent and replaced, or all that is in the way, and write nothing',
       },
       ...COMMON,
     },
     examples: [
-      'lcm-merge publish out/tiny --to /srv/models/tiny',
+      'lcm-merge publish out/tiny --to /srv/models/tiny --dry-run',
       'lcm-merge publish out/tiny --to /srv/models/tiny --json',
     ],
   },
@@ -452,6 +477,75 @@ export const COMMANDS = {
     examples: [
       'lcm-merge compare out/a out/b --prompt "a blue square"',
       'lcm-merge compare out/tiny --teacher out/tiny-teacher --grid --seeds 4',
+    ],
+  },
+  sweep: {
+    summary: 'sample a recipe at a grid of strengths, small, to choose by eye',
+    details:
+      'KNOB is a number of the recipe and its values: lcm.beta=0.7,1,1.3, personalized[0].blocks.IN08=0..1:3 (three from 0 to 1), or short: alpha, beta, gamma, guidance, steps, seed. Left out: three values of the first two strengths. Only what a knob changes is merged again. Writes sheet.svg, which moves, and sweep.json.',
+    operands: { recipe: RECIPE },
+    options: {
+      out: {
+        type: 'string',
+        short: 'o',
+        placeholder: 'DIR',
+        completes: 'folder',
+        default: 'out/sweep',
+        description: 'the folder for the results; those of an earlier sweep there are replaced',
+      },
+      x: { type: 'string', placeholder: 'KNOB', description: 'what changes from left to right' },
+      y: { type: 'string', placeholder: 'KNOB', description: 'what changes from top to bottom' },
+      pick: {
+        type: 'string',
+        placeholder: 'X[,Y]',
+        description: 'sample nothing: write these values of the knobs into the recipe, whose comments and order stay',
+      },
+      frames: {
+        type: 'integer',
+        placeholder: 'F',
+        min: 1,
+        otherwise: "8, or the recipe's if those are fewer",
+        description: 'frames of each clip',
+      },
+      width: {
+        type: 'integer',
+        placeholder: 'W',
+        min: 8,
+        max: MAX_SIDE,
+        otherwise: "128, or the recipe's if that is less",
+        description: 'in pixels, a multiple of 8',
+      },
+      height: {
+        type: 'integer',
+        placeholder: 'H',
+        min: 8,
+        max: MAX_SIDE,
+        otherwise: "128, or the recipe's if that is less",
+        description: 'in pixels, a multiple of 8',
+      },
+      prompt: { type: 'string', placeholder: 'P', otherwise: "the recipe's", description: 'what to show' },
+      negative: {
+        type: 'string',
+        placeholder: 'N',
+        otherwise: "the recipe's",
+        description: 'what not to show; counts only with a guidance above 1',
+      },
+      seed: {
+        type: 'integer',
+        placeholder: 'S',
+        min: 0,
+        max: MAX_SEED,
+        otherwise: "the recipe's",
+        description: 'the same for every clip',
+      },
+      device: { ...DEVICE, otherwise: 'what the recipe says' },
+      lock: { ...LOCK, otherwise: 'the lock of an older package at out/ and the name of the recipe' },
+      ...HUB,
+      ...COMMON,
+    },
+    examples: [
+      'lcm-merge sweep recipes/tiny.yaml --x alpha=0.4,0.7,1 --y beta=0.7,1,1.3',
+      'lcm-merge sweep recipes/tiny.yaml --x alpha --y beta --pick 0.7,1',
     ],
   },
   inspect: {

@@ -18,8 +18,7 @@ const [LABEL, LINE, GAP] = [230, 20, 6];
 export async function sheetSvg({ comparison, clips }: Compared): Promise<string> {
   const [first] = clips as [Frames];
   const indices = frameIndices(first.count);
-  const scale = first.width <= SIDE ? Math.floor(SIDE / first.width) : SIDE / first.width;
-  const [width, height] = [Math.round(first.width * scale), Math.round(first.height * scale)];
+  const { width, height } = sizeOnSheet(first);
   const strips = await Promise.all(clips.map((frames) => stripWebp(frames, indices, { width, height })));
   const right = LABEL + indices.length * width;
   const rows = comparison.rows.map((row, i) => {
@@ -49,13 +48,19 @@ function labelOf({ label, evaluations, denoise_ms, speedup, consistency }: Compa
   ];
 }
 
-function frameIndices(count: number): number[] {
-  const shown = Math.min(COLUMNS, count);
+/** Frames that are shown of so many, evenly spread. */
+export function frameIndices(count: number, most = COLUMNS): number[] {
+  const shown = Math.min(most, count);
   return Array.from({ length: shown }, (_, i) => Math.floor((i * count) / shown));
 }
 
+export function sizeOnSheet({ width, height }: Pick<Frames, 'width' | 'height'>) {
+  const scale = width <= SIDE ? Math.floor(SIDE / width) : SIDE / width;
+  return { width: Math.round(width * scale), height: Math.round(height * scale) };
+}
+
 /** Frames beside each other. */
-async function stripWebp(
+export async function stripWebp(
   { data, width, height }: Frames,
   indices: readonly number[],
   to: { readonly width: number; readonly height: number },

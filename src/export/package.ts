@@ -6,14 +6,15 @@ import { mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Stage } from '../events.ts';
 import { writingTo } from '../formats/byte-source.ts';
-import { openBake, type TensorRequest } from '../merge/bake.ts';
+import { openBake } from '../merge/bake.ts';
 import { effectWarnings } from '../merge/effects.ts';
-import type { Plan, PlannedTensor } from '../merge/plan.ts';
+import type { Plan } from '../merge/plan.ts';
 import { diffusersWeightsBytes, writeDiffusersWeights } from './diffusers-weights.ts';
 import { digestBytes, digestInBackground } from './digest.ts';
 import { graphBytes } from './graph-bytes.ts';
 import { layOutComponents } from './layouts.ts';
 import { assertAsFetched, type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
+import { tensorRequests } from './merged-anew.ts';
 import { sideFiles } from './side-files.ts';
 import { openWeightWriter } from './weight-file.ts';
 
@@ -50,14 +51,8 @@ export async function* bake(
   await using hashing = digestInBackground(plan.files.map((file) => file.path));
   for (const { component, folder, graphs, layout } of components) {
     for (const graph of graphs) await put(`${folder}/${graph.file}`, graphBytes(plan, { component, layout }, graph));
-    const byName = new Map(plan.tensors[component].map((tensor) => [tensor.name, tensor]));
     for (const weights of layout.files) {
-      const requests = weights.entries.map(
-        (entry): TensorRequest => ({
-          tensor: byName.get(entry.name) as PlannedTensor,
-          transposed: entry.layout === 'transposed',
-        }),
-      );
+      const requests = tensorRequests(weights.entries, plan.tensors[component]);
       const file = `${folder}/${weights.location}`;
       const writing = writer.write(join(into, file), weights, session.tensors(requests, signal));
       let step = await writing.next();

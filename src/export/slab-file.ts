@@ -32,14 +32,24 @@ export function createSlabs(): Slabs {
 export interface SlabFile extends AsyncDisposable {
   /** Copies the bytes; waits while all slabs are full. Throws what an earlier write met. */
   append(bytes: Uint8Array): Promise<void>;
-  /** Writes what is left, waits until everything is on the disk, and returns the file's SHA-256. */
+  /** Writes what is left, waits until everything is on the disk, and returns what the digest says. */
   finish(): Promise<string>;
 }
 
+export interface SlabFileOptions {
+  readonly digest: StreamDigest;
+  /** Through the page cache, and no waiting for the disk. */
+  readonly passing?: boolean;
+}
+
 /** Creates the file at `path`, where none may be. */
-export async function createSlabFile(path: string, slabs: Slabs, digest: StreamDigest): Promise<SlabFile> {
+export async function createSlabFile(
+  path: string,
+  slabs: Slabs,
+  { digest, passing = false }: SlabFileOptions,
+): Promise<SlabFile> {
   const file = await open(path, 'wx');
-  const direct = await openDirect(path);
+  const direct = passing ? undefined : await openDirect(path);
   const busy = slabs.map(() => Promise.resolve());
   let current = 0;
   let filled = 0;
@@ -73,7 +83,7 @@ export async function createSlabFile(path: string, slabs: Slabs, digest: StreamD
     async finish() {
       if (filled > 0) flush();
       await Promise.all(busy);
-      const [sha256] = await Promise.all([digest.finish(), writingTo(path, file.sync())]);
+      const [sha256] = await Promise.all([digest.finish(), passing ? undefined : writingTo(path, file.sync())]);
       return sha256;
     },
     async [Symbol.asyncDispose]() {

@@ -5,7 +5,7 @@
  */
 import { type Graph, type Layout, type Parameter, parameterBytes } from '../onnx/graph.ts';
 import type { ExternalLocation } from '../onnx/proto.ts';
-import { openStreamDigest } from './digest-stream.ts';
+import { openStreamDigest, type StreamDigest } from './digest-stream.ts';
 import { createSlabFile, createSlabs } from './slab-file.ts';
 
 /** Big tensors start at a page of the largest page size in use (64 KiB, Windows); small ones at a cache line. */
@@ -43,7 +43,7 @@ export function weightFileName(index: number): string {
  * Gives every parameter of `graph` its place, in the order in which the graph uses them: in one file, or in as many as it takes for
  * none to be larger than `maxBytes`. A tensor lies in one file; one that is larger than `maxBytes` has a file of its own.
  */
-export function layOutWeights(graph: Graph, maxBytes = Number.POSITIVE_INFINITY): WeightLayout {
+export function layOutWeights(graph: Pick<Graph, 'parameters'>, maxBytes = Number.POSITIVE_INFINITY): WeightLayout {
   const files: { location: string; entries: WeightEntry[]; bytes: number }[] = [];
   for (const parameter of graph.parameters.values()) {
     const { name, layout } = parameter;
@@ -94,7 +94,8 @@ function differs(parameter: Parameter, place: WeightEntry): string | undefined {
 export interface WeightWriter extends AsyncDisposable {
   /**
    * Writes the tensors, which must come in the file's order, each in one or more pieces; yields each one's entry when it is on
-   * its way and returns the file's SHA-256. A piece's memory is free again when the next is asked for. One file at a time.
+   * its way and returns the file's SHA-256 (of a passing file: nothing). A piece's memory is free again when the next is asked for.
+   * One file at a time.
    * @throws RangeError when the tensors do not fill their places; IoError when the file system refuses.
    */
   write(
@@ -104,13 +105,18 @@ export interface WeightWriter extends AsyncDisposable {
   ): AsyncGenerator<WeightEntry, string>;
 }
 
+export interface WriterOptions {
+  /** Files that are read at once and removed soon stay in the page cache; nobody asks for their hash or whether they outlive a power cut. */
+  readonly passing?: boolean;
+}
+
 /** The memory and the thread that one weight file after the other is written with. */
-export function openWeightWriter(): WeightWriter {
+export function openWeightWriter({ passing = false }: WriterOptions = {}): WeightWriter {
   const slabs = createSlabs();
-  const digest = openStreamDigest();
+  const digest = passing ? NO_DIGEST : openStreamDigest();
   return {
     async *write(path, { entries }, tensors) {
-      await using file = await createSlabFile(path, slabs, digest);
+      await using file = await createSlabFile(path, slabs, { digest, passing });
       let end = 0;
       let index = 0;
       let left = 0; // of the tensor that is coming in
@@ -143,3 +149,9 @@ export function openWeightWriter(): WeightWriter {
     [Symbol.asyncDispose]: () => digest[Symbol.asyncDispose](),
   };
 }
+
+const NO_DIGEST: StreamDigest = {
+  update: async () => undefined,
+  finish: async () => '',
+  [Symbol.asyncDispose]: async () => undefined,
+};

@@ -27,17 +27,22 @@ export interface BakeSession extends AsyncDisposable {
    * Each is valid until the next is asked for.
    */
   tensors(requests: Iterable<TensorRequest>, signal?: AbortSignal): AsyncGenerator<Uint8Array>;
-  /** What the sources have changed in the tensors asked for so far. */
+  /** What the sources have changed in the tensors asked for so far. @throws RangeError when the session does not measure it */
   effects(): Effects;
   /** Throws IoError when a file is no longer what was opened. To be called at the end: what was read may be of either state. */
   assertInputsUnchanged(): Promise<void>;
+}
+
+export interface BakeOptions {
+  /** Look at the effects of the sources on the way, which takes about as long as merging small tensors does. */
+  readonly measured?: boolean;
 }
 
 /**
  * Opens the plan's files and checks the stored positional encodings.
  * @throws MergeError when a stored positional encoding is no sinusoid.
  */
-export async function openBake(plan: Plan): Promise<BakeSession> {
+export async function openBake(plan: Plan, { measured = true }: BakeOptions = {}): Promise<BakeSession> {
   await using stack = new AsyncDisposableStack();
   const files: TensorFile[] = [];
   for (const file of plan.files) files.push(stack.use(await openTensorFile(file.path)));
@@ -45,7 +50,7 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
     fp16: stack.use(await createMerger('float16')),
     fp32: stack.use(await createMerger('float32')),
   };
-  const meter = stack.use(await createEffectsMeter(plan.recipe.output.dtype, rolesOf(plan)));
+  const meter = measured ? stack.use(await createEffectsMeter(plan.recipe.output.dtype, rolesOf(plan))) : undefined;
   await checkPositionalEncodings(plan, files);
   const opened = stack.move();
   return {
@@ -58,14 +63,17 @@ export async function openBake(plan: Plan): Promise<BakeSession> {
         const data = await mergers[dtype].merge(merge);
         const bad = firstNonFinite(data, dtype);
         if (bad >= 0) throw await nonFinite(plan, files, part, bad);
-        await meter.observe(tensor, merge, part.rows);
+        await meter?.observe(tensor, merge, part.rows);
         yield data;
       }
     },
     async assertInputsUnchanged() {
       for (const { source } of files) await source.assertUnchanged();
     },
-    effects: () => meter.result(),
+    effects() {
+      if (!meter) throw new RangeError('This bake was opened without a meter of effects.');
+      return meter.result();
+    },
     [Symbol.asyncDispose]: () => opened.disposeAsync(),
   };
 }

@@ -10,12 +10,29 @@ export function clipShapes({ shapes, frames, width, height }: Recipe['output']):
   return typeof shapes === 'string' ? [first] : [first, ...shapes.slice(1)];
 }
 
+/** `16 frames of 512×512` */
+export function describeClip({ frames, width, height }: ClipShape): string {
+  return `${frames} frames of ${width}×${height}`;
+}
+
 /** `16 frames of 512×512, static shapes`, or all that there are. */
 export function describeShapes(output: Recipe['output']): string {
-  const each = clipShapes(output).map(({ frames, width, height }) => `${frames} frames of ${width}×${height}`);
+  const each = clipShapes(output).map(describeClip);
   return typeof output.shapes === 'string'
     ? `${each}, ${output.shapes} shapes`
     : `${each.join(' or ')}, a graph for each`;
+}
+
+/** Enough to ask a model something: at 16×16 latents the innermost level of SD1.5 still has 2×2; eight frames have seven pairs of neighbours. */
+const SMALL: ClipShape = { frames: 8, width: 128, height: 128 };
+
+/** A small clip of a model, no larger than the one that it was made for. */
+export function smallClip({ frames, width, height }: ClipShape): ClipShape {
+  return {
+    frames: Math.min(frames, SMALL.frames),
+    width: Math.min(width, SMALL.width),
+    height: Math.min(height, SMALL.height),
+  };
 }
 
 /** Where `output.shapes` is a list, gives its first entry's lengths to `output`; what is said there besides must not differ. */

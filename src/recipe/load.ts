@@ -5,11 +5,11 @@
 
 import { isUtf8 } from 'node:buffer';
 import { readFile, stat } from 'node:fs/promises';
-import { InputMissingError, IoError, RecipeError } from '../errors.ts';
+import { InputMissingError, IoError, RecipeError, type RecipeProblem } from '../errors.ts';
 import { isReference, parseReference } from '../hub/reference.ts';
 import { takeFirstShape } from './clip-shapes.ts';
 import { describeMissing, findInputProblems, kindOf, namedInputs } from './input-files.ts';
-import { type LocatedYaml, type Position, parseLocatedYaml, type YamlProblem } from './located-yaml.ts';
+import { type LocatedYaml, parseLocatedYaml } from './located-yaml.ts';
 import { refusePlanned } from './planned.ts';
 import { describeIssues } from './problems.ts';
 import { resolveRecipe } from './resolve.ts';
@@ -20,20 +20,25 @@ const MAX_BYTES = 1_000_000;
 /** Nobody reads more mistakes than this at once. */
 const MAX_PROBLEMS = 100;
 
-const START: Position = { line: 1, column: 1 };
+const START = { path: [], line: 1, column: 1 };
+
+export interface LoadOptions {
+  /** In place of what the file holds: a text that has not been saved yet. The file need not be there. */
+  readonly text?: string | undefined;
+}
 
 /**
  * Reads, validates and resolves a recipe, and looks that every file it names is there. Throws RecipeError for a malformed
  * recipe, InputMissingError for a missing file (the recipe itself or one that it names), IoError if reading fails.
  */
-export async function loadRecipe(path: string): Promise<Recipe> {
-  const { recipe, locate } = parse(await readText(path), path);
+export async function loadRecipe(path: string, { text }: LoadOptions = {}): Promise<Recipe> {
+  const { recipe, locate } = parse(text ?? (await readRecipeText(path)), path);
   const problems = await findInputProblems(recipe);
   if (problems.length > 0) {
-    const located = problems.map(({ path: key, sentence }) => ({ ...locate(key, 'value'), sentence }));
+    const located = problems.map(({ path: key, sentence }) => ({ path: key, ...locate(key, 'value'), sentence }));
     if (problems.some(({ kind }) => kind === 'wrong kind')) throw recipeError(path, located);
-    const { lines, place } = report(path, located);
-    throw new InputMissingError(lines.join('\n'), place);
+    const { lines, place, sorted } = report(path, located);
+    throw new InputMissingError(lines.join('\n'), place, sorted);
   }
   return recipe;
 }
@@ -55,19 +60,20 @@ function parse(text: string, file: string): { recipe: Recipe; locate: LocatedYam
   const schemaProblems = parsed.success ? [] : describeIssues(parsed.error.issues, recipeSchema);
   const problems = [
     ...yamlProblems,
-    ...[...early, ...schemaProblems].map(({ path, part, sentence }) => ({ ...locate(path, part), sentence })),
+    ...[...early, ...schemaProblems].map(({ path, part, sentence }) => ({ path, ...locate(path, part), sentence })),
   ];
   if (!parsed.success || problems.length > 0) throw recipeError(file, problems);
   const recipe = resolveRecipe(parsed.data, file, text);
   const faults = namedInputs(recipe).flatMap(([key, path]) => {
     const reference = isReference(path) ? parseReference(path) : undefined;
-    return reference && 'fault' in reference ? [{ ...locate(key, 'value'), sentence: reference.fault }] : [];
+    return reference && 'fault' in reference ? [{ path: key, ...locate(key, 'value'), sentence: reference.fault }] : [];
   });
   if (faults.length > 0) throw recipeError(file, faults);
   return { recipe, locate };
 }
 
-async function readText(path: string): Promise<string> {
+/** A recipe's text as it is on disk. @throws InputMissingError, RecipeError for what is no recipe, IoError */
+export async function readRecipeText(path: string): Promise<string> {
   const kind = await kindOf(path);
   if (kind === 'nothing') throw new InputMissingError(await describeMissing(path, 'file'), { file: path });
   if (kind !== 'file') throw problemAtStart(path, `A recipe is a file, but this is a ${kind}.`);
@@ -88,7 +94,9 @@ function decode(bytes: Buffer, file: string): string {
     const content = bytes.subarray(start, end < 0 ? bytes.length : end);
     if (!isUtf8(content)) {
       const column = content.toString('utf8').indexOf('\uFFFD') + 1;
-      throw recipeError(file, [{ line, column, sentence: 'This is not UTF-8 text. Save the recipe as UTF-8.' }]);
+      throw recipeError(file, [
+        { path: [], line, column, sentence: 'This is not UTF-8 text. Save the recipe as UTF-8.' },
+      ]);
     }
     start = end + 1;
   }
@@ -99,13 +107,13 @@ const tooLarge = (file: string, bytes: number): RecipeError =>
 
 const problemAtStart = (file: string, sentence: string): RecipeError => recipeError(file, [{ ...START, sentence }]);
 
-function recipeError(file: string, problems: readonly YamlProblem[]): RecipeError {
-  const { lines, place } = report(file, problems);
-  return new RecipeError(lines, place);
+function recipeError(file: string, problems: readonly RecipeProblem[]): RecipeError {
+  const { lines, place, sorted } = report(file, problems);
+  return new RecipeError(lines, place, sorted);
 }
 
 /** `file:line:column: sentence` for each problem, in file order, and the place of the first. */
-function report(file: string, problems: readonly YamlProblem[]) {
+function report(file: string, problems: readonly RecipeProblem[]) {
   const sorted = problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
   const lines = sorted.map((at) => `${file}:${at.line}:${at.column}: ${at.sentence}`);
   const rest = lines.splice(MAX_PROBLEMS).length;
@@ -113,5 +121,6 @@ function report(file: string, problems: readonly YamlProblem[]) {
   return {
     lines: rest === 0 ? lines : [...lines, `${file}: There are ${rest} more problems after these.`],
     place: { file, line, column },
+    sorted,
   };
 }

@@ -15,12 +15,24 @@ import {
   parseDocument,
   type YAMLParseError,
 } from 'yaml';
+import type { RecipeProblem } from '../errors.ts';
 import { printable, quote } from '../text/quote.ts';
 
 /** Aliases can blow a page of YAML up to 10⁹ values ("billion laughs"); a long recipe has a few hundred. */
 const MAX_VALUES = 10_000;
 /** A recipe nests four deep. An alias inside its own anchor would nest without end. */
 const MAX_DEPTH = 32;
+
+/** YAML 1.2's core schema, whatever a document's directives say; merge keys and tags mean nothing. */
+export const YAML_OPTIONS = {
+  logLevel: 'error', // warnings are problems here, not lines on stderr
+  prettyErrors: false,
+  schema: 'core',
+  resolveKnownTags: false,
+  merge: false,
+  stringKeys: true,
+  uniqueKeys: false, // checked below, where the key's path is known
+} as const;
 
 export type KeyPath = readonly (string | number)[];
 
@@ -30,14 +42,10 @@ export interface Position {
   readonly column: number;
 }
 
-export interface YamlProblem extends Position {
-  readonly sentence: string;
-}
-
 export interface LocatedYaml {
   /** Mappings have no prototype. Undefined when the text is not YAML or exceeds a limit; null when it is empty. */
   readonly value: unknown;
-  readonly problems: readonly YamlProblem[];
+  readonly problems: readonly RecipeProblem[];
   /** Where the key or the value at `path` stands, or the nearest thing around it that stands in the file. */
   locate(path: KeyPath, part: 'key' | 'value'): Position;
 }
@@ -55,22 +63,15 @@ const id = (path: KeyPath): string => JSON.stringify(path);
 /** Never throws: what is wrong with the text is in `problems`, in no particular order. */
 export function parseLocatedYaml(text: string): LocatedYaml {
   const lines = new LineCounter();
-  const document = parseDocument(text, {
-    lineCounter: lines,
-    prettyErrors: false,
-    schema: 'core',
-    resolveKnownTags: false,
-    merge: false,
-    stringKeys: true,
-    uniqueKeys: false, // checked below, where the key's path is known
-  });
+  const document = parseDocument(text, { ...YAML_OPTIONS, lineCounter: lines });
   const positionOf = (offset: number): Position => {
     const { line, col } = lines.linePos(offset);
     return { line, column: col };
   };
   const findings = [...tellingErrors(document.errors), ...document.warnings];
-  const problems: YamlProblem[] = findings.map(({ code, message, pos }) => ({
+  const problems: RecipeProblem[] = findings.map(({ code, message, pos }) => ({
     ...positionOf(pos[0]),
+    path: [],
     sentence: SENTENCES[code] ?? `This is not valid YAML: ${printable(message, 200)}.`,
   }));
   const places = new Map<string, { key: number; value: number }>();
@@ -80,14 +81,14 @@ export function parseLocatedYaml(text: string): LocatedYaml {
   };
   if (document.errors.length > 0) return { value: undefined, problems, locate };
 
-  const complain = (offset: number, sentence: string): void => {
-    problems.push({ ...positionOf(offset), sentence });
+  const complain = (offset: number, path: KeyPath, sentence: string): void => {
+    problems.push({ ...positionOf(offset), path, sentence });
   };
   const anchors = new Map<string, ParsedNode>();
   let values = 0;
   let stopped = false;
-  const stop = (offset: number, sentence: string): null => {
-    if (!stopped) complain(offset, sentence);
+  const stop = (offset: number, path: KeyPath, sentence: string): null => {
+    if (!stopped) complain(offset, path, sentence);
     stopped = true;
     return null;
   };
@@ -98,13 +99,13 @@ export function parseLocatedYaml(text: string): LocatedYaml {
     if (isAlias(node)) {
       const target = anchors.get(node.source);
       if (target) return read(target, path, key, offset);
-      return stop(offset, `The alias *${printable(node.source)} has no anchor before it.`);
+      return stop(offset, path, `The alias *${printable(node.source)} has no anchor before it.`);
     }
     if (++values > MAX_VALUES) {
-      return stop(offset, `The recipe holds more than ${MAX_VALUES} values, aliases followed.`);
+      return stop(offset, path, `The recipe holds more than ${MAX_VALUES} values, aliases followed.`);
     }
     if (path.length > MAX_DEPTH) {
-      return stop(offset, `The recipe nests more than ${MAX_DEPTH} deep; four is enough for a recipe.`);
+      return stop(offset, path, `The recipe nests more than ${MAX_DEPTH} deep; four is enough for a recipe.`);
     }
     if (node === null) return null;
     if (node.anchor !== undefined) anchors.set(node.anchor, node);
@@ -117,8 +118,9 @@ export function parseLocatedYaml(text: string): LocatedYaml {
       const name = isScalar(pair.key) ? String(pair.key.value ?? '') : '';
       const keyOffset = pair.key.range[0];
       // JavaScript gives this one key a meaning of its own, and zod's records skip it.
-      if (name === '__proto__') complain(keyOffset, `Unknown key ${keyName([...path, name])}.`);
-      else if (name in record) complain(keyOffset, `The key ${keyName([...path, name])} is given twice. Keep one.`);
+      if (name === '__proto__') complain(keyOffset, [...path, name], `Unknown key ${keyName([...path, name])}.`);
+      else if (name in record)
+        complain(keyOffset, [...path, name], `The key ${keyName([...path, name])} is given twice. Keep one.`);
       else record[name] = read(pair.value, [...path, name], keyOffset, pair.value?.range[0] ?? keyOffset);
     }
     return record;

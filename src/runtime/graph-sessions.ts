@@ -34,6 +34,11 @@ export interface GraphSessions extends AsyncDisposable {
   restart(): Promise<void>;
 }
 
+/** The same process for a package that has graphs in common with this one: those stay loaded from one to the other. */
+export function sharedWith(sessions: GraphSessions, pkg: VideoPackage): GraphSessions {
+  return { ...sessions, pkg, read: (files) => readRunnable(pkg, files) };
+}
+
 interface Running {
   readonly host: InferenceHost;
   readonly kill: AbortController;

@@ -8,9 +8,10 @@ import { constants, copyFile, link, mkdir, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import { samplerConfig } from '../architecture/sampler-config.ts';
 import { RuntimeFailure } from '../errors.ts';
-import { layOutWeights, openWeightWriter } from '../export/weight-file.ts';
+import { mergeAnew } from '../export/merged-anew.ts';
+import { openWeightWriter } from '../export/weight-file.ts';
 import { writingTo } from '../formats/byte-source.ts';
-import { openBake, type TensorRequest } from '../merge/bake.ts';
+import { openBake } from '../merge/bake.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import type { Role } from '../merge/plan-files.ts';
 import { type ExternalLocation, serializeModel } from '../onnx/proto.ts';
@@ -123,22 +124,16 @@ async function mergeWithout(
   { graph }: SmallGraph,
   { part, folder, signal }: { part: SmallPart; folder: string; signal: AbortSignal | undefined },
 ): Promise<[string, ExternalLocation][]> {
-  const tensors = new Map(changedBy(plan, role, part).map((tensor) => [tensor.name, tensor]));
-  if (tensors.size === 0) return [];
-  const { entries } = layOutWeights({
-    ...graph,
-    parameters: new Map([...graph.parameters].filter(([name]) => tensors.has(name))),
-  });
-  const requests = entries.map(({ name, layout }): TensorRequest => {
-    const tensor = tensors.get(name) as PlannedTensor;
-    const terms = tensor.terms.filter((term) => term.of !== role);
-    return { tensor: { ...tensor, terms }, transposed: layout === 'transposed' };
-  });
-  await using session = await openBake(plan);
-  await using writer = openWeightWriter();
-  const writing = writer.write(join(folder, REPLACED), { entries }, session.tensors(requests, signal));
-  while (!(await writing.next()).done);
-  return entries.map((entry) => [entry.name, { ...entry, location: REPLACED }]);
+  const tensors = changedBy(plan, role, part).map((tensor) => ({
+    ...tensor,
+    terms: tensor.terms.filter((term) => term.of !== role),
+  }));
+  if (tensors.length === 0) return [];
+  await using session = await openBake(plan, { measured: false });
+  await using writer = openWeightWriter({ passing: true });
+  const place = { folder, location: REPLACED };
+  const merging = mergeAnew(graph.parameters, tensors, place, { session, writer, signal });
+  return await Array.fromAsync(merging, (entry) => [entry.name, entry]);
 }
 
 /** The tensors of a part that a source changes. */

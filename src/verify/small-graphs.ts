@@ -12,15 +12,10 @@ import { addInput, createGraph, type Graph, parameterBytes, rootScope } from '..
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
 import * as op from '../onnx/ops.ts';
 import type { ExternalLocation } from '../onnx/proto.ts';
-import type { ClipShape, TargetName } from '../recipe/schema.ts';
+import { smallClip } from '../recipe/clip-shapes.ts';
+import type { TargetName } from '../recipe/schema.ts';
 import { type VideoPackage, weightType } from '../runtime/package-folder.ts';
 import { ownGraphs } from './own-graphs.ts';
-
-/**
- * No larger than this, and no larger than the package's own clip. At 16×16 latents the innermost level of SD1.5 still has 2×2; eight frames
- * have seven pairs of neighbours.
- */
-const SMALL: ClipShape = { frames: 8, width: 128, height: 128 };
 
 export const SMALL_PARTS = ['unet', 'text_encoder'] as const;
 export type SmallPart = (typeof SMALL_PARTS)[number];
@@ -87,14 +82,6 @@ function withMotionGain(graph: Graph): Graph {
     inputs: [...graph.inputs, gain],
     nodes: [...prelude.nodes, ...rest],
     values: new Map([...prelude.values, ...graph.values]),
-  };
-}
-
-function smallClip({ frames, width, height }: ClipShape): ClipShape {
-  return {
-    frames: Math.min(frames, SMALL.frames),
-    width: Math.min(width, SMALL.width),
-    height: Math.min(height, SMALL.height),
   };
 }
 

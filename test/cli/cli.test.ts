@@ -84,6 +84,19 @@ describe('results', () => {
     const report = JSON.parse(await readFile(join(folder, 'out/tiny/verification/report.json'), 'utf8'));
     expect(report.verdict).toBe('passed');
     expect(await readdir(join(folder, 'out'))).toEqual(['tiny']);
+
+    const publish = ['publish', 'out/tiny', '--to', 'public', '-q'];
+    const preview = await lcmMerge([...publish, '--dry-run']);
+    expect(preview).toMatchObject({ code: 0, stderr: '' });
+    expect(preview.stdout).toMatch(/^verification +passed, \d{4}-\d\d-\d\d \d\d:\d\d$/m);
+    expect(preview.stdout).toMatch(/^replaces +nothing$/m);
+    expect(preview.stdout).toMatch(/^verification\/report\.json +[\d.]+ kB +[0-9a-f]{12}$/m);
+    expect(await entries()).toEqual(['out']);
+    const { stdout: sent } = await lcmMerge([...publish, '--json']);
+    const { files, bytes } = JSON.parse(sent);
+    const again = JSON.parse((await lcmMerge([...publish, '--dry-run', '--json'])).stdout);
+    expect(again).toMatchObject({ bytes, target: { replaces: { name: 'tiny', files, bytes } }, refusals: [] });
+    expect(again.files).toHaveLength(files);
   });
 
   it('a package that fails verification does not take the place of the one before', async () => {
@@ -264,6 +277,20 @@ describe('with a package', () => {
     expect(await entries()).toEqual(['precious.txt']);
   });
 
+  it('a preview of what cannot be published says why, ends as publishing would, and leaves nothing', async () => {
+    const argv = ['publish', baked, '--dry-run'];
+    expect(await lcmMerge([...argv, '--to', 'public'])).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('; nothing would be published\n'),
+      stderr: expect.stringContaining('Run lcm-merge verify first'),
+    });
+    expect(await lcmMerge([...argv, '--to', 'hf://owner/name'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/only to a local folder\.\n.*Run lcm-merge verify first/),
+    });
+    expect(await entries()).toEqual([]);
+  });
+
   it('compare writes a table, a sheet and clips, and may do so again, but not over something else', async () => {
     const file = join(folder, 'prompts.txt');
     await writeFile(file, 'a red circle\n\na blue square\n');
@@ -289,6 +316,44 @@ describe('with a package', () => {
     const occupied = await lcmMerge(['compare', baked, '-o', '.']);
     expect(occupied).toMatchObject({ code: 2, stderr: expect.stringContaining('no file of an earlier comparison') });
     expect((await lcmMerge(['compare'])).stderr).toContain('needs PACKAGES');
+  });
+
+  it('sweep writes a sheet and figures, and may do so again, but not over something else', async () => {
+    const argv = ['sweep', RECIPE, '--x', 'steps=1,2', '--frames', '2', '-o', 's', '-q'];
+    const { code, stdout } = await lcmMerge(argv);
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^tile +merged .*\nsteps 1 .*\nsteps 2 /);
+    expect(stdout).toContain(`${join(folder, 's/sheet.svg')}\n`);
+    expect((await readdir(join(folder, 's'))).sort()).toEqual(['sheet.svg', 'sweep.json']);
+    const figures = JSON.parse(await readFile(join(folder, 's/sweep.json'), 'utf8'));
+    expect(figures.tiles[1].settings).toEqual([{ path: ['sampler', 'steps'], value: 2 }]);
+    await writeFile(join(folder, 's/precious.txt'), 'x');
+    const occupied = await lcmMerge(argv);
+    expect(occupied).toMatchObject({ code: 2, stderr: expect.stringContaining('no file of an earlier sweep') });
+    expect(await entries()).toEqual(['s']);
+  });
+
+  it('sweep --pick writes the choice into the recipe, and nothing that the recipe cannot be', async () => {
+    const file = await writeRecipe([]);
+    const text = await readFile(join(folder, file), 'utf8');
+    const pick = (...argv: readonly string[]) => lcmMerge(['sweep', file, ...argv]);
+    expect(await pick('--pick', '0.7,0.9')).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('lcm.beta: 0.9'),
+    });
+    const picked = text.replace('alpha: 0.8', 'alpha: 0.7').replace('beta: 1\n', 'beta: 0.9\n');
+    expect(await readFile(join(folder, file), 'utf8')).toBe(picked);
+    for (const [argv, sentence] of [
+      [['--pick', '1'], '--pick has 1 value, and 2 knobs would be set: personalized[0].alpha and lcm.beta.'],
+      [['--x', 'steps', '--pick', '0'], 'sampler.steps cannot be 0.'],
+      [['--y', 'steps', '--pick', '1'], '--y is given without --x.'],
+      [['--x', 'beat', '--pick', '1'], 'Did you mean beta?'],
+    ] as const) {
+      expect(await pick(...argv)).toMatchObject({ code: 2, stderr: expect.stringContaining(sentence) });
+    }
+    expect(await readFile(join(folder, file), 'utf8')).toBe(picked);
+    expect((await pick('--x', 'gamma=0,1', '--pick', '0.5')).code).toBe(0);
+    expect(await readFile(join(folder, file), 'utf8')).toBe(picked.replace('gamma: 1', 'gamma: 0.5'));
   });
 
   it('inspect tells what it is', async () => {

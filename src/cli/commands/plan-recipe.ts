@@ -10,10 +10,13 @@ import { describeMissing, kindOf } from '../../recipe/input-files.ts';
 import { loadRecipe } from '../../recipe/load.ts';
 import type { Recipe } from '../../recipe/schema.ts';
 import { readLock, readLockFile } from '../../runtime/lock-file.ts';
+import { defaultOut } from '../default-out.ts';
 import { count } from '../format.ts';
 
 export interface PlanOptions {
   readonly signal: AbortSignal;
+  /** The recipe's text in place of what its file holds: one that has not been saved yet. */
+  readonly text?: string | undefined;
   readonly offline?: boolean | undefined;
   /** A lock, or a package that has one: what the Hub gives must be what it says. */
   readonly lock?: string | undefined;
@@ -23,10 +26,10 @@ export interface PlanOptions {
 
 /** @throws what loadRecipe, fetchInputs and plan throw; the signal's reason when it is aborted. */
 export async function* planRecipe(file: string, options: PlanOptions): Stage<Plan> {
-  const { signal, offline } = options;
+  const { signal, text, offline } = options;
   yield { type: 'stage-started', stage: 'plan', subject: basename(file) };
   const loading = performance.now();
-  const loaded = await loadRecipe(file);
+  const loaded = await loadRecipe(file, { text });
   const fetching = performance.now();
   const recipe = yield* fetchInputs(loaded, { lock: await knownLock(loaded, options), offline, signal });
   const fetched = performance.now();
@@ -42,11 +45,6 @@ export async function* planRecipe(file: string, options: PlanOptions): Stage<Pla
     summary: `${planned.recipe.name}: ${count(planned.files.length, 'file')}, ${count(tensors.length, 'tensor')}, of which ${sums} are changed by LoRAs`,
   };
   return planned;
-}
-
-/** Beside where the user works, not beside the recipe. */
-export function defaultOut(recipe: Recipe): string {
-  return join('out', recipe.name);
 }
 
 /** With --lock its commits are taken; the lock of a package that is about to be replaced only tells what has changed. */

@@ -1,0 +1,124 @@
+/**
+ * What a tile of a sweep costs beside the bake of its recipe, each followed by loading and one small clip: where the time goes, and how far
+ * merging is from its limit, which is reading and writing the bytes of the weights that a knob touches.
+ *
+ *     node bench/sweep.ts [RECIPE] [--runs 3] [--x KNOB] [--y KNOB]
+ */
+import { mkdtempDisposable, open, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { drain } from '../src/events.ts';
+import { bake } from '../src/export/package.ts';
+import { plan } from '../src/merge/plan.ts';
+import { smallClip } from '../src/recipe/clip-shapes.ts';
+import { loadRecipe } from '../src/recipe/load.ts';
+import { openPackage } from '../src/runtime/package-folder.ts';
+import { sample } from '../src/runtime/pipeline.ts';
+import { defaultAxes, parseKnob } from '../src/sweep/axis.ts';
+import { type SweptTile, sweep } from '../src/sweep/sweep.ts';
+import { describeLoad, describeMachine, formatHeader, formatRow, summarize } from './measure.ts';
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { runs: { type: 'string', default: '3' }, x: { type: 'string' }, y: { type: 'string' } },
+});
+const recipe = await loadRecipe(positionals[0] ?? 'recipes/tiny.yaml');
+const asked = [values.x, values.y].flatMap((text) => (text === undefined ? [] : [parseKnob(text, recipe)]));
+const [x, y] = asked.length > 0 ? asked : defaultAxes(recipe);
+if (!x) throw new Error('--y wants --x.');
+const clip = smallClip(recipe.output);
+await using scratch = await mkdtempDisposable(join(tmpdir(), 'sweep-'));
+
+/** The long way to one tile. */
+interface Whole {
+  readonly planning: number;
+  readonly baking: number;
+  readonly running: number;
+}
+
+async function wholeWay(): Promise<Whole> {
+  const into = join(scratch.path, 'baked');
+  await rm(into, { recursive: true, force: true });
+  const started = performance.now();
+  const planned = await plan({ ...recipe, output: { ...recipe.output, ...clip } });
+  const baking = performance.now();
+  await drain(bake(planned, { into }));
+  const running = performance.now();
+  await drain(sample(await openPackage(into), { prompt: recipe.verify.prompt, device: 'cpu' }));
+  return { planning: baking - started, baking: running - baking, running: performance.now() - running };
+}
+
+const PIECE = 8 << 20;
+
+/** Bytes per millisecond of reading a file that the page cache holds and writing another, without waiting for the disk. */
+async function copyRate(bytes: number): Promise<number> {
+  const [from, to] = ['from', 'to'].map((name) => join(scratch.path, name)) as [string, string];
+  const piece = new Uint8Array(Math.min(PIECE, bytes));
+  await using source = await open(from, 'w+');
+  for (let at = 0; at < bytes; at += piece.length) await source.write(piece, 0, Math.min(piece.length, bytes - at), at);
+  const started = performance.now();
+  await using copy = await open(to, 'w');
+  for (let at = 0; at < bytes; at += piece.length) {
+    const { bytesRead } = await source.read(piece, 0, piece.length, at);
+    await copy.write(piece, 0, bytesRead, at);
+  }
+  return bytes / (performance.now() - started);
+}
+
+const whole: Whole[] = [];
+const tiles: SweptTile[] = [];
+const loadBefore = describeLoad();
+for (let run = 0; run < Number(values.runs); run += 1) {
+  whole.push(await wholeWay());
+  const options = { x, y, device: 'cpu', scratch: join(scratch.path, 'weights') } as const;
+  const { figures } = await drain(sweep({ recipe }, options));
+  tiles.push(...figures.tiles.filter(({ merged }) => merged.tensors < 1000)); // the first one merges everything
+}
+
+const row = (name: string, times: readonly number[], rest = '') => console.log(formatRow(name, summarize(times), rest));
+const merged = summarize(tiles.map((tile) => tile.merged.bytes));
+const rate = await copyRate(Math.max(1, merged.max));
+console.log(
+  `${recipe.name} at ${clip.frames} frames of ${clip.width}×${clip.height} on cpu. ${describeMachine()}, load ${loadBefore} before and ${describeLoad()} after.\n`,
+);
+console.log(formatHeader('ms'));
+row(
+  'plan',
+  whole.map(({ planning }) => planning),
+);
+row(
+  'bake',
+  whole.map(({ baking }) => baking),
+);
+row(
+  'load, sample',
+  whole.map(({ running }) => running),
+);
+row(
+  'the whole way',
+  whole.map(({ planning, baking, running }) => planning + baking + running),
+);
+console.log(`\nA tile of ${x.values.length} × ${y?.values.length ?? 1}, the first left out:`);
+row(
+  'merge, write weights',
+  tiles.map((tile) => tile.merged.merge_ms),
+  `${(merged.median / 1e6).toFixed(2)} MB; ${(merged.median / rate).toFixed(1)} ms to copy as many`,
+);
+row(
+  'make, write graph',
+  tiles.map((tile) => tile.merged.graph_ms),
+  'both while the tile before is loaded and sampled',
+);
+row(
+  'load',
+  tiles.map((tile) => tile.load_ms),
+);
+row(
+  'sample',
+  tiles.map((tile) => tile.denoise_ms + tile.decode_ms),
+);
+row(
+  'in all',
+  tiles.map((tile) => tile.milliseconds),
+);
