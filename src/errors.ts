@@ -27,25 +27,6 @@ export interface Place {
   readonly offset?: number;
 }
 
-export class LcmMergeError extends Error {
-  override readonly name: string = 'LcmMergeError';
-  readonly kind: ErrorKind;
-  readonly place: Place;
-
-  constructor(kind: ErrorKind, message: string, place: Place = {}, options?: ErrorOptions) {
-    super(message, options);
-    this.kind = kind;
-    this.place = place;
-  }
-}
-
-export class UsageError extends LcmMergeError {
-  override readonly name = 'UsageError' as const;
-  constructor(message: string) {
-    super('usage', message);
-  }
-}
-
 /** A mistake in a recipe, with the key that it is about. */
 export interface RecipeProblem {
   /** Of the key or value in the recipe; empty where the text as a whole is at fault. */
@@ -57,15 +38,40 @@ export interface RecipeProblem {
   readonly sentence: string;
 }
 
-/** `problems` holds one `file:line:column: sentence` per mistake; the message joins them. `located` has the same in parts, where known. */
+export class LcmMergeError extends Error {
+  override readonly name: string = 'LcmMergeError';
+  readonly kind: ErrorKind;
+  readonly place: Place;
+  /** The same by keys of the recipe, where it is a recipe's mistake. */
+  readonly located: readonly RecipeProblem[];
+
+  constructor(
+    kind: ErrorKind,
+    message: string,
+    place: Place = {},
+    { located = [], ...options }: ErrorOptions & { readonly located?: readonly RecipeProblem[] } = {},
+  ) {
+    super(message, options);
+    this.kind = kind;
+    this.place = place;
+    this.located = located;
+  }
+}
+
+export class UsageError extends LcmMergeError {
+  override readonly name = 'UsageError' as const;
+  constructor(message: string) {
+    super('usage', message);
+  }
+}
+
+/** `problems` holds one `file:line:column: sentence` per mistake; the message joins them. */
 export class RecipeError extends LcmMergeError {
   override readonly name = 'RecipeError' as const;
   readonly problems: readonly string[];
-  readonly located: readonly RecipeProblem[];
   constructor(problems: readonly string[], place: Place = {}, located: readonly RecipeProblem[] = []) {
-    super('recipe', problems.join('\n'), place);
+    super('recipe', problems.join('\n'), place, { located });
     this.problems = problems;
-    this.located = located;
   }
 }
 
@@ -78,18 +84,15 @@ export class FormatError extends LcmMergeError {
 
 export class MergeError extends LcmMergeError {
   override readonly name = 'MergeError' as const;
-  constructor(message: string, place: Place = {}) {
-    super('merge', message, place);
+  constructor(message: string, place: Place = {}, located: readonly RecipeProblem[] = []) {
+    super('merge', message, place, { located });
   }
 }
 
-/** `located`: where a recipe names what is missing. */
 export class InputMissingError extends LcmMergeError {
   override readonly name = 'InputMissingError' as const;
-  readonly located: readonly RecipeProblem[];
   constructor(message: string, place: Place = {}, located: readonly RecipeProblem[] = []) {
-    super('input-missing', message, place);
-    this.located = located;
+    super('input-missing', message, place, { located });
   }
 }
 

@@ -6,7 +6,7 @@
 import type { KeyPath } from './recipe/located-yaml.ts';
 import type { Frames } from './runtime/frames.ts';
 
-export type StageName = 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'sweep' | 'publish';
+export type StageName = 'survey' | 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'sweep' | 'publish';
 
 /** A number of the recipe and where it stands there: `['lcm', 'beta']`. */
 export interface Setting {
@@ -24,7 +24,7 @@ export type Event =
       readonly stage: StageName;
       readonly done: number;
       readonly total: number;
-      readonly unit: 'bytes' | 'steps' | 'frames' | 'clips' | 'checks' | 'tensors';
+      readonly unit: 'bytes' | 'steps' | 'frames' | 'clips' | 'checks' | 'tensors' | 'files';
       readonly detail?: string;
     }
   | { readonly type: 'warning'; readonly stage: StageName; readonly message: string }

@@ -1,6 +1,6 @@
 /** The public API: the stages, their nouns, and the errors. What is not here may change without notice. */
 export type { SamplerKind } from './architecture/sampler-config.ts';
-export { type ErrorKind, LcmMergeError, type Place } from './errors.ts';
+export { type ErrorKind, LcmMergeError, type Place, type RecipeProblem } from './errors.ts';
 export { drain, type Event, type Preview, type Stage } from './events.ts';
 export { LOCK_FILE, type Lock } from './export/lock.ts';
 export { type BakedPackage, bake } from './export/package.ts';
@@ -8,9 +8,13 @@ export { openStaging, type Staging } from './export/staging.ts';
 export { type Plan, plan } from './merge/plan.ts';
 export { type Published, publish } from './publish/folder.ts';
 export { type MadePackage, makePackage } from './publish/make-package.ts';
+export { type Publication, previewPublication } from './publish/preview.ts';
+export { type Edit, editRecipe } from './recipe/edit.ts';
 export { type FetchOptions, fetchInputs } from './recipe/fetch.ts';
 export { recipeJsonSchema } from './recipe/json-schema.ts';
 export { loadRecipe, parseRecipe } from './recipe/load.ts';
+export { duplicateRecipe, type ListedRecipe, listRecipes, renameRecipe } from './recipe/recipe-files.ts';
+export { saveRecipe } from './recipe/save.ts';
 export type { Recipe } from './recipe/schema.ts';
 export { encodeAnimatedWebp, writePng, writeWebp } from './runtime/frame-files.ts';
 export type { Frames } from './runtime/frames.ts';
@@ -18,6 +22,8 @@ export { type LoadedPackage, type LoadOptions, loadPackage } from './runtime/loa
 export { openPackage, type VideoPackage } from './runtime/package-folder.ts';
 export { type ClipOptions, type SampleOptions, sample, type Timing, type Video } from './runtime/pipeline.ts';
 export type { Seam } from './runtime/seam.ts';
+export { draftRecipe } from './survey/draft.ts';
+export { type Survey, surveyFiles } from './survey/survey.ts';
 export { defaultAxes, type Knob, parseKnob } from './sweep/axis.ts';
 export { type Sweep, type SweepOptions, sweep } from './sweep/sweep.ts';
 export { type VerifyOptions, verify } from './verify/gate.ts';

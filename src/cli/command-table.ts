@@ -151,6 +151,27 @@ export const COMMANDS = {
     },
     examples: ['lcm-merge recipes/tiny.yaml', 'lcm-merge recipes/tiny.yaml -o out/ink --device cpu --preview'],
   },
+  init: {
+    summary: 'write the recipe that the files of a folder make',
+    details:
+      'Looks at every file of weights and every diffusers folder (headers only), tells which can be base, LoRA, LCM LoRA and motion module, and takes those that were made for each other. Comments in the recipe say why, and what else was found.',
+    operands: {
+      folder: { description: 'where the files are; the folders in it are looked at as well', completes: 'folder' },
+    },
+    options: {
+      out: {
+        type: 'string',
+        short: 'o',
+        placeholder: 'FILE',
+        completes: 'file',
+        otherwise: 'the name of the folder and .yaml',
+        description: 'the recipe to write; no file is written over',
+      },
+      'dry-run': { type: 'boolean', description: 'print the recipe and write nothing' },
+      ...COMMON,
+    },
+    examples: ['lcm-merge init models/tiny', 'lcm-merge init ~/models -o recipes/mine.yaml --dry-run'],
+  },
   plan: {
     summary: 'show what would be merged, by which rule and how large it gets',
     details:
@@ -365,12 +386,16 @@ export const COMMANDS = {
         placeholder: 'DIR',
         completes: 'folder',
         required: true,
-        description: 'the folder that becomes the published package',
+        description: 'the folder that becomes the published package; an older package there is replaced',
+      },
+      'dry-run': {
+        type: 'boolean',
+        description: 'show what would be sent and replaced, or all that is in the way, and write nothing',
       },
       ...COMMON,
     },
     examples: [
-      'lcm-merge publish out/tiny --to /srv/models/tiny',
+      'lcm-merge publish out/tiny --to /srv/models/tiny --dry-run',
       'lcm-merge publish out/tiny --to /srv/models/tiny --json',
     ],
   },

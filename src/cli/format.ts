@@ -1,7 +1,7 @@
 /** Figures and tables as people read them. */
 import { threeFigures } from '../text/quantity.ts';
 
-export { formatBytes, formatCount } from '../text/quantity.ts';
+export { formatBytes, formatCount, formatTime } from '../text/quantity.ts';
 
 /** 480 → "480 ms", 12300 → "12.3 s", 150000 → "2 min 30 s". */
 export function formatDuration(milliseconds: number): string {

@@ -9,10 +9,11 @@ import type { Arguments, Invocation, Verb } from './command-table.ts';
 import { type Command, type Console, createConsole, type Outcome, stopWhenUnwritable, writeResult } from './context.ts';
 import { EXIT_CODES, failureOf, Interruption, SIGNALS, type Signal } from './exit-codes.ts';
 import { help } from './help.ts';
-import { painter } from './terminal.ts';
+import { painter, sanitise } from './terminal.ts';
 
 const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
   make: async () => (await import('./commands/make.ts')).make,
+  init: async () => (await import('./commands/init.ts')).init,
   plan: async () => (await import('./commands/plan.ts')).planCommand,
   bake: async () => (await import('./commands/bake.ts')).bakeCommand,
   run: async () => (await import('./commands/run.ts')).runCommand,
@@ -69,11 +70,38 @@ async function answer(request: Request, output: Console, color: boolean): Promis
 
 /** `lcm-merge` and nothing else: the place where a terminal is offered the terminal UI. */
 async function bare(color: boolean, signal: AbortSignal): Promise<number> {
-  if (process.stdin.isTTY && process.stdout.isTTY && process.env['TERM'] !== 'dumb') {
+  const obstacle = obstacleToScreen();
+  if (obstacle === undefined) {
+    (await import('../tui/quick-start.ts')).quickStart();
     return (await import('../tui/main.tsx')).openTui({ signal });
   }
-  process.stderr.write(help(undefined, painter(process.stderr, color)));
+  const { listRecipes, RECIPE_FOLDERS } = await import('../recipe/recipe-files.ts');
+  const recipes = (await listRecipes(RECIPE_FOLDERS)).map(({ file }) => file);
+  process.stderr.write(`${withoutScreen(obstacle, recipes)}\n\n${help(undefined, painter(process.stderr, color))}`);
   return EXIT_CODES.usage;
+}
+
+/** Why the terminal UI cannot be shown, as the end of a sentence. */
+function obstacleToScreen(): string | undefined {
+  if (process.env['TERM'] === 'dumb') return 'this one cannot move its cursor (TERM=dumb)';
+  if (!process.stdin.isTTY) return 'stdin is none';
+  if (!process.stdout.isTTY) return 'stdout is none';
+  return undefined;
+}
+
+/** So many are told; who has more knows their names. */
+const MAX_RECIPES = 8;
+
+function withoutScreen(obstacle: string, recipes: readonly string[]): string {
+  const first = `lcm-merge alone opens a screen, which needs a terminal, and ${obstacle}.`;
+  if (recipes.length === 0) return `${first} Give a recipe to do the same without: lcm-merge RECIPE.yaml`;
+  const commands = recipes.slice(0, MAX_RECIPES).map((recipe) => `  lcm-merge ${sanitise(recipe)}`);
+  const rest = recipes.length - commands.length;
+  return [
+    `${first} The same without, for the recipes that are here:`,
+    ...commands,
+    ...(rest > 0 ? [`  … and ${rest} more`] : []),
+  ].join('\n');
 }
 
 async function execute<V extends Verb>(

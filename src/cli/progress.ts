@@ -3,8 +3,8 @@
  * whatever ends; above it, where previews are wanted, the picture of the last step. Elsewhere, as in a log: one plain line per
  * stage, check and warning. Rates and times left are computed here.
  */
-import type { CheckVerdict, Event, Preview, StageName } from '../events.ts';
-import { halfBlocks, shrink, sizeIn } from '../tui/pixels.ts';
+import type { CheckVerdict, Event, Preview, StageName, Tile } from '../events.ts';
+import { halfBlocks, resize, sizeIn } from '../tui/pixels.ts';
 import { formatBytes, formatDuration } from './format.ts';
 import { type Output, type Paint, sanitise } from './terminal.ts';
 
@@ -88,7 +88,7 @@ export function createProgress({
     const rows = Math.min(MAX_PICTURE_ROWS, (output.rows || DEFAULT_ROWS) - 2);
     const size = sizeIn({ width, height }, { columns: (output.columns || DEFAULT_COLUMNS) - 1, rows });
     end();
-    picture = halfBlocks(shrink({ width, height, data: pixels }, size), depth);
+    picture = halfBlocks(resize({ width, height, data: pixels }, size), depth).join('\n');
     draw(status);
   };
 
@@ -117,6 +117,9 @@ export function createProgress({
           if (live && depth > 1) drawPicture(event);
           else line(`${event.stage}: step ${event.step} of ${event.total}`);
           return;
+        case 'tile':
+          line(`${event.stage}: clip ${event.index + 1} of ${event.total}: ${sanitise(tileText(event))}`);
+          return;
         case 'check': {
           const [mark, style] = MARKS[event.verdict];
           line(`${live ? paint(style, mark) : `check ${event.verdict}:`} ${event.id}: ${sanitise(event.reason)}`);
@@ -131,6 +134,11 @@ export function createProgress({
       }
     },
   };
+}
+
+/** `out/ink, 238 ms, distance 12.3 · motion 4.1` */
+function tileText({ label, milliseconds, note }: Tile): string {
+  return [label, formatDuration(milliseconds), ...(note === undefined ? [] : [note])].join(', ');
 }
 
 /** `bake  ████████░░░░░░░░░░░░  41%  7.9 of 19.3 MB  38 MB/s  2 s left  conv_in.weight` */

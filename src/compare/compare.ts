@@ -5,11 +5,11 @@
 
 import { samplerConfig } from '../architecture/sampler-config.ts';
 import { samplerTimesteps } from '../architecture/timesteps.ts';
-import { VAE_SCALE } from '../architecture/vae-scale.ts';
 import { UsageError } from '../errors.ts';
 import type { Event, Stage } from '../events.ts';
+import { describeClip } from '../recipe/clip-shapes.ts';
 import { chooseDevice } from '../runtime/choose-device.ts';
-import { clipShape } from '../runtime/clip-shape.ts';
+import { defaultClip } from '../runtime/clip-shape.ts';
 import type { Device } from '../runtime/device.ts';
 import type { Frames } from '../runtime/frames.ts';
 import { startHost } from '../runtime/host.ts';
@@ -120,6 +120,7 @@ export async function* compare(options: CompareOptions): Stage<Compared> {
         });
         yield* warnings;
         measured.push(await measure(video, clip.prompt, judges, reference[measured.length]));
+        if (measured.length === 1) yield tileOf(rows, row, measured[0] as Measured);
         done += 1;
         yield { type: 'progress', stage: 'compare', done, total, unit: 'clips', detail: row.label };
       }
@@ -180,17 +181,14 @@ async function plan(options: CompareOptions) {
  * @throws UsageError for packages whose clips have different shapes, or steps that a sampler cannot take.
  */
 function refuseWhatCannotBe(rows: readonly Row[], opened: ReadonlyMap<string, VideoPackage>): void {
-  let first: { readonly folder: string; readonly shape: readonly number[] } | undefined;
+  let first: { readonly folder: string; readonly clip: string } | undefined;
   for (const [folder, ofPackage] of Map.groupBy(rows, (row) => row.package)) {
     const pkg = opened.get(folder) as VideoPackage;
-    const { shape } = clipShape(pkg, {});
-    first ??= { folder, shape };
-    if (shape.join() !== first.shape.join()) {
-      const [a, b] = [first.shape, shape].map(
-        ([, , frames, h = 0, w = 0]) => `${frames} frames of ${w * VAE_SCALE}×${h * VAE_SCALE}`,
-      );
+    const clip = describeClip(defaultClip(pkg));
+    first ??= { folder, clip };
+    if (clip !== first.clip) {
       throw new UsageError(
-        `${first.folder} makes ${a}, and ${folder} makes ${b}; only clips of one shape can be compared. Bake both with the same frames, width and height.`,
+        `${first.folder} makes ${first.clip}, and ${folder} makes ${clip}; only clips of one shape can be compared. Bake both with the same frames, width and height.`,
       );
     }
     for (const row of ofPackage) {
@@ -199,6 +197,21 @@ function refuseWhatCannotBe(rows: readonly Row[], opened: ReadonlyMap<string, Vi
       samplerTimesteps({ ...config, timestep_spacing: timestep_spacing ?? config.timestep_spacing }, steps);
     }
   }
+}
+
+/** A row's first clip, for whoever watches, as soon as it is there. */
+function tileOf(rows: readonly Row[], row: Row, { frames, denoise_ms, distance, motion }: Measured): Event {
+  const moves = `motion ${motion.toFixed(1)}`;
+  return {
+    type: 'tile',
+    stage: 'compare',
+    index: rows.indexOf(row),
+    total: rows.length,
+    label: row.label,
+    frames,
+    milliseconds: denoise_ms,
+    note: row === rows[0] ? moves : `distance ${distance.pixels.toFixed(1)} · ${moves}`,
+  };
 }
 
 /** The same as the pipeline takes where nothing is said, so that it can be reported. */

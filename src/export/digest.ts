@@ -11,6 +11,15 @@ const CHUNK = 1 << 20;
 
 /** Throws what openFile throws: a pipe, say, would be waited for without end. */
 export async function digestFile(path: string, signal?: AbortSignal): Promise<FileDigest> {
+  const digesting = digestInSteps(path, signal);
+  for (;;) {
+    const step = await digesting.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** The same, telling the bytes of each step. */
+export async function* digestInSteps(path: string, signal?: AbortSignal): AsyncGenerator<number, FileDigest, void> {
   const hash = createHash('sha256');
   await using source = await openFile(path);
   const buffers = [Buffer.allocUnsafeSlow(CHUNK), Buffer.allocUnsafeSlow(CHUNK)] as const;
@@ -26,6 +35,7 @@ export async function digestFile(path: string, signal?: AbortSignal): Promise<Fi
     const chunk = await ahead;
     if (at + CHUNK < source.size) ahead = read(at + CHUNK); // while this chunk is hashed
     hash.update(chunk);
+    yield chunk.length;
   }
   await ahead;
   return { sha256: hash.digest('hex'), bytes: source.size };

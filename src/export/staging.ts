@@ -29,7 +29,7 @@ const isNoPackage: Objection = (names) =>
  * @throws UsageError when something stands in the way that `objection` does not let go.
  */
 export async function openStaging(out: string, objection: Objection = isNoPackage): Promise<Staging> {
-  const target = await followLink(resolve(out));
+  const target = await followLink(out);
   await assertReplaceable(target, objection);
   const parent = dirname(target);
   const firstMade = await makeFolders(parent);
@@ -102,8 +102,12 @@ export async function assertReplaceable(target: string, objection: Objection = i
   if (reason) throw new UsageError(`The output folder ${target} ${reason}. Nothing was written; choose another place.`);
 }
 
-/** A link to a folder stands for that folder, which may be on a larger disk. @throws UsageError when it leads nowhere. */
-async function followLink(path: string): Promise<string> {
+/**
+ * Where a folder that is to become `out` will be: a link to a folder stands for that folder, which may be on a larger disk.
+ * @throws UsageError when it leads nowhere
+ */
+export async function followLink(out: string): Promise<string> {
+  const path = resolve(out);
   const isLink = await lstat(path).then(
     (found) => found.isSymbolicLink(),
     () => false,

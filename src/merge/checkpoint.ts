@@ -60,7 +60,7 @@ export async function planModel(
   const opened: OpenedFile[] = [];
   for (const [path, components] of byPath(weights)) {
     const file = await files.open(path);
-    const account = openAccount(file.source.name, file.tensors.keys());
+    const account = openAccount(file.source.name, file.tensors.keys(), role(components));
     opened.push({ file, index: files.add(file, role(components)), components, account });
   }
   const found: FoundTensors = new Map();

@@ -96,8 +96,8 @@ const [WITHOUT_INPUT, ELSEWHERE] = [
   'The base is SD1.5; use a motion module that was trained for it',
 ];
 
-/** What to do about each kind. */
-const ADVICE: Readonly<Record<string, string>> = {
+/** What to do about each kind that is no motion module. */
+export const NO_MOTION_MODULE: Readonly<Record<string, string>> = {
   pia: `It wants a first frame beside the noise. ${WITHOUT_INPUT}`,
   'animatelcm-i2v': `It wants a first frame. ${WITHOUT_INPUT}; use AnimateLCM_sd15_t2v.ckpt`,
   fancyvideo: `It wants a first frame, its motion and a frame rate. ${WITHOUT_INPUT}`,
@@ -120,7 +120,7 @@ const LORA_KINDS = /lora|dora|loha|lokr|glora|oft|ia3|full-difference/;
 
 function refusal(file: TensorFile, key: MotionFile['key'], kind: string, title: string): MergeError {
   const { name: path } = file.source;
-  const advice = ADVICE[kind] ?? (LORA_KINDS.test(kind) ? 'List it under personalized' : undefined);
+  const advice = NO_MOTION_MODULE[kind] ?? (LORA_KINDS.test(kind) ? 'List it under personalized' : undefined);
   const found =
     kind === 'unknown'
       ? `none of the ${file.tensors.size} tensors of ${basename(path)} is named …motion_modules.N…`

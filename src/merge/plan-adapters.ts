@@ -10,6 +10,7 @@ import { toFloat64 } from '../formats/dtype.ts';
 import { readTensor, type TensorEntry, type TensorFile } from '../formats/tensor-file.ts';
 import type { KeyPath } from '../recipe/located-yaml.ts';
 import type { Recipe, ScaleConvention } from '../recipe/schema.ts';
+import { didYouMean } from '../text/did-you-mean.ts';
 import { nearest } from '../text/nearest.ts';
 import { type Account, type Accounting, type IgnoreRule, openAccount } from './account.ts';
 import type { OpenModule, PlanOptions, Ranked, TargetedTerm, Term } from './adapters/adapter.ts';
@@ -107,7 +108,7 @@ export async function planAdapter(
   const index = files.add(file, source.role);
   const { names, foreign, ignored = () => undefined } = host;
   const path = file.source.name;
-  const account = openAccount(path, file.tensors.keys());
+  const account = openAccount(path, file.tensors.keys(), source.role);
   const options = await planOptions(file, index, source);
   const terms: (TargetedTerm & { readonly component: AdaptedComponent })[] = [];
   const seen = new Map<AdaptedModule, string>();
@@ -301,6 +302,7 @@ function closeAdapter(account: Account, source: AdapterSource, host: AdapterHost
   return account.close({
     allow: source.allow_unmatched,
     explain: (tensor) => explain(tensor, host, tensors),
+    moduleOf: (tensor) => partName(tensor)?.module ?? tensor,
   });
 }
 
@@ -315,7 +317,7 @@ function explain(tensor: string, { names, elsewhere }: AdapterHost, tensors: rea
     const belongs = elsewhere(tensor);
     if (belongs) return belongs;
     const near = nearest(name.module, names.alternatives(name.module));
-    return near ? `did you mean ${near}${tensor.slice(name.module.length)}?` : 'this model has no such module';
+    return near ? didYouMean(near + tensor.slice(name.module.length), tensor) : 'this model has no such module';
   }
   const siblings = tensors.filter((other) => other.startsWith(`${name.module}.`));
   const beside = siblings.find((other) => REFUSED_PARTS.some(([pattern]) => pattern.test(other)));

@@ -69,7 +69,7 @@ export async function planMotion(
 
   const take = (source: MotionFile, role: Role) => {
     const index = files.add(source.file, role);
-    const account = openAccount(source.file.source.name, source.file.tensors.keys());
+    const account = openAccount(source.file.source.name, source.file.tensors.keys(), 'motion');
     const found = matchMotion(ours, source.file, source.layout, account);
     if (source.wholeUnet) {
       const left = ignoreSpatial(source, parameters, account);

@@ -13,6 +13,7 @@ import { probeDevice } from '../runtime/probe.ts';
 import { verify } from '../verify/gate.ts';
 import type { Report } from '../verify/report.ts';
 import { publish } from './folder.ts';
+import { openTarget } from './target.ts';
 
 export interface MakeOptions {
   /** The folder that becomes the package. */
@@ -50,7 +51,7 @@ export async function* makePackage(
   const target = resolve(out);
   const failed = `${target}.failed`;
   await assertReplaceable(failed); // where the package goes if it does not pass
-  if (recipe.publish) await assertReplaceable(recipe.publish.to);
+  if (recipe.publish) await openTarget(target, recipe.publish.to); // what publishing would refuse is found before baking
   await using staging = await openStaging(target);
   yield* bake(plan, { into: staging.path, signal });
   const report = yield* verify(staging.path, {

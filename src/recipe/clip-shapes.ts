@@ -10,9 +10,14 @@ export function clipShapes({ shapes, frames, width, height }: Recipe['output']):
   return typeof shapes === 'string' ? [first] : [first, ...shapes.slice(1)];
 }
 
+/** `16 frames of 512×512` */
+export function describeClip({ frames, width, height }: ClipShape): string {
+  return `${frames} frames of ${width}×${height}`;
+}
+
 /** `16 frames of 512×512, static shapes`, or all that there are. */
 export function describeShapes(output: Recipe['output']): string {
-  const each = clipShapes(output).map(({ frames, width, height }) => `${frames} frames of ${width}×${height}`);
+  const each = clipShapes(output).map(describeClip);
   return typeof output.shapes === 'string'
     ? `${each}, ${output.shapes} shapes`
     : `${each.join(' or ')}, a graph for each`;

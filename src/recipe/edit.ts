@@ -55,10 +55,7 @@ function editOnce(text: string, { path, value, insert = false }: Edit): string {
   const changed = splice(text, change(text, contents, path, put, insert, path));
   const { value: after, problems } = parseLocatedYaml(changed);
   if (problems.length === 0 && isDeepStrictEqual(JSON.parse(JSON.stringify(after)), meant)) return changed;
-  throw refusal(
-    path,
-    'the way that it is written (an anchor, a tag, a key on a line of its own) ties it to something else',
-  );
+  throw refusal(path, 'its spelling there (an anchor that is used elsewhere, a tag) makes more of it than its value');
 }
 
 function refusal(path: KeyPath, reason: string): RecipeError {

@@ -274,8 +274,8 @@ async function located<Result>(input: Input, context: Context, work: () => Promi
   }
 
   function missing(sentence: string): InputMissingError {
-    const { message, place } = atKey(context.recipe, input.key, sentence);
-    return new InputMissingError(message, place);
+    const { message, place, problem } = atKey(context.recipe, input.key, sentence);
+    return new InputMissingError(message, place, [problem]);
   }
 }
 

@@ -25,6 +25,7 @@ const MAX_DEPTH = 32;
 
 /** YAML 1.2's core schema, whatever a document's directives say; merge keys and tags mean nothing. */
 export const YAML_OPTIONS = {
+  logLevel: 'error', // warnings are problems here, not lines on stderr
   prettyErrors: false,
   schema: 'core',
   resolveKnownTags: false,

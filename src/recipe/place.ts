@@ -1,5 +1,5 @@
 /** Mistakes of a recipe that only show when the files it names are read: they are reported at the line that makes them, like all others. */
-import { MergeError, type Place } from '../errors.ts';
+import { MergeError, type Place, type RecipeProblem } from '../errors.ts';
 import { type KeyPath, parseLocatedYaml } from './located-yaml.ts';
 import type { Recipe } from './schema.ts';
 
@@ -8,12 +8,16 @@ export function atKey(
   { file, text }: Pick<Recipe, 'file' | 'text'>,
   key: KeyPath,
   sentence: string,
-): { readonly message: string; readonly place: Place } {
+): { readonly message: string; readonly place: Place; readonly problem: RecipeProblem } {
   const { line, column } = parseLocatedYaml(text).locate(key, 'value');
-  return { message: `${file}:${line}:${column}: ${sentence}`, place: { file, line, column } };
+  return {
+    message: `${file}:${line}:${column}: ${sentence}`,
+    place: { file, line, column },
+    problem: { path: key, line, column, sentence },
+  };
 }
 
 export function recipeMistake(recipe: Pick<Recipe, 'file' | 'text'>, key: KeyPath, sentence: string): MergeError {
-  const { message, place } = atKey(recipe, key, sentence);
-  return new MergeError(message, place);
+  const { message, place, problem } = atKey(recipe, key, sentence);
+  return new MergeError(message, place, [problem]);
 }

@@ -2,7 +2,7 @@
  * Writes a recipe whole or not at all: beside its place first, then moved there. A link stays a link, the file keeps its mode and its
  * byte order mark, and what somebody else has written in the meantime is not overwritten.
  */
-import { open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
+import { access, constants, open, readFile, realpath, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { IoError, RecipeError } from '../errors.ts';
 import { ioReason } from '../formats/byte-source.ts';
@@ -24,6 +24,7 @@ export async function saveRecipe(file: string, text: string, { replaces }: SaveO
     const mark = found?.startsWith(BYTE_ORDER_MARK) ? BYTE_ORDER_MARK : '';
     if (found?.slice(mark.length) !== replaces) throw new RecipeError([changed(file, found, replaces)], { file });
     const mode = found === undefined ? NEW_FILE_MODE : (await stat(target)).mode & 0o7777;
+    if (found !== undefined) await access(target, constants.W_OK); // renaming would not ask
     await replaceFile(target, mark + text, mode, found !== undefined);
   } catch (error) {
     if (error instanceof RecipeError) throw error;

@@ -59,7 +59,7 @@ export function replaceValue(text: string, collection: Collection, index: number
 /** A new pair after the last one. */
 export function addPair(text: string, collection: Collection, key: string, value: Json): readonly Splice[] {
   if (collection.type === 'flow-collection')
-    return [intoFlow(text, collection, itemsOf(collection).length, writeFlow({ [key]: value }).slice(2, -2))];
+    return intoFlow(text, collection, itemsOf(collection).length, writeFlow({ [key]: value }).slice(2, -2));
   const [first] = itemsOf(collection);
   const indent = ' '.repeat(columnOf(text, first ? itemStart(first) : collection.offset));
   return [newLine(text, collectionEnd(collection), indent + writePair(key, value, indent, eolOf(text)))];
@@ -67,7 +67,7 @@ export function addPair(text: string, collection: Collection, key: string, value
 
 /** A new item before that at `index`, or after the last one. */
 export function insertItem(text: string, collection: Collection, index: number, value: Json): readonly Splice[] {
-  if (collection.type === 'flow-collection') return [intoFlow(text, collection, index, writeFlow(value))];
+  if (collection.type === 'flow-collection') return intoFlow(text, collection, index, writeFlow(value));
   const items = itemsOf(collection);
   const dash = itemStart(items[0] as Item);
   const indent = ' '.repeat(columnOf(text, dash));
@@ -103,20 +103,43 @@ export function addToEmpty(text: string, key: string, value: Json): readonly Spl
 
 // --------------------------------------------------------------------------------------------------------- flow
 
-function intoFlow(text: string, collection: CST.FlowCollection, index: number, written: string): Splice {
+function intoFlow(text: string, collection: CST.FlowCollection, index: number, written: string): readonly Splice[] {
   const open = collection.start.offset + 1;
-  const before = itemsOf(collection)[index - 1];
-  if (before) return { start: itemEnd(before), end: itemEnd(before), text: `, ${written}` };
+  const items = itemsOf(collection);
+  const before = items[index - 1];
+  if (before) {
+    const end = itemEnd(before);
+    const line = ownLine(text, before);
+    const isLast = index === items.length;
+    if (!line || (!isLast && !line.hasComma)) return [{ start: end, end, text: `, ${written}` }];
+    const below = newLine(
+      text,
+      end,
+      ' '.repeat(columnOf(text, itemStart(before))) + written + (line.hasComma ? ',' : ''),
+    );
+    return line.hasComma ? [below] : [{ start: end, end, text: ',' }, below];
+  }
   const isPadded = /^\s/.test(text.slice(open));
-  const isEmpty = itemsOf(collection).length === 0;
-  const padding = isEmpty && collection.start.type === 'flow-map-start' ? ' ' : '';
-  if (isEmpty) return { start: open, end: open, text: padding + written + (isPadded ? '' : padding) };
-  return { start: open, end: open, text: isPadded ? ` ${written},` : `${written}, ` };
+  const padding = items.length === 0 && collection.start.type === 'flow-map-start' ? ' ' : '';
+  const isEmpty = items.length === 0;
+  const fresh = isEmpty ? padding + written + (isPadded ? '' : padding) : isPadded ? ` ${written},` : `${written}, `;
+  return [{ start: open, end: open, text: fresh }];
+}
+
+/** Where a line holds an item of a flow collection, its comma and its comment, and nothing else. */
+function ownLine(text: string, item: Item): { start: number; end: number; hasComma: boolean } | undefined {
+  const [start, end] = [itemStart(item), itemEnd(item)];
+  const line = start - columnOf(text, start);
+  const rest = /^[ \t]*(,?)[ \t]*(?:(?<=[ \t])#[^\n]*)?\r?\n/.exec(text.slice(end));
+  if (!rest || text.slice(line, start).trim() !== '') return undefined;
+  return { start: line, end: end + rest[0].length, hasComma: rest[1] === ',' };
 }
 
 function removeFromFlow(text: string, collection: CST.FlowCollection, index: number): readonly Splice[] {
   const items = itemsOf(collection);
   const [before, item, after] = [items[index - 1], items[index] as Item, items[index + 1]];
+  const line = ownLine(text, item);
+  if (line && (line.hasComma || !after)) return [{ start: line.start, end: line.end, text: '' }];
   const span = before
     ? [itemEnd(before), itemEnd(item)]
     : [itemStart(item), after ? itemStart(after) : flowEnd(collection) - 1];

@@ -77,6 +77,12 @@ export function clipShape(pkg: VideoPackage, options: ClipLengths): ClipShape {
   };
 }
 
+/** The clip that is made where nothing is said, in frames and pixels. @throws UsageError as clipShape does */
+export function defaultClip(pkg: VideoPackage): Required<Pick<ClipLengths, 'frames' | 'width' | 'height'>> {
+  const [, , frames, height, width] = clipShape(pkg, {}).shape;
+  return { frames, width: width * VAE_SCALE, height: height * VAE_SCALE };
+}
+
 /** What the graph for these lengths fixes: one of the clip itself, or else the longest whose windows can make it. */
 function fixedLengths(pkg: VideoPackage, asked: Lengths, context: number | undefined): Lengths {
   const made = fixedShapes(pkg);

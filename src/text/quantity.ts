@@ -1,4 +1,4 @@
-/** Quantities as people read them: three figures and a decimal prefix. */
+/** Quantities as people read them: three figures and a decimal prefix; and times. */
 
 const BYTE_UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
 const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P'] as const;
@@ -22,4 +22,12 @@ function powerOf(value: number, units: number): number {
 
 export function threeFigures(value: number): string {
   return value >= 99.95 ? String(Math.round(value)) : value >= 9.995 ? value.toFixed(1) : value.toFixed(2);
+}
+
+/** `2026-11-25 21:46`, by the clock of the machine; takes milliseconds since 1970. */
+export function formatTime(at: number): string {
+  const two = (n: number) => String(n).padStart(2, '0');
+  const date = new Date(at);
+  const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }

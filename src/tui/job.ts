@@ -2,8 +2,11 @@
  * A job as its events tell it: stages with their progress, checks, a log. Pure; times are milliseconds on any clock that only
  * grows, and come with the events.
  */
+import { join } from 'node:path';
 import type { CheckVerdict, Event, Preview, StageName } from '../events.ts';
-import type { Mark } from './marks.ts';
+import type { MadePackage } from '../publish/make-package.ts';
+import { overall, type Report, VERIFICATION_FOLDER } from '../verify/report.ts';
+import { JOB_MARKS, type Mark } from './marks.ts';
 
 export type JobStatus = 'running' | 'stopping' | 'passed' | 'refused' | 'failed' | 'stopped';
 
@@ -19,7 +22,9 @@ export interface StageRow {
   readonly stage: StageName;
   readonly startedAt: number;
   readonly subject: string;
-  readonly progress?: Progress;
+  readonly progress?: Progress | undefined;
+  /** How far it was at times of the last few seconds, the earliest first: what its rate is told from. */
+  readonly pace?: readonly Pick<Progress, 'done' | 'at'>[];
   readonly finished?: { readonly milliseconds: number; readonly summary: string };
 }
 
@@ -49,6 +54,8 @@ export interface Job {
   readonly log: readonly (LogLine & { readonly n: number })[];
   /** The package, once there is one; also one that did not pass. */
   readonly folder?: string;
+  /** Of its gate, at the end. */
+  readonly report?: Report;
 }
 
 /** A log that somebody scrolls in; a job says a few dozen things. */
@@ -74,7 +81,8 @@ export function hear(before: Job, event: Event, at: number): Job {
       return { ...job, stages: [...job.stages, { stage: event.stage, startedAt: at, subject: event.subject }] };
     case 'progress': {
       const { done, total, unit, detail } = event;
-      return updateStage(job, event.stage, { progress: { done, total, unit, detail, at } });
+      const pace = paceWith(job.stages.findLast(({ stage }) => stage === event.stage)?.pace ?? [], { done, at });
+      return updateStage(job, event.stage, { progress: { done, total, unit, detail, at }, pace });
     }
     case 'stage-finished': {
       const { milliseconds, summary } = event;
@@ -84,7 +92,8 @@ export function hear(before: Job, event: Event, at: number): Job {
       return say(job, { mark: 'warning', text: event.message });
     case 'check': {
       const { id, verdict, reason, seconds } = event;
-      return { ...job, checks: [...job.checks, { id, verdict, reason, seconds }] };
+      const heard = { ...job, checks: [...job.checks, { id, verdict, reason, seconds }] };
+      return updateStage(heard, event.stage, { progress: undefined, pace: [] }); // it was that of this check
     }
     case 'preview': {
       const { step, total, width, height, pixels } = event;
@@ -100,6 +109,58 @@ export function hear(before: Job, event: Event, at: number): Job {
 export function endJob(before: Job, status: JobStatus, at: number, lines: readonly LogLine[], folder?: string): Job {
   const job = lines.reduce(say, before);
   return { ...job, status, at, ...(folder !== undefined && { folder }) };
+}
+
+/** The end of a job that has made a package: where it is and what lies in it, or why it must not be used. */
+export function finishJob(before: Job, { folder, report, published }: MadePackage, at: number): Job {
+  const made = { ...before, report };
+  const page: LogLine = { mark: 'note', text: `Report: ${join(folder, VERIFICATION_FOLDER, 'report.html')}` };
+  if (report.verdict === 'passed') {
+    const where: LogLine[] = published === undefined ? [] : [{ mark: 'passed', text: `Published to ${published}` }];
+    return endJob(made, 'passed', at, [{ mark: 'passed', text: `Passed: ${folder}` }, page, ...where], folder);
+  }
+  const reasons = report.checks
+    .filter(({ verdict }) => verdict !== 'passed')
+    .map(({ id, verdict, reason }): LogLine => ({ mark: verdict, text: `${id}: ${reason}` }));
+  const kept: LogLine = {
+    mark: report.verdict,
+    text: `${REFUSALS[report.verdict]} and must not be used. It is kept in ${folder}`,
+  };
+  return endJob(made, 'refused', at, [...reasons, page, kept], folder);
+}
+
+const REFUSALS = { failed: 'Has not passed', unknown: 'Could not be proved' } as const;
+
+/** How a job stands, in a sign; one whose gate could not tell has not failed. */
+export function jobMark(job: Job): Mark {
+  return job.status === 'refused' ? overall(job.checks) : JOB_MARKS[job.status];
+}
+
+/** How its gate stands; undefined before the first check. */
+export function gateMark(job: Job | undefined): Mark | undefined {
+  if (!job || job.checks.length === 0) return undefined;
+  if (job.status === 'passed' || job.status === 'refused') return jobMark(job);
+  const worst = overall(job.checks);
+  return worst !== 'passed' ? worst : isBusy(job) ? 'working' : 'stopped';
+}
+
+/** A stage that is followed by itself, outside a job: the row as it was before its next event, and after. */
+export function hearStage(row: StageRow | undefined, event: Event, at: number): StageRow | undefined {
+  if (event.type === 'stage-started') return { stage: event.stage, startedAt: at, subject: event.subject };
+  if (event.type !== 'progress' || !row) return row;
+  const { done, total, unit, detail } = event;
+  return { ...row, progress: { done, total, unit, detail, at }, pace: paceWith(row.pace ?? [], { done, at }) };
+}
+
+/** Milliseconds: a rate is that of so long, told from looks so far apart. */
+const [PACE_TIME, PACE_STEP] = [4000, 250];
+
+function paceWith(pace: NonNullable<StageRow['pace']>, now: Pick<Progress, 'done' | 'at'>) {
+  const last = pace.at(-1);
+  if (last && now.done < last.done) return [now]; // it has begun again
+  if (last && now.at - last.at < PACE_STEP) return pace;
+  const kept = pace.findLastIndex(({ at }) => now.at - at >= PACE_TIME);
+  return [...pace.slice(Math.max(0, kept)), now];
 }
 
 function updateStage(job: Job, stage: StageName, change: Partial<StageRow>): Job {

@@ -1,31 +1,66 @@
 /** The keys: one table from which handling, footer and help screen are made. Names are Ink's, or the character itself. */
 import type { Key } from 'ink';
-import { PANES, type PaneName } from './layout.ts';
+import type { InputCommand } from './input.ts';
+import { PANES, type PaneName, TITLES } from './layout.ts';
 
-/** Where a key is pressed: in the pane that has the focus, or in what covers it. */
-export type KeyContext = PaneName | 'help' | 'confirm';
+/** Where a key is pressed: in the pane that has the focus, in a part of it that has keys of its own, or in what covers it. */
+export type KeyContext = PaneName | 'bars' | 'wall' | 'confirm' | 'help' | 'quit' | 'input' | 'palette';
 
 export type Command =
-  | 'up'
-  | 'down'
-  | 'page-up'
-  | 'page-down'
-  | 'first'
-  | 'last'
+  | Move
   | 'open'
+  | 'toggle'
+  | 'back'
   | 'make'
+  | 'stop'
+  | 'new-recipe'
+  | 'duplicate'
+  | 'rename'
+  | 'edit-text'
+  | 'reload'
+  | 'filter'
+  | EditorCommand
+  | 'set-value'
+  | 'add-source'
+  | 'save'
+  | 'strengths'
+  | 'sweep'
+  | 'choose-tile'
+  | 'set-prompt'
+  | 'set-seed'
+  | 'set-target'
+  | 'previous-package'
+  | 'next-package'
+  | 'confirm'
   | 'play'
   | 'earlier-frame'
   | 'later-frame'
   | `go-${PaneName}`
   | 'next-pane'
   | 'previous-pane'
-  | 'back'
+  | 'zoom'
+  | 'palette'
   | 'help'
   | 'close'
+  | 'commit'
+  | InputCommand
   | 'interrupt'
   | 'quit'
   | 'leave';
+
+/** What the editor of a recipe does. */
+export type EditorCommand =
+  | 'less'
+  | 'more'
+  | 'much-less'
+  | 'much-more'
+  | 'reset'
+  | 'remove'
+  | 'undo'
+  | 'redo'
+  | 'next-problem';
+
+export type Move = 'up' | 'down' | 'left' | 'right' | 'page-up' | 'page-down' | 'first' | 'last';
 
 export interface Binding {
   readonly keys: readonly string[];
@@ -34,93 +69,250 @@ export interface Binding {
   readonly help: string;
   /** Short, for the footer; without it the footer leaves the key out. */
   readonly hint?: string;
+  /** Shown in the footer only while something is worked on, or while nothing is. */
+  readonly when?: 'working' | 'idle';
+  /** Moves about, and is no command that one would look for by its name. */
+  readonly move?: true;
 }
 
-const EVERYWHERE: readonly KeyContext[] = [...PANES, 'help', 'confirm'];
+/** Parts of panes: what works in every pane works there, too. */
+const IN_PANES: readonly KeyContext[] = [...PANES, 'bars', 'wall', 'confirm'];
+/** Where lines are moved by; bars have a direction of their own. */
+const IN_LISTS: readonly KeyContext[] = IN_PANES.filter((context) => context !== 'bars');
+const EVERYWHERE: readonly KeyContext[] = [...IN_PANES, 'help', 'quit', 'input', 'palette'];
+const TYPING: readonly KeyContext[] = ['input', 'palette'];
 
 export const KEYS: readonly Binding[] = [
-  { keys: ['return'], in: ['recipes'], does: 'open', hint: 'plan', help: 'plan the recipe' },
-  { keys: ['b'], in: ['recipes'], does: 'make', hint: 'bake and verify', help: 'bake and verify the recipe' },
+  { keys: ['return'], in: ['recipes'], does: 'open', hint: 'open', help: 'open the recipe' },
+  { keys: ['b'], in: ['recipes'], does: 'make', hint: 'bake', help: 'bake and verify the recipe' },
+  { keys: ['n'], in: ['recipes'], does: 'new-recipe', hint: 'new', help: 'new recipe from the files of a folder' },
+  { keys: ['e'], in: ['recipes', 'recipe'], does: 'edit-text', hint: 'edit', help: 'edit the recipe in $EDITOR' },
+  { keys: ['d'], in: ['recipes'], does: 'duplicate', hint: 'duplicate', help: 'duplicate the recipe' },
+  { keys: ['r'], in: ['recipes'], does: 'rename', hint: 'rename', help: 'rename the recipe and its file' },
+  { keys: ['R'], in: ['recipes', 'compare', 'publish'], does: 'reload', help: 'look for files anew' },
+  { keys: ['/'], in: ['recipes'], does: 'filter', hint: 'filter', help: 'filter the list' },
+
+  { keys: ['left', 'h'], in: ['recipe'], does: 'less', help: 'turn it down' },
+  { keys: ['right', 'l'], in: ['recipe'], does: 'more', hint: 'turn', help: 'turn it up' },
+  { keys: ['left', 'h'], in: ['bars'], does: 'left', help: 'the block before', move: true },
+  { keys: ['right', 'l'], in: ['bars'], does: 'right', hint: 'block', help: 'the next block', move: true },
+  { keys: ['up', 'k'], in: ['bars'], does: 'up', hint: 'more', help: 'more of the block', move: true },
+  { keys: ['down', 'j'], in: ['bars'], does: 'down', hint: 'less', help: 'less of the block', move: true },
   {
-    keys: ['return', 'b'],
-    in: ['plan'],
-    does: 'make',
-    hint: 'bake and verify',
-    help: 'bake and verify what is planned',
+    keys: ['H', 'shift+left'],
+    in: ['recipe', 'bars'],
+    does: 'much-less',
+    help: 'turn it down a lot, or six blocks back',
   },
-  { keys: [' '], in: ['run'], does: 'play', hint: 'play or pause', help: 'play or pause' },
-  { keys: ['[', ','], in: ['run'], does: 'earlier-frame', hint: 'back', help: 'one frame back' },
-  { keys: [']', '.'], in: ['run'], does: 'later-frame', hint: 'on', help: 'one frame on' },
-  { keys: ['b'], in: ['bake'], does: 'make', hint: 'again', help: 'bake and verify it again' },
+  { keys: ['L', 'shift+right'], in: ['recipe', 'bars'], does: 'much-more', help: 'turn it up a lot, or six blocks on' },
+  {
+    keys: ['return'],
+    in: ['recipe', 'bars'],
+    does: 'set-value',
+    hint: 'type',
+    help: 'type a value, or open what has parts',
+  },
+  { keys: ['b'], in: ['recipe', 'bars'], does: 'make', hint: 'bake', help: 'save what has changed, bake and verify' },
+  { keys: ['s', 'ctrl+s'], in: ['recipe', 'bars'], does: 'save', hint: 'save', help: 'save the recipe' },
+  { keys: ['u'], in: ['recipe', 'bars'], does: 'undo', hint: 'undo', help: 'undo' },
+  { keys: ['U', 'ctrl+r'], in: ['recipe', 'bars'], does: 'redo', help: 'redo' },
+  { keys: ['r', 'backspace'], in: ['recipe', 'bars'], does: 'reset', help: 'back to the default' },
+  { keys: ['n'], in: ['recipe'], does: 'next-problem', help: 'to the next mistake' },
+  { keys: [' '], in: ['recipe'], does: 'toggle', help: 'turn it on or off, or to the next choice' },
+  { keys: ['a'], in: ['recipe'], does: 'add-source', hint: 'add', help: 'add a LoRA' },
+  { keys: ['x', 'delete'], in: ['recipe'], does: 'remove', help: 'remove the source or the key' },
+  { keys: ['c'], in: ['recipe'], does: 'strengths', hint: 'compare', help: 'compare several values of this knob' },
+  { keys: ['w'], in: ['recipe'], does: 'sweep', hint: 'sweep', help: 'sweep two knobs by eye' },
+  { keys: ['escape'], in: ['bars'], does: 'back', hint: 'done', help: 'close the block weights' },
+
+  { keys: ['return', 'b'], in: ['plan'], does: 'make', hint: 'bake', help: 'bake and verify what is planned' },
+
+  { keys: ['b'], in: ['bake'], does: 'make', hint: 'bake again', when: 'idle', help: 'bake and verify it again' },
+  {
+    keys: ['x'],
+    in: ['bake', 'run', 'gate', 'compare', 'wall', 'publish'],
+    does: 'stop',
+    hint: 'stop',
+    when: 'working',
+    help: 'stop what runs',
+  },
+
+  { keys: [' '], in: ['run', 'wall'], does: 'play', hint: 'play or pause', help: 'play or pause' },
+  { keys: ['[', ','], in: ['run', 'wall'], does: 'earlier-frame', hint: 'back', help: 'one frame back' },
+  { keys: [']', '.'], in: ['run', 'wall'], does: 'later-frame', hint: 'on', help: 'one frame on' },
+
+  { keys: [' '], in: ['compare'], does: 'toggle', hint: 'mark', help: 'mark the package, or no longer' },
+  { keys: ['return'], in: ['compare'], does: 'open', hint: 'compare', help: 'compare what is marked' },
+  { keys: ['p'], in: ['compare', 'wall'], does: 'set-prompt', hint: 'prompt', help: 'set the prompt' },
+  { keys: ['S'], in: ['compare', 'wall'], does: 'set-seed', hint: 'seed', help: 'set the seed' },
+  {
+    keys: ['return'],
+    in: ['wall'],
+    does: 'choose-tile',
+    hint: 'take',
+    help: 'put the values of this clip into the recipe',
+  },
+  { keys: ['left', 'h'], in: ['wall'], does: 'left', help: 'the clip to the left', move: true },
+  { keys: ['right', 'l'], in: ['wall'], does: 'right', help: 'the clip to the right', move: true },
+  { keys: ['a'], in: ['wall'], does: 'open', help: 'all of it again, with the prompt and the seed as they are now' },
+  { keys: ['escape'], in: ['wall'], does: 'back', hint: 'list', help: 'back to the packages' },
+
+  { keys: ['return'], in: ['publish'], does: 'open', hint: 'publish', help: 'publish the package' },
+  { keys: ['t'], in: ['publish'], does: 'set-target', hint: 'target', help: 'set the target' },
+  { keys: ['left', 'h'], in: ['publish'], does: 'previous-package', hint: 'package', help: 'the package before' },
+  { keys: ['right', 'l'], in: ['publish'], does: 'next-package', help: 'the next package' },
+  { keys: ['y', 'return'], in: ['confirm'], does: 'confirm', hint: 'publish it', help: 'yes, publish it' },
+  { keys: ['n', 'escape'], in: ['confirm'], does: 'back', hint: 'no', help: 'no, publish nothing' },
+
   {
     keys: ['escape'],
-    in: ['bake'],
+    in: PANES.filter((pane) => pane !== 'recipes'),
     does: 'back',
-    hint: 'stop or leave',
-    help: 'stop the job, or back to the recipes',
+    help: 'back to the recipes',
   },
-  { keys: ['escape'], in: ['plan', 'run', 'gate'], does: 'back', hint: 'recipes', help: 'back to the recipes' },
-  { keys: ['up', 'k'], in: PANES, does: 'up', help: 'one line up' },
-  { keys: ['down', 'j'], in: PANES, does: 'down', help: 'one line down' },
-  { keys: ['pageup'], in: PANES, does: 'page-up', help: 'ten lines up' },
-  { keys: ['pagedown'], in: PANES, does: 'page-down', help: 'ten lines down' },
-  { keys: ['home', 'g'], in: PANES, does: 'first', help: 'to the first line' },
-  { keys: ['end', 'G'], in: PANES, does: 'last', help: 'to the last line' },
-  { keys: ['tab'], in: PANES, does: 'next-pane', hint: 'next', help: 'next pane' },
-  { keys: ['shift+tab'], in: PANES, does: 'previous-pane', help: 'previous pane' },
+  { keys: ['up', 'k'], in: IN_LISTS, does: 'up', help: 'one line up', move: true },
+  { keys: ['down', 'j'], in: IN_LISTS, does: 'down', help: 'one line down', move: true },
+  { keys: ['pageup', 'ctrl+b'], in: IN_LISTS, does: 'page-up', help: 'ten lines up', move: true },
+  { keys: ['pagedown', 'ctrl+f'], in: IN_LISTS, does: 'page-down', help: 'ten lines down', move: true },
+  { keys: ['home', 'g'], in: IN_LISTS, does: 'first', help: 'to the first line', move: true },
+  { keys: ['end', 'G'], in: IN_LISTS, does: 'last', help: 'to the last line', move: true },
+  { keys: ['tab'], in: IN_PANES, does: 'next-pane', hint: 'next', help: 'next pane' },
+  { keys: ['shift+tab'], in: IN_PANES, does: 'previous-pane', help: 'previous pane' },
   ...PANES.map(
-    (pane, i): Binding => ({ keys: [String(i + 1)], in: PANES, does: `go-${pane}`, help: `to the ${pane}` }),
+    (pane, i): Binding => ({ keys: [String(i + 1)], in: IN_PANES, does: `go-${pane}`, help: `go to ${pane}` }),
   ),
-  { keys: ['?'], in: PANES, does: 'help', hint: 'help', help: 'this help' },
-  { keys: ['q'], in: PANES, does: 'quit', hint: 'quit', help: 'quit; asks while a job runs' },
-  {
-    keys: ['ctrl+c'],
-    in: EVERYWHERE,
-    does: 'interrupt',
-    help: 'stop the job; once more, leave',
-  },
+  { keys: ['z'], in: IN_PANES, does: 'zoom', help: 'this pane alone, or all again' },
+  { keys: [':', 'ctrl+p'], in: IN_PANES, does: 'palette', hint: 'commands', help: 'find a command by its name' },
+  { keys: ['?'], in: IN_PANES, does: 'help', hint: 'help', help: 'this help' },
+  { keys: ['q'], in: IN_PANES, does: 'quit', hint: 'quit', help: 'quit; asks while a job runs or changes are unsaved' },
+  { keys: ['ctrl+c'], in: EVERYWHERE, does: 'interrupt', help: 'stop what runs; when nothing does, leave' },
+
   { keys: ['escape', '?', 'q', 'return'], in: ['help'], does: 'close', hint: 'close', help: 'close the help' },
-  { keys: ['up', 'k'], in: ['help'], does: 'up', help: 'one line up' },
-  { keys: ['down', 'j'], in: ['help'], does: 'down', hint: 'more', help: 'one line down' },
+  { keys: ['up', 'k'], in: ['help'], does: 'up', help: 'one line up', move: true },
+  { keys: ['down', 'j'], in: ['help'], does: 'down', hint: 'more', help: 'one line down', move: true },
+  { keys: ['pageup', 'ctrl+b'], in: ['help'], does: 'page-up', help: 'ten lines up', move: true },
+  { keys: ['pagedown', 'ctrl+f', ' '], in: ['help'], does: 'page-down', help: 'ten lines down', move: true },
+
   {
     keys: ['y', 'return'],
-    in: ['confirm'],
+    in: ['quit'],
     does: 'leave',
-    hint: 'stop the job and quit',
-    help: 'stop the job and quit',
+    hint: 'quit',
+    help: 'stop the job, drop what is unsaved, and quit',
   },
-  { keys: ['n', 'escape', 'q'], in: ['confirm'], does: 'close', hint: 'stay', help: 'stay' },
+  { keys: ['n', 'escape', 'q'], in: ['quit'], does: 'close', hint: 'stay', help: 'stay' },
+
+  { keys: ['return'], in: TYPING, does: 'commit', hint: 'take', help: 'take the line' },
+  { keys: ['escape'], in: TYPING, does: 'close', hint: 'leave it', help: 'leave everything as it was' },
+  { keys: ['up', 'ctrl+p'], in: ['palette'], does: 'up', help: 'the command above', move: true },
+  { keys: ['down', 'ctrl+n', 'tab'], in: ['palette'], does: 'down', help: 'the command below', move: true },
+  { keys: ['left', 'ctrl+b'], in: TYPING, does: 'cursor-left', help: 'one character to the left', move: true },
+  { keys: ['right', 'ctrl+f'], in: TYPING, does: 'cursor-right', help: 'one character to the right', move: true },
+  { keys: ['home', 'ctrl+a'], in: TYPING, does: 'cursor-start', help: 'to the beginning of the line', move: true },
+  { keys: ['end', 'ctrl+e'], in: TYPING, does: 'cursor-end', help: 'to its end', move: true },
+  { keys: ['backspace'], in: TYPING, does: 'erase', help: 'erase a character', move: true },
+  {
+    keys: ['delete', 'ctrl+d'],
+    in: TYPING,
+    does: 'erase-forward',
+    help: 'erase the character under the cursor',
+    move: true,
+  },
+  { keys: ['ctrl+w'], in: TYPING, does: 'erase-word', help: 'erase a word', move: true },
+  { keys: ['ctrl+u'], in: TYPING, does: 'erase-line', help: 'erase the line', move: true },
 ];
+
+const EDITING: ReadonlySet<string> = new Set<EditorCommand>([
+  'less',
+  'more',
+  'much-less',
+  'much-more',
+  'reset',
+  'remove',
+  'undo',
+  'redo',
+  'next-problem',
+]);
+
+export function isEditorCommand(command: Command): command is EditorCommand {
+  return EDITING.has(command);
+}
+
+const MOVES: ReadonlySet<string> = new Set<Move>([
+  'up',
+  'down',
+  'left',
+  'right',
+  'page-up',
+  'page-down',
+  'first',
+  'last',
+]);
+
+export function isMove(command: Command): command is Move {
+  return MOVES.has(command);
+}
 
 export function commandFor(key: string, context: KeyContext): Command | undefined {
   return KEYS.find((binding) => binding.in.includes(context) && binding.keys.includes(key))?.does;
 }
 
-/** The keys worth showing in `context`, each as it is written and with its hint. */
-export function footer(context: KeyContext): readonly (readonly [keys: string, hint: string])[] {
-  return KEYS.flatMap(({ keys, in: places, hint }) =>
-    hint !== undefined && places.includes(context) ? [[label(keys[0] ?? ''), hint] as const] : [],
-  );
+/** Whatever else there is no room for: with these, the rest is found. */
+const ALWAYS: readonly Command[] = ['help', 'quit'];
+/** Between two hints. */
+export const HINT_GAP = 2;
+
+/** As many of the keys of `context` as fit, each as it is written and with its hint; those that lead to the others are always there. */
+export function footer(
+  context: KeyContext,
+  { working, columns }: { readonly working: boolean; readonly columns: number },
+): readonly (readonly [keys: string, hint: string])[] {
+  const usable = KEYS.filter(
+    ({ in: places, hint, when }) =>
+      hint !== undefined && places.includes(context) && (when === undefined || (when === 'working') === working),
+  ).map(({ keys, hint = '', does }) => ({
+    shown: [label(keys[0] ?? ''), hint] as const,
+    always: ALWAYS.includes(does),
+  }));
+  const width = ([keys, hint]: readonly [string, string]) => keys.length + 1 + hint.length + HINT_GAP;
+  let room = columns + HINT_GAP - usable.reduce((sum, { shown, always }) => sum + (always ? width(shown) : 0), 0);
+  return usable.flatMap(({ shown, always }) => {
+    if (!always) room -= width(shown);
+    return always || room >= 0 ? [shown] : [];
+  });
 }
 
-/** All keys of the panes by where they work. */
+/** Under which title the help shows the keys of which contexts; what works in every pane comes last. */
+const SECTIONS: readonly (readonly [title: string, contexts: readonly KeyContext[]])[] = [
+  ...PANES.map((pane) => [TITLES[pane], [pane]] as const),
+  ['Recipe, block weights', ['bars']],
+  ['Compare, clips', ['wall']],
+  ['Publish, when asked', ['confirm']],
+  ['Typing a line', TYPING],
+  ['Everywhere', EVERYWHERE],
+];
+
+/** Of a pane, with keys of its own besides those of the pane. */
+function isPart([context]: readonly KeyContext[]): boolean {
+  return context === 'bars' || context === 'wall' || context === 'confirm';
+}
+
+/** All keys by where they work; a part of a pane shows what the pane itself does not have. */
 export function helpSections(): readonly {
-  readonly place: PaneName | 'everywhere';
+  readonly title: string;
   readonly rows: readonly (readonly [keys: string, help: string])[];
 }[] {
-  return ([...PANES, 'everywhere'] as const)
-    .map((place) => ({
-      place,
-      rows: KEYS.filter((binding) => isOf(place, binding)).map(
-        ({ keys, help }) => [keys.map(label).join(' '), help] as const,
-      ),
-    }))
-    .filter(({ rows }) => rows.length > 0);
-}
-
-function isOf(place: PaneName | 'everywhere', { in: places }: Binding): boolean {
-  const everywhere = PANES.every((pane) => places.includes(pane));
-  return place === 'everywhere' ? everywhere : !everywhere && places.includes(place);
+  const known = new Set<Binding>();
+  return SECTIONS.map(([title, contexts]) => ({
+    title,
+    rows: KEYS.filter((binding) => {
+      const everywhere = PANES.every((pane) => binding.in.includes(pane));
+      const here = contexts === EVERYWHERE ? everywhere : !everywhere && binding.in.some((at) => contexts.includes(at));
+      if (!here || (isPart(contexts) && known.has(binding))) return false;
+      known.add(binding);
+      return true;
+    }).map(({ keys, help }) => [keys.map(label).join(' '), help] as const),
+  })).filter(({ rows }) => rows.length > 0);
 }
 
 const LABELS: Readonly<Record<string, string>> = {
@@ -135,11 +327,18 @@ const LABELS: Readonly<Record<string, string>> = {
   end: 'End',
   tab: 'Tab',
   'shift+tab': 'Shift-Tab',
-  'ctrl+c': 'Ctrl-C',
+  left: '←',
+  right: '→',
+  'shift+left': 'Shift-←',
+  'shift+right': 'Shift-→',
+  backspace: 'Backspace',
+  delete: 'Del',
 };
 
-function label(key: string): string {
-  return LABELS[key] ?? key;
+export function label(key: string): string {
+  const known = LABELS[key];
+  if (known !== undefined) return known;
+  return key.startsWith('ctrl+') ? `Ctrl-${key.slice(5).toUpperCase()}` : key;
 }
 
 /** Which flag of Ink's says which key. */
@@ -153,12 +352,18 @@ const FLAGS = {
   return: 'return',
   escape: 'escape',
   tab: 'tab',
+  leftArrow: 'left',
+  rightArrow: 'right',
+  backspace: 'backspace',
+  delete: 'delete',
 } as const satisfies Partial<Record<keyof Key, string>>;
+
+const SHIFTED: ReadonlySet<string> = new Set(['tab', 'left', 'right']);
 
 /** The names of the keys in one event: keys pressed fast, or while the event loop was busy, arrive together. */
 export function keyNames(input: string, key: Key): readonly string[] {
   const flag = (Object.keys(FLAGS) as (keyof typeof FLAGS)[]).find((name) => key[name]);
-  if (flag !== undefined) return [key.shift && key.tab ? 'shift+tab' : FLAGS[flag]];
+  if (flag !== undefined) return [key.shift && SHIFTED.has(FLAGS[flag]) ? `shift+${FLAGS[flag]}` : FLAGS[flag]];
   if (key.meta) return [];
   return key.ctrl ? [`ctrl+${input}`] : [...input];
 }

@@ -3,10 +3,19 @@
  * made sure that there is a terminal to show it on.
  */
 import { render } from 'ink';
-import { App } from './app.tsx';
+import { useSyncExternalStore } from 'react';
+import { Interruption } from '../cli/exit-codes.ts';
+import { App, type AppProps } from './app.tsx';
+import type { Graphics } from './drawing.ts';
+import { chooseGraphics, GraphicsContext } from './graphics.ts';
 import { createServices, type Services } from './services.ts';
 import { createStore } from './store.ts';
+import { Suspend } from './suspend.tsx';
+import { guardTerminal } from './terminal-guard.ts';
 import { ThemeContext, themeOf } from './theme.tsx';
+
+/** No key will ever come again: the window was closed, or the connection. */
+const HANG_UPS = ['end', 'close', 'error'] as const;
 
 export interface TuiOptions {
   /** Recipes to list before those that are found. */
@@ -18,9 +27,12 @@ export interface TuiOptions {
   readonly stdout?: NodeJS.WritableStream;
 }
 
+/** With INK_SCREEN_READER=true the screen is text that goes on, one line after the other. */
+const isRead = (): boolean => process.env['INK_SCREEN_READER'] === 'true';
+
 /**
  * Resolves when it has been left: 0, or 130 after Ctrl-C. The terminal is then as it was before, also after an error.
- * @throws what a component has thrown; the reason of `signal` when that has ended it.
+ * @throws what a component has thrown; the reason of `signal` when that has ended it; Interruption when the terminal is gone.
  */
 export async function openTui({
   argv,
@@ -31,27 +43,44 @@ export async function openTui({
 }: TuiOptions = {}): Promise<number> {
   signal?.throwIfAborted();
   const store = createStore(services);
-  const terminate = () => store.dispatch({ type: 'terminated' });
-  signal?.addEventListener('abort', terminate, { once: true });
+  const hangUp = new AbortController();
+  const asked = AbortSignal.any([hangUp.signal, ...(signal ? [signal] : [])]);
+  const gone = () => hangUp.abort(new Interruption('SIGHUP'));
+  asked.addEventListener('abort', () => store.dispatch({ type: 'terminated' }), { once: true });
+  for (const end of HANG_UPS) stdin.on(end, gone);
+  using _ = guardTerminal(stdin as NodeJS.ReadStream, stdout as NodeJS.WriteStream);
   try {
+    const graphics = await chooseGraphics(stdin, stdout);
     const { waitUntilExit } = render(
       <ThemeContext value={themeOf(stdout)}>
-        <App store={store} />
+        <Shown graphics={graphics} store={store} edit={services.edit} />
+        <Suspend />
       </ThemeContext>,
       {
         stdin,
         stdout,
         interactive: true,
-        alternateScreen: true,
-        incrementalRendering: true,
+        alternateScreen: !isRead(),
+        incrementalRendering: !isRead(),
         exitOnCtrlC: false,
         patchConsole: stdout === process.stdout,
       },
     );
     const code = await waitUntilExit();
-    signal?.throwIfAborted();
+    asked.throwIfAborted();
     return code as number;
   } finally {
-    signal?.removeEventListener('abort', terminate);
+    for (const end of HANG_UPS) stdin.off(end, gone);
+    await services[Symbol.asyncDispose]();
   }
+}
+
+/** Pictures are taken away before the app ends: Ink leaves the screen first, and only then takes components away with what is theirs. */
+function Shown({ graphics, store, edit }: AppProps & { readonly graphics: Graphics | undefined }) {
+  const isLeaving = useSyncExternalStore(store.subscribe, () => store.state().exit !== undefined);
+  return (
+    <GraphicsContext value={isLeaving ? undefined : graphics}>
+      <App store={store} edit={edit} />
+    </GraphicsContext>
+  );
 }

@@ -1,6 +1,6 @@
 /**
  * Pictures in a terminal: a cell holds two pixels, the upper one as the colour of ▀ and the lower one as the background. What
- * is larger than the screen is averaged down, each pixel by the area it covers (box filter).
+ * is larger than its room is averaged down, each pixel by the area it covers (box filter); what is far smaller is enlarged by a whole factor.
  */
 
 export interface Picture {
@@ -15,37 +15,49 @@ export interface Size {
   readonly height: number;
 }
 
-/** More cells take longer to draw than a frame lasts (96×48 cells: 50 ms through Ink, and 170 kB for the terminal to read). */
-const MAX_COLUMNS = 96;
-const MAX_ROWS = 48;
+/** Room for a picture, in the terminal's cells. */
+export interface Cells {
+  readonly columns: number;
+  readonly rows: number;
+}
 
-/** The largest size in pixels, an even number of rows, in which a picture fits the cells; never larger than it is. */
-export function sizeIn({ width, height }: Size, cells: { readonly columns: number; readonly rows: number }): Size {
-  const room = {
-    width: Math.max(1, Math.min(MAX_COLUMNS, cells.columns)),
-    height: 2 * Math.max(1, Math.min(MAX_ROWS, cells.rows)),
-  };
-  const scale = Math.min(1, room.width / width, room.height / height);
+/**
+ * Ink draws some 100 cells a millisecond if each has a colour of its own: more than these and keys wait for pictures (docs/tui.md
+ * has the figures). Cells that repeat their neighbours, as in an enlarged picture, cost half.
+ */
+export const MAX_CELLS = 4608;
+const MAX_ENLARGED_CELLS = 8192;
+
+/**
+ * The size in pixels, an even number of rows, at which a picture is shown in `cells`, and in no more than `budget` of them: smaller than it
+ * is where it does not fit, and twice, three times, … as large where that fits.
+ */
+export function sizeIn({ width, height }: Size, { columns, rows }: Cells, budget = MAX_CELLS): Size {
+  const fitting = Math.min(Math.max(1, columns) / width, (2 * Math.max(1, rows)) / height);
+  const affordable = (cells: number) => Math.sqrt(cells / (width * (height / 2)));
+  const times = Math.floor(Math.min(fitting, affordable(budget * (MAX_ENLARGED_CELLS / MAX_CELLS))));
+  const scale = times > 1 ? times : Math.min(1, fitting, affordable(budget));
   return { width: Math.max(1, Math.round(width * scale)), height: 2 * Math.max(1, Math.round((height * scale) / 2)) };
 }
 
-/** Averages `picture` down to `to`. */
-export function shrink(picture: Picture, to: Size): Picture {
+/** `picture` at another size: averaged where that is smaller, each pixel repeated where it is larger. */
+export function resize(picture: Picture, to: Size): Picture {
   if (picture.width === to.width && picture.height === to.height) return picture;
-  const columns = spans(picture.width, to.width);
-  const rows = spans(picture.height, to.height);
+  const [x, y] = [spans(picture.width, to.width), spans(picture.height, to.height)];
   const data = new Uint8Array(to.width * to.height * 3);
-  for (const [y, row] of rows.entries()) {
-    for (const [x, column] of columns.entries()) data.set(average(picture, row, column), (y * to.width + x) * 3);
+  for (const [row, rows] of y.entries()) {
+    for (const [column, columns] of x.entries())
+      data.set(average(picture, rows, columns), (row * to.width + column) * 3);
   }
   return { ...to, data };
 }
 
-/** The source pixels that a target pixel covers, and how much of each; the shares of one target pixel sum to 1. */
+/** The source pixels that a target pixel covers, and how much of each; the shares of one target pixel sum to 1. A target pixel smaller than its source is that of its middle. */
 type Span = readonly { readonly at: number; readonly share: number }[];
 
 function spans(from: number, to: number): Span[] {
   const ratio = from / to;
+  if (ratio < 1) return Array.from({ length: to }, (_, i) => [{ at: Math.floor((i + 0.5) * ratio), share: 1 }]);
   return Array.from({ length: to }, (_, i) => {
     const [start, end] = [i * ratio, Math.min(from, (i + 1) * ratio)];
     const first = Math.floor(start);
@@ -71,12 +83,12 @@ function average({ data, width }: Picture, rows: Span, columns: Span): [number, 
 }
 
 /**
- * One line of text per two rows of pixels. `depth` is what `stdout.getColorDepth()` says, in bits: from 24 on true colour, from 8
+ * One line of text per two rows of pixels, without line breaks. `depth` is what `stdout.getColorDepth()` says, in bits: from 24 on true colour, from 8
  * on the 256 colours of xterm; below, where a palette may be anything, black and white in an ordered dither (Bayer).
  */
-export function halfBlocks(picture: Picture, depth: number): string {
+export function halfBlocks(picture: Picture, depth: number): string[] {
   const line = depth >= 8 ? colourLine(depth >= 24 ? trueColour : xtermColour) : ditheredLine;
-  return Array.from({ length: Math.ceil(picture.height / 2) }, (_, i) => line(picture, 2 * i)).join('\n');
+  return Array.from({ length: Math.ceil(picture.height / 2) }, (_, i) => line(picture, 2 * i));
 }
 
 type Rgb = readonly [r: number, g: number, b: number];

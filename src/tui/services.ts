@@ -1,49 +1,106 @@
-/** What the terminal UI asks of the rest of the program. The same stages as the command line's, and nothing else. */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
-import { defaultOut, planRecipe } from '../cli/commands/plan-recipe.ts';
+/** What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. */
+import { defaultOut } from '../cli/default-out.ts';
 import { failureOf } from '../cli/exit-codes.ts';
-import { RecipeError } from '../errors.ts';
+import { editFile } from '../cli/external-editor.ts';
+import { type FoundPackage, findPackages } from '../compare/find-packages.ts';
+import { comparisonCells } from '../compare/table.ts';
+import { LcmMergeError, RecipeError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import type { Plan } from '../merge/plan.ts';
-import { type MadePackage, makePackage } from '../publish/make-package.ts';
+import type { Published } from '../publish/folder.ts';
+import type { MadePackage } from '../publish/make-package.ts';
+import { type Publication, surveyPublication } from '../publish/preview.ts';
+import { readRecipeText } from '../recipe/load.ts';
+import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../recipe/recipe-files.ts';
+import { saveRecipe } from '../recipe/save.ts';
+import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
 import { readClip } from './clip.ts';
+import type { ComparisonRequest } from './comparison.ts';
+import type { Failing } from './editor.ts';
+import type { Saving } from './effects.ts';
+import type { PublicationWish } from './publication.ts';
+import type { RecipeEntry } from './recipe-list.ts';
 
-export interface Services {
-  findRecipes(): Promise<readonly string[]>;
-  plan(recipe: string, signal: AbortSignal): Stage<Plan>;
+/** Disposal stops what runs, and waits until it has cleaned up. */
+export interface Services extends AsyncDisposable {
+  findRecipes(): Promise<readonly RecipeEntry[]>;
+  findPackages(): Promise<readonly FoundPackage[]>;
+  read(recipe: string): Promise<string>;
+  save(saving: Saving): Promise<void>;
+  /** The new file. */
+  duplicate(recipe: string): Promise<string>;
+  /** The new file, and what was done. */
+  rename(recipe: string, name: string): Promise<{ readonly file: string; readonly sentence: string }>;
+  /** Hands the file to the person's editor, and the terminal with it. */
+  edit(recipe: string): Promise<void>;
+  /** The recipe's file. */
+  newRecipe(folder: string, signal: AbortSignal): Stage<string>;
+  /** `text` is what the recipe says; left out, what its file says. */
+  plan(recipe: string, options: { readonly text?: string; readonly signal: AbortSignal }): Stage<Plan>;
   /** Where `make` puts the package. */
   out(plan: Plan): string;
-  make(plan: Plan, signal: AbortSignal): Stage<MadePackage>;
+  make(recipe: string, signal: AbortSignal): Stage<MadePackage>;
   readClip(folder: string): Promise<Frames>;
-  /** Whatever was thrown, as sentences for people. */
-  explain(error: unknown): readonly string[];
+  /** Figures as cells, titles first, where there are more than come with the clips. */
+  compare(request: ComparisonRequest, signal: AbortSignal): Stage<readonly (readonly string[])[] | undefined>;
+  /** What shows without reading files. */
+  survey(wish: PublicationWish): Promise<Publication>;
+  preview(wish: PublicationWish, signal: AbortSignal): Stage<Publication>;
+  publish(wish: PublicationWish, signal: AbortSignal): Stage<Published>;
+  /** Whatever was thrown, as sentences for people, and with what tells where in the recipe they belong. */
+  explain(error: unknown): { readonly problems: readonly string[]; readonly failure: Failing };
 }
+
+/** Where packages are put, and looked for. */
+const SHELF = 'out';
 
 /** `given` are paths of recipes to list first, wherever they are. */
 export function createServices(given: readonly string[] = []): Services {
+  const remote = openStages();
+  const { stages } = remote;
   return {
-    async findRecipes() {
-      const found = await Promise.all(['.', 'recipes'].map(yamlFiles));
-      return [...new Set([...given, ...found.flat()])];
+    findRecipes: async () => {
+      const found = await listRecipes(RECIPE_FOLDERS);
+      const first = given.filter((file) => !found.some((entry) => entry.file === file)).map((file) => ({ file }));
+      return [...first, ...found];
     },
-    plan: (recipe, signal) => planRecipe(recipe, { signal }),
+    findPackages: () => findPackages(SHELF),
+    read: readRecipeText,
+    save: ({ recipe, text, replaces }) => saveRecipe(recipe, text, { replaces }),
+    duplicate: duplicateRecipe,
+    rename: renameRecipe,
+    edit: editFile,
+    newRecipe: (folder, signal) => stages.newRecipe(folder, { signal }),
+    plan: (recipe, options) => stages.plan(recipe, options),
     out: ({ recipe }) => defaultOut(recipe),
-    make: (plan, signal) => makePackage(plan, { out: defaultOut(plan.recipe), signal }),
+    async *make(recipe, signal) {
+      const plan = yield* stages.plan(recipe, { signal });
+      return yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
+    },
     readClip,
-    explain: (error) => (error instanceof RecipeError ? error.problems : [failureOf(error).message]),
+    async *compare(request, signal) {
+      const { prompt, seed } = request;
+      if (request.kind === 'packages') {
+        const prompts = prompt === undefined ? undefined : [prompt];
+        const { comparison } = yield* stages.compare({ packages: request.packages, prompts, seed, signal });
+        return comparisonCells(comparison);
+      }
+      const { recipe, text, x, y } = request;
+      const plan = yield* stages.plan(recipe, { text, signal });
+      yield* stages.sweep(plan, { x, y, prompt, seed, signal });
+      return undefined;
+    },
+    survey: ({ folder, to }) => surveyPublication(folder, to),
+    preview: ({ folder, to }, signal) => stages.previewPublication(folder, { to, signal }),
+    publish: ({ folder, to }, signal) => stages.publish(folder, { to, signal }),
+    explain: (error) => {
+      const { message, place = {} } = failureOf(error);
+      return {
+        problems: error instanceof RecipeError ? error.problems : message.split('\n'),
+        failure: { message, place, located: error instanceof LcmMergeError ? error.located : [] },
+      };
+    },
+    [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
   };
-}
-
-/** Of what begins with a dot, nothing is a recipe. */
-const YAML = /^[^.].*\.ya?ml$/i;
-
-/** None where there is no such folder, or it may not be read. */
-async function yamlFiles(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-  return entries
-    .filter((entry) => !entry.isDirectory() && YAML.test(entry.name))
-    .map((entry) => join(folder, entry.name))
-    .sort();
 }

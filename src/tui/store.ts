@@ -1,12 +1,12 @@
 /**
- * Holds the state and does what its changes ask for: a plan that is being read is read, a job that has begun is run, one that
- * is to stop is aborted. The reducer alone decides whether any of this happens.
+ * Holds the state and does what the reducer asks for: stages are run and their events fed back, files are read and written through
+ * the services. The reducer alone decides whether any of this happens.
  */
 import type { Event, Stage } from '../events.ts';
-import type { Plan } from '../merge/plan.ts';
-import { isBusy } from './job.ts';
+import type { Effect, WorkKind } from './effects.ts';
+import type { Action } from './model.ts';
 import type { Services } from './services.ts';
-import { type Action, INITIAL, reduce, type State } from './state.ts';
+import { INITIAL, reduce, type State } from './state.ts';
 
 export interface Store {
   readonly state: () => State;
@@ -21,12 +21,16 @@ const NOTICE_AFTER = 16;
 /** For so many milliseconds work that never waits may keep keys and screen waiting. */
 const BREATHE_AFTER = 30;
 
+type Run = { readonly [D in Effect['do']]: (effect: Extract<Effect, { do: D }>) => Promise<void> };
+
 /** Starts by looking for recipes. `now` is in milliseconds and only grows. */
 export function createStore(services: Services, now: () => number = () => performance.now()): Store {
   const listeners = new Set<() => void>();
   let state = INITIAL;
   let notice: NodeJS.Timeout | undefined;
-  let stopJob = new AbortController();
+  let working = new AbortController();
+  /** What takes the place of an earlier one of its sort. */
+  const latest = new Map<'plan' | 'preview', AbortController>();
 
   const tellAll = () => {
     notice = undefined;
@@ -38,53 +42,119 @@ export function createStore(services: Services, now: () => number = () => perfor
     state = reduce(before, action);
     if (state === before) return;
     if (notice === undefined) notice = setTimeout(tellAll, NOTICE_AFTER);
-    act(before, state);
+    for (const effect of state.effects) void perform(effect);
   };
 
-  const act = (before: State, after: State) => {
-    const begins = isBusy(after.job) && !isBusy(before.job);
-    if (begins) void work(after.job.recipe);
-    else if (after.plan?.status === 'reading' && after.plan !== before.plan) void read(after.plan.recipe);
-    if (after.job?.status === 'stopping' && before.job?.status === 'running') stopJob.abort();
+  /** For one that takes the place of the one before it. */
+  const replace = (sort: 'plan' | 'preview'): AbortSignal => {
+    latest.get(sort)?.abort();
+    const controller = new AbortController();
+    latest.set(sort, controller);
+    return controller.signal;
   };
 
-  const planned = (recipe: string, plan: Plan) => dispatch({ type: 'planned', recipe, plan, out: services.out(plan) });
-
-  const read = async (recipe: string) => {
+  /** Errors of services become sentences here, whatever was asked for. */
+  const perform = async (effect: Effect) => {
     try {
-      planned(recipe, await follow(services.plan(recipe, new AbortController().signal), () => undefined));
+      await (run[effect.do] as (effect: Effect) => Promise<void>)(effect);
     } catch (error) {
-      dispatch({ type: 'not-planned', recipe, problems: services.explain(error) });
+      dispatch({ type: 'complaint', ...services.explain(error) });
     }
   };
 
-  const work = async (recipe: string) => {
-    stopJob = new AbortController();
-    const { signal } = stopJob;
-    const tell = (event: Event) => dispatch({ type: 'event', event, at: now() });
+  /** Runs a stage as the work that there is one of at a time, and tells how it ends. */
+  const work = async <Result>(
+    kind: WorkKind,
+    begin: (signal: AbortSignal, tell: (event: Event) => void) => Promise<Result>,
+    done: (result: Result) => void,
+  ) => {
+    working = new AbortController();
+    const { signal } = working;
     try {
-      const plan = await follow(services.plan(recipe, signal), tell);
-      planned(recipe, plan);
-      const made = await follow(services.make(plan, signal), tell);
-      dispatch({ type: 'made', made, at: now() });
-      await show(made.folder);
+      done(await begin(signal, (event) => dispatch({ type: 'event', event, at: now() })));
     } catch (error) {
-      if (signal.aborted) return dispatch({ type: 'stopped', at: now() });
-      const problems = services.explain(error);
-      dispatch({ type: 'not-planned', recipe, problems }); // if it was not
-      dispatch({ type: 'broken', problems, at: now() });
+      if (signal.aborted) dispatch({ type: 'stopped', kind, at: now() });
+      else dispatch({ type: 'broken', kind, at: now(), ...services.explain(error) });
     }
+  };
+
+  const run: Run = {
+    'find-recipes': async ({ select }) => dispatch({ type: 'found', entries: await services.findRecipes(), select }),
+    'find-packages': async () => dispatch({ type: 'packages', packages: await services.findPackages() }),
+    open: async ({ recipe }) => dispatch({ type: 'opened', recipe, text: await services.read(recipe) }),
+    save: async (saving) => {
+      await services.save(saving);
+      dispatch({ type: 'saved', ...saving });
+    },
+    duplicate: async ({ recipe }) => dispatch({ type: 'created', recipe: await services.duplicate(recipe) }),
+    rename: async ({ recipe, name }) => {
+      const { file, sentence } = await services.rename(recipe, name);
+      dispatch({ type: 'created', recipe: file, replaces: recipe, sentence });
+    },
+    plan: async ({ recipe, text }) => {
+      const signal = replace('plan');
+      try {
+        const plan = await follow(services.plan(recipe, { text, signal }), () => undefined);
+        dispatch({ type: 'planned', recipe, text, plan, out: services.out(plan) });
+      } catch (error) {
+        if (!signal.aborted) dispatch({ type: 'not-planned', recipe, text, ...services.explain(error) });
+      }
+    },
+    new: ({ folder }) =>
+      work(
+        'new',
+        (signal, tell) => follow(services.newRecipe(folder, signal), tell),
+        (recipe) => {
+          dispatch({ type: 'finished', kind: 'new' });
+          dispatch({ type: 'created', recipe });
+        },
+      ),
+    make: ({ recipe, save }) =>
+      work(
+        'make',
+        async (signal, tell) => {
+          if (save) await run.save({ do: 'save', ...save });
+          return follow(services.make(recipe, signal), tell);
+        },
+        (made) => {
+          dispatch({ type: 'made', made, at: now() });
+          void show(made.folder);
+        },
+      ),
+    compare: ({ request }) =>
+      work(
+        'compare',
+        (signal, tell) => follow(services.compare(request, signal), tell),
+        (figures) => dispatch({ type: 'compared', figures }),
+      ),
+    preview: async ({ wish }) => {
+      const signal = replace('preview');
+      try {
+        dispatch({ type: 'surveyed', wish, survey: await services.survey(wish) });
+        const tell = (event: Event) => dispatch({ type: 'preview-event', wish, event, at: now() });
+        dispatch({ type: 'previewed', wish, survey: await follow(services.preview(wish, signal), tell) });
+      } catch (error) {
+        if (!signal.aborted) dispatch({ type: 'not-previewed', wish, ...services.explain(error) });
+      }
+    },
+    publish: ({ wish }) =>
+      work(
+        'publish',
+        (signal, tell) => follow(services.publish(wish, signal), tell),
+        (result) => dispatch({ type: 'published', wish, result }),
+      ),
+    stop: async () => working.abort(),
   };
 
   const show = async (folder: string) => {
     try {
       dispatch({ type: 'clip', frames: await services.readClip(folder) });
     } catch (error) {
-      dispatch({ type: 'no-clip', reason: services.explain(error).join('\n') });
+      dispatch({ type: 'no-clip', reason: services.explain(error).problems.join('\n') });
     }
   };
 
-  void services.findRecipes().then((recipes) => dispatch({ type: 'found', recipes }));
+  dispatch({ type: 'begin' });
   return {
     state: () => state,
     subscribe(listener) {

@@ -1,8 +1,10 @@
 /** How text looks on this terminal, and the one component through which text reaches it: nothing from a file can be obeyed. */
-import { Box, Text, type TextProps } from 'ink';
+import { Box, Text, type TextProps, useIsScreenReaderEnabled } from 'ink';
 import { createContext, use } from 'react';
 import { type Paint, painter, type Style, sanitise } from '../cli/terminal.ts';
+import { plainEmoji } from './emoji.ts';
 import { MARKS, type Mark } from './marks.ts';
+import { readAloud } from './read-aloud.ts';
 
 export interface Theme {
   readonly paint: Paint;
@@ -27,8 +29,9 @@ export interface WordsProps {
 
 export function Words({ children, style, wrap = 'wrap' }: WordsProps) {
   const { paint } = use(ThemeContext);
-  const text = sanitise(children);
-  return <Text wrap={wrap}>{style === undefined ? text : paint(style, text)}</Text>;
+  const text = plainEmoji(sanitise(children));
+  const isRead = useIsScreenReaderEnabled();
+  return <Text wrap={wrap}>{isRead ? readAloud(text) : style === undefined ? text : paint(style, text)}</Text>;
 }
 
 /** A text behind its sign; what does not fit on one line goes on below itself. */

@@ -133,7 +133,7 @@ async function mergeWithout(
   await using writer = openWeightWriter({ passing: true });
   const place = { folder, location: REPLACED };
   const merging = mergeAnew(graph.parameters, tensors, place, { session, writer, signal });
-  return await Array.fromAsync(merging, (entry): [string, ExternalLocation] => [entry.name, entry]); // before the session goes
+  return await Array.fromAsync(merging, (entry) => [entry.name, entry]);
 }
 
 /** The tensors of a part that a source changes. */

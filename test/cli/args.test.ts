@@ -75,7 +75,7 @@ describe('parseCommandLine', () => {
   it.each([
     [['pln', 'a.yaml'], '"pln" is neither a verb of lcm-merge nor a recipe. Did you mean plan?'],
     [['ink'], '"ink" is a folder, but a recipe or a verb was expected.'],
-    [['qqqqqq'], 'The verbs are make, plan, '],
+    [['qqqqqq'], 'The verbs are make, init, plan, '],
     [['--dry-run'], 'lcm-merge needs RECIPE'],
     [['plan'], 'lcm-merge plan needs RECIPE'],
     [['plan', 'a', 'b'], '"b" is too much'],

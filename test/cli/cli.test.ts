@@ -84,6 +84,19 @@ describe('results', () => {
     const report = JSON.parse(await readFile(join(folder, 'out/tiny/verification/report.json'), 'utf8'));
     expect(report.verdict).toBe('passed');
     expect(await readdir(join(folder, 'out'))).toEqual(['tiny']);
+
+    const publish = ['publish', 'out/tiny', '--to', 'public', '-q'];
+    const preview = await lcmMerge([...publish, '--dry-run']);
+    expect(preview).toMatchObject({ code: 0, stderr: '' });
+    expect(preview.stdout).toMatch(/^verification +passed, \d{4}-\d\d-\d\d \d\d:\d\d$/m);
+    expect(preview.stdout).toMatch(/^replaces +nothing$/m);
+    expect(preview.stdout).toMatch(/^verification\/report\.json +[\d.]+ kB +[0-9a-f]{12}$/m);
+    expect(await entries()).toEqual(['out']);
+    const { stdout: sent } = await lcmMerge([...publish, '--json']);
+    const { files, bytes } = JSON.parse(sent);
+    const again = JSON.parse((await lcmMerge([...publish, '--dry-run', '--json'])).stdout);
+    expect(again).toMatchObject({ bytes, target: { replaces: { name: 'tiny', files, bytes } }, refusals: [] });
+    expect(again.files).toHaveLength(files);
   });
 
   it('a package that fails verification does not take the place of the one before', async () => {
@@ -262,6 +275,20 @@ describe('with a package', () => {
       stderr: expect.stringContaining(sentence),
     });
     expect(await entries()).toEqual(['precious.txt']);
+  });
+
+  it('a preview of what cannot be published says why, ends as publishing would, and leaves nothing', async () => {
+    const argv = ['publish', baked, '--dry-run'];
+    expect(await lcmMerge([...argv, '--to', 'public'])).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('; nothing would be published\n'),
+      stderr: expect.stringContaining('Run lcm-merge verify first'),
+    });
+    expect(await lcmMerge([...argv, '--to', 'hf://owner/name'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/only to a local folder\.\n.*Run lcm-merge verify first/),
+    });
+    expect(await entries()).toEqual([]);
   });
 
   it('compare writes a table, a sheet and clips, and may do so again, but not over something else', async () => {

@@ -46,7 +46,24 @@ const check = (verdict: 'passed' | 'failed'): Event => ({
 const finished: Event = { type: 'stage-finished', stage: 'bake', milliseconds: 12_345, summary: '3 tensors' };
 const latents: Event = { type: 'latents', stage: 'run', step: 0, shape: [1], data: new Float32Array(1) };
 
+const tile: Event = {
+  type: 'tile',
+  stage: 'compare',
+  index: 1,
+  total: 3,
+  label: 'a/ink\u001b[31m',
+  frames: { width: 1, height: 1, count: 1, data: new Uint8Array(3) },
+  milliseconds: 1234,
+  note: 'distance 12.3 · motion 4.1',
+};
+
 describe('createProgress', () => {
+  it.each([true, false])('has a line for a clip of several, and no picture (live: %s)', (live) => {
+    expect(show([[0, tile]], { live })).toEqual([
+      'compare: clip 2 of 3: a/ink\\u001b[31m, 1.23 s, distance 12.3 · motion 4.1\n',
+    ]);
+  });
+
   it('writes plain lines where nobody watches: stages, checks and warnings', () => {
     expect(
       show(
@@ -196,7 +213,7 @@ describe('previews', () => {
   };
 
   it('are drawn over each other above the moving line, and the last one stays', async () => {
-    const picture = ['▀▀▀▀', '▀▀▀▀'];
+    const picture = Array<string>(8).fill('▀'.repeat(16)); // 4×4 pixels, enlarged
     const first = await watch([run, step(1), preview(1, [255, 0, 0])]);
     expect(first.lines).toEqual([...picture, expect.stringContaining('1 of 2 steps')]);
     expect(first.colour).toBe(0xff0000);

@@ -77,6 +77,22 @@ describe('a grid', () => {
     expect(events.at(-2)).toMatchObject({ stage: 'compare', done: 26, total: 26, unit: 'clips' });
   });
 
+  it('shows the first clip of each row as soon as it is there', () => {
+    const { rows } = compared.comparison;
+    const tiles = events.filter((event) => event.type === 'tile');
+    expect(tiles.map(({ index }) => rows[index]?.id).sort()).toEqual(rows.map(({ id }) => id).sort());
+    for (const { index, total, label, frames, milliseconds } of tiles) {
+      expect(total).toBe(13);
+      expect(label).toBe(rows[index]?.label);
+      expect(frames).toBe(compared.clips[index]);
+      expect(milliseconds).toBeGreaterThan(0);
+    }
+    const kinds = events.flatMap(({ type }) => (type === 'tile' || type === 'progress' ? [type] : []));
+    expect(kinds.slice(0, 4)).toEqual(['tile', 'progress', 'progress', 'tile']);
+    expect(tiles[0]?.note).toMatch(/^motion [\d.]+$/);
+    expect(tiles[1]?.note).toMatch(/^distance [\d.]+ · motion [\d.]+$/);
+  });
+
   it('measures against the first row', () => {
     const [first, ...others] = compared.comparison.rows;
     expect(first).toMatchObject({ speedup: 1, distance: { pixels: 0, latents: 0 }, fvd: 0, guidance: 4 });

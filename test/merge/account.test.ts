@@ -38,6 +38,39 @@ describe('openAccount', () => {
     expect(() => account.close({})).not.toThrow('allow_unmatched'); // a base has no such list
   });
 
+  it('tells of the tensors of a module together, and gives the line that leaves them out', () => {
+    const names = ['lora_unet_atn1.alpha', 'lora_unet_atn1.up.weight', 'lora_unet_atn1.odd'];
+    const account = openAccount('style.safetensors', ['known', ...names], 'personalized[0]');
+    account.apply('known');
+    const moduleOf = (tensor: string) => tensor.slice(0, tensor.indexOf('.'));
+    const explain = (tensor: string) =>
+      tensor.endsWith('odd') ? 'it is odd' : `did you mean ${tensor.replace('atn1', 'attn1')}?`;
+    let message = '';
+    try {
+      account.close({ allow: [], moduleOf, explain });
+    } catch (error) {
+      message = (error as Error).message;
+    }
+    expect(message.split('\n')).toEqual([
+      'style.safetensors: 3 of 4 tensors fit nothing in this model:',
+      '  lora_unet_atn1.* (2 tensors: did you mean lora_unet_attn1.*?)',
+      '  lora_unet_atn1.odd (it is odd)',
+      'Nothing was merged. Correct the names in the file, or take a file that was made for this model. Or leave these tensors out, by this line under personalized[0] in the recipe:',
+      '  allow_unmatched: ["lora_unet_atn1.*", "lora_unet_atn1.odd"]',
+      'The rest of the file is merged then.',
+    ]);
+    const [, line = ''] = /allow_unmatched: (.*)/.exec(message) ?? [];
+    expect(account.close({ allow: JSON.parse(line) })).toMatchObject({
+      applied: 1,
+      allowed_unmatched: names.toSorted(),
+    });
+  });
+
+  it('writes no line where a name has characters that mean something in a glob', () => {
+    const close = () => openAccount('file', ['a[0].weight']).close({ allow: [] });
+    expect(close).toThrow('list them (globs are fine) under allow_unmatched of this source');
+  });
+
   it('lists the first dozen and counts the others', () => {
     const names = Array.from({ length: 40 }, (_, i) => `tensor.${String(i).padStart(2, '0')}`);
     const close = () => openAccount('file', names.toReversed()).close({ allow: ['tensor.3?'] });

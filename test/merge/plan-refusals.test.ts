@@ -123,9 +123,7 @@ describe('what does not fit', async () => {
     tensors.delete(`${TO_Q}.lora_up.weight`);
     const { message } = await loraRefusal(tensors);
     expect(message).toContain(`2 of 2 tensors fit nothing`);
-    expect(message).toContain(
-      `${TO_Q}.lora_down.weight (no kind of adapter is made of its module's parts: alpha, down)`,
-    );
+    expect(message).toContain(`${TO_Q}.* (2 tensors: no kind of adapter is made of its module's parts: alpha, down)`);
   });
 
   it.each([

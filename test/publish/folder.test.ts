@@ -1,11 +1,12 @@
-import { appendFile, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readdir, readFile, rm, statfs, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { InputMissingError, PublishError, UsageError } from '../../src/errors.ts';
-import { drain } from '../../src/events.ts';
+import { InputMissingError, IoError, PublishError, UsageError } from '../../src/errors.ts';
+import { drain, type Event } from '../../src/events.ts';
 import { plan } from '../../src/merge/plan.ts';
 import { publish } from '../../src/publish/folder.ts';
 import { makePackage } from '../../src/publish/make-package.ts';
+import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
 import { digestPackage, verify } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
@@ -29,7 +30,7 @@ describe('publish to a folder', () => {
   it('copies exactly the bytes that were verified, report included, in place of the version before', async () => {
     const to = join(await temporaryFolder(), 'deep', 'published');
     for (let version = 0; version < 2; version += 1) {
-      expect(await drain(publish(verified, { to }))).toMatchObject({ to, files: 20 });
+      expect(await drain(publish(verified, { to }))).toMatchObject({ to, files: 24 });
       expect(await digestPackage(to)).toEqual(await digestPackage(verified));
       expect((await readdir(join(to, 'verification'))).sort()).toEqual([
         'fingerprint.json',
@@ -78,7 +79,7 @@ describe('publish to a folder', () => {
     ],
     [
       'has a folder among them',
-      /verification\/more is not/,
+      /verification\/more\/run\.sh is not/,
       async (at: string) => {
         await mkdir(join(at, 'verification/more'));
         await writeFile(join(at, 'verification/more/run.sh'), '');
@@ -89,6 +90,14 @@ describe('publish to a folder', () => {
       /verification\/fingerprint\.json is not/,
       (at: string) => rm(join(at, 'verification/fingerprint.json')),
     ],
+    [
+      'has unfinished business of a verification',
+      /other bytes \(verification\.partial\/x\)/,
+      async (at: string) => {
+        await mkdir(join(at, 'verification.partial'));
+        await writeFile(join(at, 'verification.partial/x'), '');
+      },
+    ],
     ['has a file less', /other bytes \(model_index\.json\)/, (at: string) => rm(join(at, 'model_index.json'))],
   ])('refuses a package that %s, and leaves nothing at the target', async (_, reason, alter) => {
     const folder = await copy();
@@ -97,6 +106,8 @@ describe('publish to a folder', () => {
     const publishing = drain(publish(folder, { to: join(parent, 'published') }));
     await expect(publishing).rejects.toThrow(PublishError);
     await expect(publishing).rejects.toThrow(reason);
+    const { refusals } = await drain(previewPublication(folder, { to: join(parent, 'published') }));
+    await expect(publishing).rejects.toThrow(refusals[0]?.message ?? 'The preview says that it can be published.');
     expect(await readdir(parent)).toEqual([]);
   });
 
@@ -129,6 +140,9 @@ describe('publish to a folder', () => {
     const planned = await plan(tinyRecipe({ publish: { to: join(folder, 'taken') } }));
     const making = makePackage(planned, { out: join(folder, 'out') });
     await expect(making.next()).rejects.toThrow(/taken is not empty and not a package/);
+    const inside = await plan(tinyRecipe({ publish: { to: join(folder, 'out', 'published') } }));
+    const makingInside = makePackage(inside, { out: join(folder, 'out') });
+    await expect(makingInside.next()).rejects.toThrow(/lies inside the package/);
     expect(await readdir(folder)).toEqual(['taken']);
   });
 
@@ -139,6 +153,56 @@ describe('publish to a folder', () => {
     await rm(join(folder, 'README.md'));
     await symlink(outside, join(folder, 'README.md'));
     await expect(drain(publish(folder, { to: join(await temporaryFolder(), 'x') }))).rejects.toThrow(PublishError);
+  });
+
+  it('counts every byte three times: read, copied, and read again', async () => {
+    const to = join(await temporaryFolder(), 'published');
+    const counted: number[] = [];
+    const { bytes } = await drain(publish(verified, { to }), (event) => {
+      if (event.type === 'progress') counted.push(event.done / event.total);
+    });
+    expect(bytes).toBeGreaterThan(10e6);
+    expect(counted.toSorted((a, b) => a - b)).toEqual(counted);
+    expect(counted.at(-1)).toBe(1);
+    expect(counted.filter((share) => share > 0.1 && share < 0.3).length).toBeGreaterThan(1);
+  });
+
+  it.each(['check', 'copy', 'check the copy of'])(
+    'stopped at “%s” it leaves the version before as it was',
+    async (at) => {
+      const to = join(await temporaryFolder(), 'published');
+      await cp(verified, to, { recursive: true });
+      await writeFile(join(to, 'older'), '');
+      const controller = new AbortController();
+      const publishing = drain(publish(verified, { to, signal: controller.signal }), (event) => {
+        if (event.type === 'progress' && event.detail?.startsWith(`${at} unet/`)) controller.abort(new Error('enough'));
+      });
+      await expect(publishing).rejects.toThrow('enough');
+      expect(await readdir(join(to, '..'))).toEqual(['published']);
+      expect(await readdir(to)).toContain('older');
+    },
+  );
+
+  it('does not replace the folder in which the package lies', async () => {
+    const outer = await copy();
+    await cp(verified, join(outer, 'inner'), { recursive: true });
+    await expect(drain(publish(join(outer, 'inner'), { to: outer }))).rejects.toThrow(/which it would replace/);
+    expect(await readdir(outer)).toContain('inner');
+  });
+
+  it('finds that there is no room before anything is read or written', async () => {
+    const folder = await copy();
+    const { bavail, bsize } = await statfs(folder);
+    await truncate(join(folder, 'README.md'), bavail * bsize + 2 ** 30); // a hole: it takes no room itself
+    const to = join(await temporaryFolder(), 'published');
+    const events: Event[] = [];
+    const publishing = drain(publish(folder, { to }), (event) => events.push(event));
+    await expect(publishing).rejects.toThrow(IoError);
+    await expect(publishing).rejects.toThrow(
+      /published: the package has \d+ bytes, and there is room for \d+\. Free some/,
+    );
+    expect(events.map(({ type }) => type)).toEqual(['stage-started']);
+    expect((await surveyPublication(folder, to)).refusals).toMatchObject([{ kind: 'io' }]);
   });
 
   it('does not touch a folder that is no package', async () => {

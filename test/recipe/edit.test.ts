@@ -45,7 +45,7 @@ describe('editRecipe', () => {
     ],
     ['a key of a flow', 'a: { b: 1 } # so\n', set(['a', 'c'], 2), 'a: { b: 1, c: 2 } # so\n'],
     ['a key of an empty flow', 'a: {}\n', set(['a', 'c'], 2), 'a: { c: 2 }\n'],
-    ['a key of a flow on lines', 'a: {\n  b: 1, # so\n}\n', set(['a', 'c'], 2), 'a: {\n  b: 1, c: 2, # so\n}\n'],
+    ['a key of a flow on lines', 'a: {\n  b: 1, # so\n}\n', set(['a', 'c'], 2), 'a: {\n  b: 1, # so\n  c: 2,\n}\n'],
     ['missing parents', 'a: 1\n', set(['sampler', 'steps'], 8), 'a: 1\nsampler: { steps: 8 }\n'],
     [
       'missing lists',
@@ -73,6 +73,13 @@ describe('editRecipe', () => {
     ],
     ['an item between', 'a: [b, c]\n', insert(['a', 1], 'x'), 'a: [b, x, c]\n'],
     ['an item before the first of a flow', 'a: [b, c]\n', insert(['a', 0], 'x'), 'a: [x, b, c]\n'],
+    [
+      'an item of a flow on lines',
+      'a: [\n  1, # one\n  2 # two\n]\n',
+      set(['a', 2], 3),
+      'a: [\n  1, # one\n  2, # two\n  3\n]\n',
+    ],
+    ['an item of a flow on lines away', 'a: [\n  1, # one\n  2 # two\n]\n', remove('a', 1), 'a: [\n  1, # one\n]\n'],
     ['an item of a flow', 'a: [b, c]\n', set(['a', 2], 'x'), 'a: [b, c, x]\n'],
     ['a key away', '# of a\na: 1 # so\nb: 2 # of b\n', remove('a'), '# of a\nb: 2 # of b\n'],
     ['a key with its lines away', 'a:\n  b: 1\n  c: |\n    x\n\n# of d\nd: 2\n', remove('a'), '\n# of d\nd: 2\n'],
@@ -102,7 +109,7 @@ describe('editRecipe', () => {
       'what an alias means',
       'a: &x 1\nb: *x\n',
       set(['a'], 2),
-      'a cannot be changed here, because the way that it is written (an anchor, ',
+      'a cannot be changed here, because its spelling there (an anchor ',
     ],
     ['an anchor away', 'a: &x 1\nb: *x\n', remove('a'), 'a cannot be changed here'],
     [
@@ -282,7 +289,7 @@ function randomEdit(random: Random, document: Json): Edit {
 it('says what was meant and leaves the other lines alone, whatever the document and the edit', () => {
   const random = generator(7);
   let looked = 0;
-  for (let round = 0; round < 4000; round++) {
+  for (let round = 0; round < 2000; round++) {
     const value = Object.fromEntries(
       Array.from({ length: 1 + random(4) }, (_, i) => [`k${i}`, randomValue(random, 0)]),
     ) as Json;
@@ -302,14 +309,52 @@ it('says what was meant and leaves the other lines alone, whatever the document 
     if (edit.value === undefined) continue;
     // What an addition takes away, and what the change of a scalar takes away but the scalar.
     const old = edit.insert ? undefined : at(value, edit.path);
-    if (old === undefined) expect(lost(text, result), where).toBe('');
+    if (old === undefined) expect(isWithin(text, result), where).toBe(true);
     else if (typeof old !== 'object')
       expect(lost(text, result).length, where).toBeLessThanOrEqual(JSON.stringify(old).length + 1);
     else continue;
     looked++;
   }
-  expect(looked).toBeGreaterThan(2000);
+  expect(looked).toBeGreaterThan(1000);
 });
+
+it('makes a recipe of damaged text no worse: it is changed as meant, or refused', () => {
+  const random = generator(11);
+  const tiny = recipe('tiny.yaml');
+  const nasty = '[]{}&*!|>"\'%@`#,:?-~<=\n\t \r&a *a ';
+  const edits = [
+    set(['lcm', 'beta'], 0.5),
+    set(['sampler', 'kind'], 'ddim'),
+    remove('verify', 'seed'),
+    set(['motion', 'loras', 0], { lora: 'x' }),
+  ];
+  const outcomes = { changed: 0, refused: 0 };
+  for (let round = 0; round < 1500; round++) {
+    let text = tiny.slice(random(200), tiny.length - random(200));
+    for (let n = random(4); n > 0; n--) {
+      const place = random(text.length);
+      text = text.slice(0, place) + pick(random, [...nasty]) + text.slice(place + random(3));
+    }
+    const edit = pick(random, edits);
+    try {
+      const result = editRecipe(text, [edit]);
+      expect(at(readJson(result), edit.path)).toEqual(edit.value);
+      outcomes.changed++;
+    } catch (error) {
+      if (!(error instanceof RecipeError)) throw new Error(JSON.stringify({ round, text, edit }), { cause: error });
+      outcomes.refused++;
+    }
+  }
+  expect(outcomes.changed).toBeGreaterThan(100);
+  expect(outcomes.refused).toBeGreaterThan(100);
+});
+
+/** Are all characters of `before` still there, in their order? */
+function isWithin(before: string, after: string): boolean {
+  let found = 0;
+  for (const character of after) if (character === before[found]) found++;
+  return found === before.length;
+}
 
 /** What stands in `before` between the beginning and the end that both have. */
 function lost(before: string, after: string): string {

@@ -64,6 +64,13 @@ it.each([
   if (found !== undefined) expect(readFileSync(file, 'utf8')).toBe(found);
 });
 
+it.skipIf(process.getuid?.() === 0)('leaves a file alone that may not be written', async () => {
+  const file = join(await temporaryFolder(), 'x.yaml');
+  writeFileSync(file, 'a', { mode: 0o444 });
+  await expect(saveRecipe(file, 'b', { replaces: 'a' })).rejects.toThrow(IoError);
+  expect(readFileSync(file, 'utf8')).toBe('a');
+});
+
 it('leaves everything as it was where writing fails', async () => {
   const folder = await temporaryFolder();
   const file = join(folder, 'x.yaml');

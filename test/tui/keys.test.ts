@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { commandFor, footer, helpSections, KEYS, type KeyContext, keyNames } from '../../src/tui/keys.ts';
 import { PANES } from '../../src/tui/layout.ts';
 
-const CONTEXTS: readonly KeyContext[] = [...PANES, 'help', 'confirm'];
+const IN_PANES: readonly KeyContext[] = [...PANES, 'bars', 'wall', 'confirm'];
+const CONTEXTS: readonly KeyContext[] = [...IN_PANES, 'help', 'quit', 'input', 'palette'];
 
 const PLAIN: Key = {
   upArrow: false,
@@ -39,20 +40,30 @@ describe('the key table', () => {
   it('means what the pane it is pressed in is about', () => {
     expect(commandFor('return', 'recipes')).toBe('open');
     expect(commandFor('return', 'plan')).toBe('make');
-    expect(commandFor('return', 'confirm')).toBe('leave');
+    expect(commandFor('return', 'confirm')).toBe('confirm');
+    expect(commandFor('return', 'quit')).toBe('leave');
     expect(commandFor(' ', 'gate')).toBeUndefined();
+    expect(commandFor('q', 'input')).toBeUndefined();
   });
-  it('fits a footer of 80 columns everywhere', () => {
-    for (const context of CONTEXTS) {
-      const line = footer(context).map(([keys, hint]) => `${keys} ${hint}`);
-      expect(line.length).toBeGreaterThan(0);
-      expect(line.join('  ').length).toBeLessThanOrEqual(80);
-    }
-  });
+  it.each([false, true])(
+    'says in a footer of 60 columns what matters most, and how to find the rest (working: %s)',
+    (working) => {
+      for (const context of IN_PANES) {
+        const line = footer(context, { working, columns: 60 })
+          .map(([keys, hint]) => `${keys} ${hint}`)
+          .join('  ');
+        expect(line.length).toBeLessThanOrEqual(60);
+        expect(line).toContain('? help  q quit');
+        expect(line.length).toBeGreaterThan('? help  q quit'.length);
+      }
+    },
+  );
   it('is told in full by the help', () => {
     const told = helpSections().flatMap(({ rows }) => rows.map(([, help]) => help));
-    const ofPanes = KEYS.filter((binding) => PANES.some((pane) => binding.in.includes(pane))).map(({ help }) => help);
-    expect(new Set(told)).toEqual(new Set(ofPanes));
+    const all = KEYS.filter(({ in: places }) =>
+      [...IN_PANES, 'input' as const, 'palette' as const].some((at) => places.includes(at)),
+    );
+    expect(new Set(told)).toEqual(new Set(all.map(({ help }) => help)));
   });
 });
 

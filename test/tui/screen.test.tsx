@@ -1,8 +1,8 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { planRecipe } from '../../src/cli/commands/plan-recipe.ts';
 import { RecipeError } from '../../src/errors.ts';
-import type { Plan } from '../../src/merge/plan.ts';
 import { type MadePackage, makePackage } from '../../src/publish/make-package.ts';
 import { helpSections } from '../../src/tui/keys.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -12,7 +12,9 @@ import { type ControlledStage, controlStage, deviceLost, KEYS, openScreen, type 
 /** Recipes are found and planned as ever; what a job does is up to the test. */
 let job: ControlledStage<MadePackage>;
 const services = {
-  findRecipes: async () => ['recipes/animatelcm.yaml', 'recipes/tiny.yaml'],
+  findRecipes: async () => [{ file: 'recipes/animatelcm.yaml' }, { file: 'recipes/tiny.yaml' }],
+  findPackages: async () => [],
+  plan: planRecipe,
   make: (_: unknown, signal: AbortSignal) => job.run(signal),
   readClip: async () => RED_THEN_BLUE,
 };
@@ -28,7 +30,7 @@ async function startTiny(screen: Screen): Promise<void> {
   screen.press(KEYS.down);
   await screen.shows('▸ recipes/tiny.yaml');
   screen.press('b');
-  await screen.shows('✓ plan', 'tiny: 6 files');
+  await screen.shows('… Working · recipes/tiny.yaml');
 }
 
 const baking = (done: number) =>
@@ -37,9 +39,11 @@ const baking = (done: number) =>
 describe('the terminal UI', () => {
   it('leads from a recipe over its plan and its job to the moving result', async () => {
     const screen = openScreen({ services });
-    await screen.shows('▸ recipes/animatelcm.yaml', 'Enter plan', 'q quit');
+    await screen.shows('▸ recipes/animatelcm.yaml', 'Enter open', '? help', 'q quit');
     expect(screen.terminal.buffer.active.type).toBe('alternate');
     screen.press(KEYS.down, KEYS.enter);
+    await screen.shows('▸2 Recipe', '../models/tiny/ink.safetensors', '0.80', '3 Plan ✓');
+    screen.press('3');
     await screen.shows(
       '0.8·τ(ink.safetensors) + 1·τ(lcm.safetensors)',
       'α 0.8',
@@ -52,15 +56,21 @@ describe('the terminal UI', () => {
     screen.press(KEYS.enter);
     await screen.shows('… Working · recipes/tiny.yaml');
     job.send({ type: 'stage-started', stage: 'bake', subject: 'tiny' }, baking(10e6));
-    await screen.shows('… bake', '25%  10.0 MB of 40.0 MB', 'conv_in.weight');
+    await screen.shows('… bake', '25%  conv_in.weight', '10.0 MB of 40.0 MB');
     job.send({ type: 'stage-finished', stage: 'bake', milliseconds: 1500, summary: '1399 tensors' });
     await screen.shows('✓ bake    1399 tensors (1.50 s)');
     job.send({ type: 'stage-started', stage: 'verify', subject: 'out/tiny' }, ...checkEvents(CHECKS));
     job.finish(madePackage('/there/out/tiny', CHECKS, 'passed'));
-    await screen.shows('▸4 Run 2', '▶ frame', 'of 2, 4×4', '5 Gate ✓');
+    await screen.shows('▸5 Run 2', '▶ frame', 'of 2, 4×4', '6 Gate ✓');
 
-    screen.press('5');
-    await screen.shows('✓ /there/out/tiny', '✓ integrity (250 ms)', 'integrity is passed.', '✓ frames');
+    screen.press('6');
+    await screen.shows(
+      '✓ Passed · 2 of 2 checks passed',
+      '/there/out/tiny',
+      '✓ integrity (250 ms)',
+      'integrity is passed.',
+      '✓ frames',
+    );
     screen.press('q');
     expect(await screen.left).toBe(0);
     expect(screen.terminal.buffer.active.type).toBe('normal');
@@ -95,15 +105,15 @@ describe('the terminal UI', () => {
     const screen = openScreen({ services });
     await startTiny(screen);
     job.send({ type: 'stage-started', stage: 'run', subject: 'tiny' }, GREEN_STEP);
-    await screen.shows('4 Run 1/2');
-    screen.press('4');
+    await screen.shows('5 Run 1/2');
+    screen.press('5');
     await screen.shows('… step 1 of 2, 4×4');
     expect(colourOfTheFirstPixel(screen)).toBe(0x00ff00);
     job.finish(madePackage('/out/tiny', CHECKS, 'passed'));
-    await screen.shows('▸4 Run 2', '▶ frame', 'of 2, 4×4');
+    await screen.shows('▸5 Run 2', '▶ frame', 'of 2, 4×4');
     screen.press('b');
-    await screen.shows('▸4 Run 2'); // a job begins where a recipe is shown
-    screen.press('1', 'b', '4');
+    await screen.shows('▸5 Run 2'); // a job begins where a recipe is shown
+    screen.press('1', 'b', '5');
     await screen.shows('No frames yet');
   });
 
@@ -120,8 +130,11 @@ describe('the terminal UI', () => {
     });
     await screen.shows('animatelcm.yaml');
     screen.press(KEYS.enter);
-    await screen.shows(...problems.map((problem) => `✗ ${problem}`), '2 Plan ✗');
+    await screen.shows('3 Plan ✗');
+    screen.press('3');
+    await screen.shows(...problems.map((problem) => `✗ ${problem}`));
     screen.press('b');
+    job.fail(new RecipeError(problems));
     await screen.shows('✗ Failed', ...problems.map((problem) => `✗ ${problem}`));
   });
 
@@ -130,8 +143,16 @@ describe('the terminal UI', () => {
     await startTiny(screen);
     job.send(...checkEvents({ integrity: 'passed', frames: 'failed', timing: 'unknown' }));
     job.finish(madePackage('/out/tiny.failed', { integrity: 'passed', frames: 'failed', timing: 'unknown' }, 'failed'));
-    await screen.shows('▸5 Gate ✗', '✗ /out/tiny.failed', '✓ integrity', '✗ frames', 'frames is failed.', '? timing');
-    screen.press('3');
+    await screen.shows(
+      '▸6 Gate ✗',
+      '✗ Failed · 1 of 3',
+      '/out/tiny.failed',
+      '✓ integrity',
+      '✗ frames',
+      'frames is failed.',
+      '? timing',
+    );
+    screen.press('4');
     await screen.shows('✗ Has not passed ·', '✗ frames: frames is failed.', 'kept in', '/out/tiny.failed');
   });
 
@@ -150,19 +171,20 @@ describe('the terminal UI', () => {
     };
     const screen = openScreen({ services: { ...services, readClip } });
     await startTiny(screen);
+    job.send(...checkEvents({ run: 'failed' }));
     job.finish(madePackage('/out/tiny.failed', { run: 'failed' }, 'failed'));
-    await screen.shows('5 Gate ✗');
-    screen.press('4');
+    await screen.shows('6 Gate ✗');
+    screen.press('5');
     await screen.shows('There are no frames to show. The device was lost');
   });
 
   it('says so where there are no recipes', async () => {
     const screen = openScreen({ services: { findRecipes: async () => [] } });
-    await screen.shows('There is no YAML file here');
+    await screen.shows('There is no recipe here');
   });
 
   it.each([
-    ['Esc', KEYS.escape],
+    ['x', 'x'],
     ['Ctrl-C', KEYS.ctrlC],
   ])('stops a job with %s, and leaves with Ctrl-C', async (_, key) => {
     const screen = openScreen({ services });
@@ -181,12 +203,12 @@ describe('the terminal UI', () => {
     const screen = openScreen({ services });
     await startTiny(screen);
     screen.press('q');
-    await screen.shows('A job is running.', 'y stop the job and quit', 'n stay');
+    await screen.shows('A recipe is being baked. Quit?', 'y quit', 'n stay');
     screen.press('n');
-    await screen.shows('Esc stop or leave');
+    await screen.shows('x stop');
     expect(job.hasEnded()).toBe(false);
     screen.press('q');
-    await screen.shows('A job is running.');
+    await screen.shows('Quit?');
     screen.press('y');
     expect(await screen.left).toBe(0);
     expect(job.hasEnded()).toBe(true);
@@ -203,7 +225,8 @@ describe('the terminal UI', () => {
   });
 
   it('gives the screen back when a component fails', async () => {
-    const screen = openScreen({ services: { findRecipes: async () => ({ length: 1 }) as unknown as string[] } });
+    const broken = [{ file: undefined as unknown as string }];
+    const screen = openScreen({ services: { findRecipes: async () => broken } });
     await expect(screen.left).rejects.toThrow(TypeError);
     expect(screen.terminal.buffer.active.type).toBe('normal');
     expect(screen.isRaw()).toBe(false);
@@ -214,17 +237,17 @@ describe('the terminal UI', () => {
     await startTiny(screen);
     expect(screen.text()).not.toContain('Recipes ──');
     screen.resize(160, 50);
-    await screen.shows('─ Recipes ─', '─ Plan ─', '━ Bake ━', '─ Run ─', '─ Gate ─');
+    await screen.shows('─ Recipes ─', '─ Recipe ─', '─ Plan ─', '━ Bake ━', '─ Run ─', '─ Gate ─');
     expect(linesWider(screen, 160)).toEqual([]);
     screen.resize(60, 20);
-    await screen.shows('▸3 Bake', '━ Bake ━', 'Esc stop or leave');
+    await screen.shows('▸4 Bake', '━ Bake ━', 'x stop');
     expect(screen.text()).not.toContain('─ Gate ─');
     screen.resize(40, 12);
-    await screen.shows('▸3 Bake', '━ Bake ━');
+    await screen.shows('▸4 Bake', '━ Bake ━');
     screen.resize(39, 12);
     await screen.shows('39×12', '40×12');
     screen.resize(80, 24);
-    await screen.shows('━ Bake ━', '3 Bake …');
+    await screen.shows('━ Bake ━', '4 Bake …');
   });
 
   it('tells every key in its help, which scrolls', async () => {
@@ -233,12 +256,12 @@ describe('the terminal UI', () => {
     screen.press('?');
     await screen.shows('━ Keys ━', 'Esc close');
     const seen = new Set<string>();
-    for (let i = 0; i < 40; i++) {
+    for (let i = 0; i < 110; i++) {
       for (const line of screen.text().split('\n')) seen.add(line);
       screen.press('j');
       await new Promise((resolve) => setTimeout(resolve, 30));
     }
-    const all = [...seen].join('\n');
+    const all = [...seen].join(' ').replace(/[┃\s]+/g, ' '); // long ones go on in the next line
     for (const { rows } of helpSections()) for (const [, help] of rows) expect(all).toContain(help);
     screen.press('q');
     await screen.shows('▸ recipes/animatelcm.yaml');
@@ -247,7 +270,10 @@ describe('the terminal UI', () => {
   it('lets nothing from a file act on the terminal', async () => {
     const title = vi.fn();
     const screen = openScreen({
-      services: { ...services, findRecipes: async () => ['a\u001b]0;owned\u0007\u001b[2J.yaml', 'recipes/tiny.yaml'] },
+      services: {
+        ...services,
+        findRecipes: async () => [{ file: 'a\u001b]0;owned\u0007\u001b[2J.yaml' }, { file: 'recipes/tiny.yaml' }],
+      },
     });
     screen.terminal.onTitleChange(title);
     await screen.shows('a\\u001b]0;owned\\u0007\\u001b[2J.yaml');
@@ -264,7 +290,7 @@ describe('the terminal UI', () => {
     const screen = openScreen({ services });
     await screen.shows('tiny.yaml');
     screen.press('\u001b[200~qb\u001b[201~', 'j');
-    await screen.shows('▸ recipes/tiny.yaml', '3 Bake   4');
+    await screen.shows('▸ recipes/tiny.yaml', '4 Bake  5');
   });
 
   it('does without colour where there is none', async () => {
@@ -290,19 +316,22 @@ describe('the terminal UI', () => {
     screen.press('1');
     await screen.shows('▸ recipes/tiny.yaml');
     stop = true;
-    await screen.shows('3 Bake ✓');
+    await screen.shows('4 Bake ✓');
   });
 });
 
 describe('the real job', () => {
   it('leaves nothing behind when it is stopped in the middle', async () => {
     const out = join(await temporaryFolder(), 'out', 'tiny');
-    const make = (plan: Plan, signal: AbortSignal) => makePackage(plan, { out, profile: 'quick', signal });
-    const screen = openScreen({ services: { findRecipes: services.findRecipes, make } });
+    async function* make(recipe: string, signal: AbortSignal): ReturnType<typeof job.run> {
+      const plan = yield* planRecipe(recipe, { signal });
+      return yield* makePackage(plan, { out, profile: 'quick', signal });
+    }
+    const screen = openScreen({ services: { ...services, make } });
     await startTiny(screen);
     await screen.shows('… bake');
     expect(readdirSync(join(out, '..'))).toEqual([expect.stringMatching(/^tiny\.\d+\.partial$/)]);
-    screen.press(KEYS.escape);
+    screen.press('x');
     await screen.shows('■ Stopped');
     expect(existsSync(join(out, '..'))).toBe(false);
   });

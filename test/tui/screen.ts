@@ -3,12 +3,13 @@
  * by a real terminal emulator; only the line discipline is left out (`convertEol` stands for the tty's ONLCR).
  */
 import { PassThrough, Writable } from 'node:stream';
-import { Terminal } from '@xterm/headless';
+import type { Terminal } from '@xterm/headless';
 import { onTestFinished, vi } from 'vitest';
 import { type LcmMergeError, RuntimeFailure } from '../../src/errors.ts';
 import type { Event, Stage } from '../../src/events.ts';
 import { openTui } from '../../src/tui/main.tsx';
 import { createServices, type Services } from '../../src/tui/services.ts';
+import { createTerminal } from '../../tools/terminal/cells.ts';
 
 export const KEYS = {
   enter: '\r',
@@ -45,7 +46,7 @@ export interface ScreenOptions {
 }
 
 export function openScreen({ columns = 80, rows = 24, depth = 24, services, signal }: ScreenOptions = {}): Screen {
-  const terminal = new Terminal({ cols: columns, rows, convertEol: true, allowProposedApi: true });
+  const terminal = createTerminal({ cols: columns, rows, convertEol: true });
   let raw = '';
   let isRaw = false;
   const stdout = Object.assign(

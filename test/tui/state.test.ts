@@ -1,30 +1,49 @@
+import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type { Event } from '../../src/events.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
 import { loadRecipe } from '../../src/recipe/load.ts';
+import { contextOf } from '../../src/tui/commands.ts';
+import { rowAt } from '../../src/tui/editor.ts';
+import { textOf } from '../../src/tui/input.ts';
 import type { Command } from '../../src/tui/keys.ts';
-import { type Action, contextOf, INITIAL, reduce, type State, scrollOf } from '../../src/tui/state.ts';
+import { type Action, editorOf, planView, scrollOf, wallOf } from '../../src/tui/model.ts';
+import { INITIAL, reduce, type State } from '../../src/tui/state.ts';
+import { foundPackage, tileEvent } from './comparisons.ts';
 import { madePackage, RED_THEN_BLUE } from './reports.ts';
 
-const RECIPES = ['a.yaml', 'b.yaml', 'recipes/c.yaml'];
+const FILES = ['a.yaml', 'b.yaml', 'recipes/tiny.yaml'];
+const TINY = 'recipes/tiny.yaml';
+const TEXT = readFileSync(TINY, 'utf8');
 let tiny: Plan;
 
 beforeAll(async () => {
-  tiny = await plan(await loadRecipe('recipes/tiny.yaml'));
+  tiny = await plan(await loadRecipe(TINY));
 });
 
-/** The state after these actions; a word is a command given at the time of its place in the list. */
-function reached(...actions: readonly (Command | Action)[]): State {
-  return from({ ...INITIAL, recipes: RECIPES }, ...actions);
+/** A word is a command, at the time of its place in the list; what stands behind a colon is typed. */
+type Step = Command | `:${string}` | Action;
+
+function reached(...steps: readonly Step[]): State {
+  return from(INITIAL, { type: 'found', entries: FILES.map((file) => ({ file })) }, ...steps);
 }
 
-function from(state: State, ...actions: readonly (Command | Action)[]): State {
-  return actions.reduce<State>(
-    (before, action, at) =>
-      reduce(before, typeof action === 'string' ? { type: 'command', command: action, at } : action),
-    state,
-  );
+function from(state: State, ...steps: readonly Step[]): State {
+  return steps.reduce<State>((before, step, at) => reduce(before, actionOf(step, at)), state);
 }
 
+function actionOf(step: Step, at: number): Action {
+  if (typeof step !== 'string') return step;
+  return step.startsWith(':')
+    ? { type: 'typed', text: step.slice(1) }
+    : { type: 'command', command: step as Command, at };
+}
+
+const opened: Action = { type: 'opened', recipe: TINY, text: TEXT };
+const planned = (text = TEXT): Action => ({ type: 'planned', recipe: TINY, text, plan: tiny, out: 'out/tiny' });
+/** The recipe is open, with the cursor on its α. */
+const atAlpha = (...steps: readonly Step[]) =>
+  from(reached('last', 'open', opened, planned()), ...Array<Step>(6).fill('down'), ...steps);
 const passed: Action = { type: 'made', made: madePackage('/out/tiny', { integrity: 'passed' }, 'passed'), at: 9 };
 const refused: Action = {
   type: 'made',
@@ -32,26 +51,110 @@ const refused: Action = {
   at: 9,
 };
 
-describe('choosing a recipe', () => {
-  it('moves within the list and stops at its ends', () => {
-    expect(reached('up').selected).toBe(0);
-    expect(reached('down', 'down', 'down', 'down').selected).toBe(2);
-    expect(reached('last').selected).toBe(2);
-    expect(reached('last', 'page-up').selected).toBe(0);
+describe('the list of recipes', () => {
+  it('begins by looking for recipes and packages', () => {
+    expect(from(INITIAL, { type: 'begin' }).effects).toEqual([{ do: 'find-recipes' }, { do: 'find-packages' }]);
   });
-  it('survives an empty list', () => {
-    const state = from(INITIAL, { type: 'found', recipes: [] }, 'down', 'last', 'open', 'make');
-    expect(state).toMatchObject({ selected: 0, pane: 'recipes', plan: undefined, job: undefined });
+  it('is moved in, and stops at its ends', () => {
+    expect(reached().recipes.selected).toBe('a.yaml');
+    expect(reached('up').recipes.selected).toBe('a.yaml');
+    expect(reached('down', 'down', 'down', 'down').recipes.selected).toBe(TINY);
+    expect(reached('last', 'page-up').recipes.selected).toBe('a.yaml');
   });
-  it('opens the plan of the one that is selected', () => {
-    expect(reached('down', 'open')).toMatchObject({ pane: 'plan', plan: { recipe: 'b.yaml', status: 'reading' } });
+  it('survives being empty', () => {
+    const state = from(INITIAL, { type: 'found', entries: [] }, 'down', 'last', 'open', 'make', 'duplicate');
+    expect(state).toMatchObject({ pane: 'recipes', open: undefined, job: undefined });
+    expect(state.notice?.text).toBe('Choose a recipe first.');
   });
-  it('takes the answer to the last wish only', () => {
-    const late: Action = { type: 'not-planned', recipe: 'a.yaml', problems: ['late'] };
-    const state = reached('open', 'back', 'down', 'open', late);
-    expect(state.plan).toEqual({ recipe: 'b.yaml', status: 'reading' });
-    const ready: Action = { type: 'planned', recipe: 'b.yaml', plan: tiny, out: 'out/tiny' };
-    expect(from(state, ready, late).plan).toEqual({ recipe: 'b.yaml', status: 'ready', plan: tiny, out: 'out/tiny' });
+  it('is filtered while one types, and whole again after Esc', () => {
+    const filtered = reached('filter', ':tny');
+    expect(filtered.recipes).toMatchObject({ filter: 'tny', selected: TINY });
+    expect(from(filtered, 'commit').recipes.filter).toBe('tny');
+    expect(from(filtered, 'close').recipes).toMatchObject({ filter: '', selected: TINY });
+  });
+  it('asks for what is done with files, and opens what comes of it', () => {
+    expect(reached('duplicate').effects).toEqual([{ do: 'duplicate', recipe: 'a.yaml' }]);
+    const renaming = reached('rename', 'erase-line', ':ink 2');
+    expect(from(renaming, 'commit').effects).toEqual([{ do: 'rename', recipe: 'a.yaml', name: 'ink 2' }]);
+    const created = from(reached('open'), { type: 'created', recipe: 'ink 2.yaml', replaces: 'a.yaml' });
+    expect(created).toMatchObject({ pane: 'recipe', open: 'ink 2.yaml' });
+    expect(created.effects).toEqual([
+      { do: 'find-recipes', select: 'ink 2.yaml' },
+      { do: 'open', recipe: 'ink 2.yaml' },
+    ]);
+  });
+  it('makes a recipe from a folder as work that can be stopped', () => {
+    const state = reached('new-recipe', 'erase-line', ':~/styles', 'commit');
+    expect(state).toMatchObject({ work: { kind: 'new' }, effects: [{ do: 'new', folder: '~/styles' }] });
+    expect(from(state, 'interrupt').effects).toEqual([{ do: 'stop' }]);
+  });
+});
+
+describe('the recipe that is open', () => {
+  it('is read, and planned as soon as it is there', () => {
+    const asked = reached('last', 'open');
+    expect(asked).toMatchObject({ pane: 'recipe', open: TINY, effects: [{ do: 'open', recipe: TINY }] });
+    const state = from(asked, opened);
+    expect(state.effects).toEqual([{ do: 'plan', recipe: TINY, text: TEXT }]);
+    expect(planView(state)).toEqual({ view: { recipe: TINY, status: 'reading' }, stale: false });
+    expect(planView(from(state, planned())).view).toMatchObject({ status: 'ready', out: 'out/tiny' });
+  });
+  it('is planned anew with every turn, the plan before staying in sight until then', () => {
+    const turned = atAlpha('more');
+    const text = TEXT.replace('alpha: 0.8', 'alpha: 0.85');
+    expect(rowAt(editorOf(turned) as never)?.path).toEqual(['personalized', 0, 'alpha']);
+    expect(editorOf(turned)?.text).toBe(text);
+    expect(turned.effects).toEqual([{ do: 'plan', recipe: TINY, text }]);
+    expect(planView(turned)).toMatchObject({ view: { status: 'ready' }, stale: true });
+    const late = from(turned, {
+      type: 'not-planned',
+      recipe: TINY,
+      text: TEXT,
+      problems: ['late'],
+      failure: { message: 'late', place: {}, located: [] },
+    });
+    expect(late.planning).toBe(turned.planning);
+    expect(planView(from(turned, planned(text))).stale).toBe(false);
+  });
+  it('is not planned again by moving about in it', () => {
+    expect(atAlpha('down', 'up').effects).toEqual([]);
+  });
+  it('takes typed values, and says in the line what is wrong with one', () => {
+    const typing = atAlpha('set-value');
+    expect(textOf(typing.input as never)).toBe('0.8');
+    const wrong = from(typing, ':x', 'commit');
+    expect(wrong.input?.problem).toContain('number');
+    const right = from(wrong, 'erase-line', ':0.4', 'commit');
+    expect(right.input).toBeUndefined();
+    expect(editorOf(right)?.text).toContain('alpha: 0.4');
+    expect(editorOf(from(right, 'undo'))?.text).toBe(TEXT);
+    expect(editorOf(from(right, 'undo', 'redo'))?.text).toContain('alpha: 0.4');
+  });
+  it('is saved in place of what was read, and then no longer unsaved', () => {
+    const turned = atAlpha('more');
+    const { text = '' } = editorOf(turned) ?? {};
+    expect(from(turned, 'save').effects).toEqual([{ do: 'save', recipe: TINY, text, replaces: TEXT }]);
+    const saved = from(turned, 'save', { type: 'saved', recipe: TINY, text });
+    expect(from(saved, 'save')).toMatchObject({ effects: [], notice: { text: 'There is nothing to save.' } });
+    expect(from(saved, 'quit').exit).toBe(0);
+    expect(from(turned, 'quit')).toMatchObject({ exit: undefined, cover: 'quit' });
+  });
+  it('is handed to an editor only when nothing would be lost, and read again afterwards', () => {
+    expect(atAlpha('more', 'edit-text')).toMatchObject({ external: undefined, notice: { mark: 'warning' } });
+    const handed = atAlpha('edit-text');
+    expect(handed.external).toBe(TINY);
+    const back = from(handed, { type: 'edited' });
+    expect(back.effects).toEqual([{ do: 'open', recipe: TINY }, { do: 'find-recipes' }]);
+    const theirs = TEXT.replace('steps: 4', 'steps: 8');
+    const reread = from(back, { type: 'opened', recipe: TINY, text: theirs });
+    expect(editorOf(reread)).toMatchObject({ text: theirs, saved: theirs });
+    expect(editorOf(from(reread, 'undo'))?.text).toBe(TEXT);
+  });
+  it('keeps the changes of each recipe while others are looked at', () => {
+    const other: Action = { type: 'opened', recipe: 'a.yaml', text: 'name: a\n' };
+    const back = from(atAlpha('more'), 'go-recipes', 'first', 'open', other, 'go-recipes', 'last', 'open');
+    expect(back.open).toBe(TINY);
+    expect(editorOf(back)?.text).toContain('alpha: 0.85');
   });
 });
 
@@ -59,19 +162,28 @@ describe('a job', () => {
   it('takes the recipe of the pane in which it is asked for, and shows itself', () => {
     expect(reached('down', 'make')).toMatchObject({
       pane: 'bake',
-      job: { recipe: 'b.yaml', status: 'running', startedAt: 1 },
+      job: { recipe: 'b.yaml', status: 'running', startedAt: 2 },
+      effects: [
+        { do: 'open', recipe: 'b.yaml' },
+        { do: 'make', recipe: 'b.yaml' },
+      ],
     });
-    const planned = reached('open', 'back', 'last', 'go-plan', 'make');
-    expect(planned.job?.recipe).toBe('a.yaml');
-    expect(from(planned, { type: 'stopped', at: 5 }, 'go-recipes', 'go-bake', 'make').job).toMatchObject({
-      recipe: 'a.yaml',
-      status: 'running',
-    });
-    expect(reached('go-gate', 'make').job).toBeUndefined();
+    const again = from(
+      reached('make', { type: 'stopped', kind: 'make', at: 5 }),
+      'go-recipes',
+      'last',
+      'go-bake',
+      'make',
+    );
+    expect(again.job).toMatchObject({ recipe: 'a.yaml', status: 'running' });
+  });
+  it('saves what is unsaved first', () => {
+    const made = atAlpha('more', 'make');
+    expect(made.effects).toMatchObject([{ do: 'make', recipe: TINY, save: { recipe: TINY, replaces: TEXT } }]);
   });
   it('is one at a time', () => {
-    const state = reached('make', 'back');
-    expect(from(state, 'go-recipes', 'down', 'make').job).toBe(state.job);
+    const state = reached('make', 'go-recipes', 'down', 'make');
+    expect(state).toMatchObject({ job: { recipe: 'a.yaml' }, effects: [], notice: { mark: 'warning' } });
   });
   it('follows its events', () => {
     const state = reached(
@@ -83,152 +195,167 @@ describe('a job', () => {
         at: 20,
       },
       { type: 'event', event: { type: 'warning', stage: 'bake', message: 'careful' }, at: 30 },
-      {
-        type: 'event',
-        event: { type: 'check', stage: 'verify', id: 'graph', verdict: 'passed', reason: 'fine', seconds: 1 },
-        at: 40,
-      },
     );
     expect(state.job).toMatchObject({
-      at: 40,
+      at: 30,
       stages: [{ stage: 'bake', startedAt: 10, subject: 'tiny', progress: { done: 1, total: 4, at: 20 } }],
       log: [{ mark: 'warning', text: 'careful' }],
-      checks: [{ id: 'graph', verdict: 'passed' }],
-    });
-    const end: Action = {
-      type: 'event',
-      event: { type: 'stage-finished', stage: 'bake', milliseconds: 5, summary: 'done' },
-      at: 50,
-    };
-    expect(from(state, end).job?.stages[0]).toMatchObject({
-      finished: { milliseconds: 5, summary: 'done' },
-      progress: { done: 1 },
     });
   });
-  it('leads from its pane to the frames when it has passed', () => {
-    const state = reached('make', passed);
-    expect(state).toMatchObject({ pane: 'run', job: { status: 'passed', folder: '/out/tiny', at: 9 } });
-    expect(state.job?.log).toMatchObject([{ mark: 'passed', text: 'Passed: /out/tiny' }]);
+  it('leads from its pane to the clip when it has passed, to the gate when it was refused', () => {
+    expect(reached('make', passed)).toMatchObject({ pane: 'run', work: undefined, job: { status: 'passed', at: 9 } });
+    expect(reached('make', refused)).toMatchObject({ pane: 'gate', job: { status: 'refused' } });
     expect(reached('make', 'go-recipes', passed).pane).toBe('recipes');
   });
-  it('says where it was published to', () => {
-    const { made, ...action } = passed;
-    expect(reached('make', { ...action, made: { ...made, published: '/srv/tiny' } }).job?.log.at(-1)?.text).toBe(
-      'Published to /srv/tiny',
-    );
-  });
-  it('leads to the gate when it was refused, with the reasons and where the package is kept', () => {
-    const state = reached('make', refused);
-    expect(state).toMatchObject({ pane: 'gate', job: { status: 'refused' } });
-    expect(state.job?.log.map(({ mark, text }) => [mark, text])).toEqual([
-      ['failed', 'frames: frames is failed.'],
-      ['unknown', 'timing: timing is unknown.'],
-      ['failed', 'Has not passed and must not be used. It is kept in /out/tiny.failed'],
-    ]);
+  it('offers its package for publication, and looks for packages anew', () => {
+    const state = reached('make', passed);
+    expect(state.publication).toMatchObject({ folder: '/out/tiny' });
+    expect(state.effects).toEqual([{ do: 'find-packages' }]);
   });
   it('that breaks says why, and another one may begin', () => {
-    const state = reached(
-      'make',
-      { type: 'not-planned', recipe: 'a.yaml', problems: ['no'] },
-      { type: 'broken', problems: ['no'], at: 4 },
-    );
-    expect(state).toMatchObject({
-      plan: { status: 'wrong', problems: ['no'] },
-      job: { status: 'failed', log: [{ mark: 'failed', text: 'no' }] },
-    });
+    const state = reached('make', { type: 'broken', kind: 'make', problems: ['no'], at: 4 });
+    expect(state).toMatchObject({ work: undefined, job: { status: 'failed', log: [{ mark: 'failed', text: 'no' }] } });
     expect(from(state, 'make').job).toMatchObject({ status: 'running', log: [] });
   });
-  it('keeps a log of bounded length, numbered through', () => {
-    const warnings = Array.from(
-      { length: 700 },
-      (_, i): Action => ({ type: 'event', event: { type: 'warning', stage: 'bake', message: `${i}` }, at: i }),
-    );
-    const { log = [] } = reached('make', ...warnings).job ?? {};
-    expect(log).toHaveLength(500);
-    expect(log.at(-1)).toMatchObject({ n: 700, text: '699' });
-    expect(log[0]).toMatchObject({ n: 201, text: '200' });
-  });
   it('does not take what comes after its end', () => {
-    const state = reached('make', passed);
-    expect(
-      from(
-        state,
-        { type: 'event', event: { type: 'warning', stage: 'run', message: 'late' }, at: 99 },
-        { type: 'clock', at: 99 },
-      ),
-    ).toEqual(state);
+    const state = from(reached('make', passed), 'go-bake');
+    const late: Action = { type: 'event', event: { type: 'warning', stage: 'run', message: 'late' }, at: 99 };
+    expect(from(state, late, { type: 'clock', at: 99 })).toEqual(state);
   });
 });
 
 describe('stopping and leaving', () => {
-  it('stops a job with Esc in its pane, elsewhere Esc goes back', () => {
-    expect(reached('make', 'back')).toMatchObject({ pane: 'bake', job: { status: 'stopping' } });
-    expect(reached('make', 'go-gate', 'back')).toMatchObject({ pane: 'recipes', job: { status: 'running' } });
-    expect(reached('make', passed, 'go-bake', 'back')).toMatchObject({ pane: 'recipes', job: { status: 'passed' } });
-  });
   it('stops with the first Ctrl-C from anywhere and leaves with the second', () => {
-    const stopping = reached('make', 'go-recipes', 'help', 'interrupt');
-    expect(stopping).toMatchObject({ job: { status: 'stopping' }, exit: undefined, cover: undefined });
+    const stopping = reached('make', 'go-recipes', 'interrupt');
+    expect(stopping).toMatchObject({
+      job: { status: 'stopping' },
+      work: { stopping: true },
+      effects: [{ do: 'stop' }],
+    });
     expect(from(stopping, 'interrupt').exit).toBe(130);
     expect(reached('interrupt').exit).toBe(130);
+    expect(reached('make', 'help', 'interrupt').work?.stopping).toBe(true);
+    expect(reached('filter', ':x', 'interrupt')).toMatchObject({ exit: 130, input: undefined });
   });
-  it('forgets a plan that a stopped job was still reading', () => {
-    expect(reached('make', 'interrupt', { type: 'stopped', at: 7 })).toMatchObject({
-      plan: undefined,
-      job: { status: 'stopped', at: 7 },
-    });
+  it('stops with x where something is seen of it', () => {
+    expect(reached('make', 'stop')).toMatchObject({ job: { status: 'stopping' }, effects: [{ do: 'stop' }] });
+    expect(reached('go-bake', 'stop').effects).toEqual([]);
   });
-  it('quits at once without a job, and asks with one', () => {
+  it('quits at once when nothing would be lost, and asks otherwise', () => {
     expect(reached('quit').exit).toBe(0);
     const asking = reached('make', 'quit');
-    expect(asking).toMatchObject({ exit: undefined, cover: 'confirm', job: { status: 'running' } });
-    expect(contextOf(asking)).toBe('confirm');
+    expect(asking).toMatchObject({ exit: undefined, cover: 'quit', job: { status: 'running' } });
+    expect(contextOf(asking)).toBe('quit');
     expect(from(asking, 'close')).toMatchObject({ exit: undefined, cover: undefined, job: { status: 'running' } });
   });
-  it('waits for the job to clean up when told to leave', () => {
+  it('waits for the work to clean up when told to leave', () => {
+    const stopped: Action = { type: 'stopped', kind: 'make', at: 9 };
     const leaving = reached('make', 'quit', 'leave');
     expect(leaving).toMatchObject({ exit: undefined, job: { status: 'stopping' } });
-    expect(from(leaving, { type: 'stopped', at: 9 }).exit).toBe(0);
-    expect(from(reached('make', { type: 'terminated' }), { type: 'stopped', at: 9 }).exit).toBe(0);
+    expect(from(leaving, stopped).exit).toBe(0);
+    expect(from(reached('make', { type: 'terminated' }), stopped).exit).toBe(0);
   });
-  it('has nothing left to ask when the job ends by itself', () => {
+  it('has nothing left to ask when the work ends by itself', () => {
     expect(reached('make', 'quit', passed)).toMatchObject({ cover: undefined, exit: undefined });
   });
 });
 
-describe('the clip', () => {
+describe('clips', () => {
   const clip: Action = { type: 'clip', frames: RED_THEN_BLUE };
-  it('plays round and round', () => {
-    const frames = [clip, { type: 'next-frame' }, { type: 'next-frame' }] as const;
-    expect([1, 2, 3].map((n) => reached(...frames.slice(0, n)).clip)).toMatchObject([{ at: 0 }, { at: 1 }, { at: 0 }]);
+  const tick = (at: number): Action => ({ type: 'tick', at });
+  it('play by the clock, round and round', () => {
+    const frames = [clip, tick(0), tick(130), tick(250), tick(380)];
+    expect([2, 3, 4, 5].map((n) => reached(...frames.slice(0, n)).clip)).toMatchObject([
+      { at: 0 },
+      { at: 1 },
+      { at: 0 },
+      { at: 1 },
+    ]);
   });
-  it('stands still while it is paused or stepped through', () => {
-    const paused = reached(clip, 'play', { type: 'next-frame' });
+  it('stand still while paused or stepped through', () => {
+    const paused = reached('go-run', clip, 'play', tick(0), tick(500));
     expect(paused.clip).toMatchObject({ at: 0, playing: false });
     expect(from(paused, 'earlier-frame').clip).toMatchObject({ at: 1, playing: false });
-    expect(reached(clip, 'later-frame').clip).toMatchObject({ at: 1, playing: false });
     expect(from(paused, 'play').clip).toMatchObject({ playing: true });
   });
-  it('of an earlier job goes when the next one begins', () => {
+  it('of an earlier job go when the next one begins', () => {
     expect(reached('make', passed, clip, 'go-recipes', 'make').clip).toBeUndefined();
   });
 });
 
+describe('comparing', () => {
+  const packages: Action = { type: 'packages', packages: [foundPackage('out/ink'), foundPackage('out/oil')] };
+  const comparing = () => reached(packages, 'go-compare', 'toggle', 'down', 'toggle', 'open');
+  it('begins with the packages that are marked', () => {
+    expect(comparing()).toMatchObject({
+      work: { kind: 'compare' },
+      effects: [{ do: 'compare', request: { kind: 'packages', packages: ['out/ink', 'out/oil'] } }],
+    });
+    expect(reached(packages, 'go-compare', 'open')).toMatchObject({ work: undefined, notice: { mark: 'note' } });
+  });
+  it('shows the strengths of a knob side by side, and takes one of them into the recipe', () => {
+    const typing = atAlpha('strengths');
+    expect(textOf(typing.input as never)).toMatch(/^personalized\[0\]\.alpha=/);
+    expect(from(typing, 'erase-line', ':alpha=', 'commit').input?.problem).toBeDefined();
+    const state = from(typing, 'erase-line', ':alpha=0.4,1', 'commit');
+    expect(state).toMatchObject({ pane: 'compare', work: { kind: 'compare' } });
+    expect(state.effects).toMatchObject([{ do: 'compare', request: { kind: 'sweep', recipe: TINY, total: 2 } }]);
+    const settings = [{ path: ['personalized', 0, 'alpha'], value: 0.4 }];
+    const heard = from(state, { type: 'event', event: { ...tileEvent(0, 2), settings } as Event, at: 5 });
+    expect(wallOf(heard)?.tiles.map((tile) => tile !== undefined)).toEqual([true, false]);
+    const chosen = from(heard, { type: 'compared' }, 'choose-tile');
+    expect(chosen.pane).toBe('recipe');
+    expect(editorOf(chosen)?.text).toContain('alpha: 0.4');
+    expect(editorOf(from(chosen, 'undo'))?.text).toBe(TEXT);
+  });
+  it('offers two knobs for a sweep, the one under the cursor first', () => {
+    const text = textOf(atAlpha('sweep').input as never);
+    expect(text).toMatch(/^personalized\[0\]\.alpha=\S+ lcm\.beta=\S+$/);
+  });
+  it('is stopped, and shown what was made until then', () => {
+    const state = from(comparing(), 'interrupt', { type: 'stopped', kind: 'compare', at: 3 });
+    expect(state).toMatchObject({ work: undefined, comparison: { run: { status: 'stopped' } } });
+    expect(contextOf(state)).toBe('wall');
+    expect(contextOf(from(state, 'back'))).toBe('compare');
+  });
+});
+
+describe('publishing', () => {
+  const packages: Action = { type: 'packages', packages: [foundPackage('out/ink')] };
+  it('looks at what would be sent only when it is looked at', () => {
+    const elsewhere = reached(packages, 'go-publish', 'set-target', ':/srv/ink', 'commit');
+    expect(elsewhere.effects).toEqual([{ do: 'preview', wish: { folder: 'out/ink', to: '/srv/ink' } }]);
+    const later = from(elsewhere, 'go-recipes', 'go-publish');
+    expect(later.effects).toEqual([]); // it has been asked for
+  });
+});
+
+describe('the palette', () => {
+  it('runs the command that is found', () => {
+    const typing = reached('last', 'open', opened, planned(), 'palette', ':go to gate');
+    expect(contextOf(typing)).toBe('palette');
+    expect(from(typing, 'commit')).toMatchObject({ pane: 'gate', input: undefined });
+    expect(from(typing, 'close')).toMatchObject({ pane: 'recipe', input: undefined });
+  });
+  it('says so when there is none', () => {
+    expect(reached('palette', ':zzzz', 'commit').notice?.text).toContain('zzzz');
+  });
+});
+
 describe('scrolling', () => {
-  const measured: readonly Action[] = [
+  const measured: readonly Step[] = [
     { type: 'measured', area: 'plan', limit: 12 },
     { type: 'measured', area: 'bake', limit: 12 },
   ];
   it('stays within what was measured', () => {
     expect(scrollOf(reached(...measured, 'go-plan', 'up'), 'plan')).toBe(0);
     expect(scrollOf(reached(...measured, 'go-plan', 'down', 'page-down'), 'plan')).toBe(11);
-    expect(scrollOf(reached(...measured, 'go-plan', 'last'), 'plan')).toBe(12);
     expect(
       scrollOf(reached(...measured, 'go-plan', 'last', { type: 'measured', area: 'plan', limit: 3 }), 'plan'),
     ).toBe(3);
   });
   it('begins at the top, but keeps to the end of a log until one looks back', () => {
-    const grown: Action = { type: 'measured', area: 'bake', limit: 20 };
+    const grown: Step = { type: 'measured', area: 'bake', limit: 20 };
     const state = reached(...measured, 'go-bake');
     expect([scrollOf(state, 'plan'), scrollOf(state, 'bake'), scrollOf(from(state, grown), 'bake')]).toEqual([
       0, 12, 20,
@@ -237,15 +364,12 @@ describe('scrolling', () => {
     expect(scrollOf(back, 'bake')).toBe(11);
     expect(scrollOf(from(back, 'last', { type: 'measured', area: 'bake', limit: 30 }), 'bake')).toBe(30);
   });
-  it('starts anew with a new plan', () => {
-    expect(scrollOf(reached(...measured, 'go-plan', 'last', 'go-recipes', 'open'), 'plan')).toBe(0);
-  });
 });
 
 describe('panes', () => {
   it('follow each other in a circle', () => {
-    expect(reached('next-pane').pane).toBe('plan');
-    expect(reached('previous-pane').pane).toBe('gate');
+    expect(reached('next-pane').pane).toBe('recipe');
+    expect(reached('previous-pane').pane).toBe('publish');
     expect(reached('previous-pane', 'next-pane').pane).toBe('recipes');
   });
 });

@@ -2,8 +2,9 @@
 import { bake } from '../../export/package.ts';
 import { openStaging } from '../../export/staging.ts';
 import type { Command } from '../context.ts';
+import { defaultOut } from '../default-out.ts';
 import { describePlan } from './plan.ts';
-import { defaultOut, planRecipe } from './plan-recipe.ts';
+import { planRecipe } from './plan-recipe.ts';
 
 export const bakeCommand: Command<'bake'> = async (args, { signal, follow, paint }) => {
   const plan = await follow(planRecipe(args.recipe, { ...args, signal }));

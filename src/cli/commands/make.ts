@@ -2,8 +2,9 @@
 import { makePackage } from '../../publish/make-package.ts';
 import { assertOffered } from '../../runtime/device.ts';
 import type { Command } from '../context.ts';
+import { defaultOut } from '../default-out.ts';
 import { describePlan } from './plan.ts';
-import { defaultOut, planRecipe } from './plan-recipe.ts';
+import { planRecipe } from './plan-recipe.ts';
 import { verdictOutcome } from './verify.ts';
 
 export const make: Command<'make'> = async (args, { signal, follow, paint }) => {

@@ -10,6 +10,7 @@ import { describeMissing, kindOf } from '../../recipe/input-files.ts';
 import { loadRecipe } from '../../recipe/load.ts';
 import type { Recipe } from '../../recipe/schema.ts';
 import { readLock, readLockFile } from '../../runtime/lock-file.ts';
+import { defaultOut } from '../default-out.ts';
 import { count } from '../format.ts';
 
 export interface PlanOptions {
@@ -44,11 +45,6 @@ export async function* planRecipe(file: string, options: PlanOptions): Stage<Pla
     summary: `${planned.recipe.name}: ${count(planned.files.length, 'file')}, ${count(tensors.length, 'tensor')}, of which ${sums} are changed by LoRAs`,
   };
   return planned;
-}
-
-/** Beside where the user works, not beside the recipe. */
-export function defaultOut(recipe: Recipe): string {
-  return join('out', recipe.name);
 }
 
 /** With --lock its commits are taken; the lock of a package that is about to be replaced only tells what has changed. */

@@ -1,8 +1,43 @@
-/** `publish`: a verified package to its place. */
+/** `publish`: a verified package to its place; `--dry-run`: what that would do. */
 import { publish } from '../../publish/folder.ts';
-import type { Command } from '../context.ts';
+import { describePublication, type Publication, previewPublication } from '../../publish/preview.ts';
+import { refusalError } from '../../publish/refusal.ts';
+import type { Command, Outcome } from '../context.ts';
+import { failureOf } from '../exit-codes.ts';
+import { count, formatBytes, table } from '../format.ts';
+import { type Paint, sanitise } from '../terminal.ts';
 
-export const publishCommand: Command<'publish'> = async ({ package: folder, to }, { signal, follow }) => {
+export const publishCommand: Command<'publish'> = async (args, { signal, follow, paint }) => {
+  const { package: folder, to } = args;
+  if (args['dry-run']) return describe(await follow(previewPublication(folder, { to, signal })), paint);
   const published = await follow(publish(folder, { to, signal }));
   return { text: published.to, value: { published: published.to, files: published.files, bytes: published.bytes } };
 };
+
+/** Ends as publishing would. */
+function describe(publication: Publication, paint: Paint): Outcome {
+  const [first] = publication.refusals;
+  return {
+    text: render(publication, paint),
+    value: publication,
+    ...(first && {
+      complaint: publication.refusals.map(({ message }) => message).join('\n'),
+      exitCode: failureOf(refusalError(first)).exitCode,
+    }),
+  };
+}
+
+function render(publication: Publication, paint: Paint): string {
+  const { files, bytes, refusals } = publication;
+  const rows = files.map(({ name, bytes: size, sha256 }) => [
+    sanitise(name),
+    formatBytes(size),
+    sha256?.slice(0, 12) ?? '–',
+  ]);
+  const sum = `${count(files.length, 'file')}, ${formatBytes(bytes)}${refusals.length > 0 ? '; nothing would be published' : ''}`;
+  return [
+    sanitise(table(describePublication(publication))),
+    `${paint('bold', 'Files')}\n${table([['file', 'size', 'sha256'], ...rows], { right: [1] })}`,
+    sum,
+  ].join('\n\n');
+}

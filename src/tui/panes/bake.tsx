@@ -1,8 +1,7 @@
-/** The job: its stages, how far the working one is, and its log. */
+/** The job: how it stands and what to do about it, how far the working stage is, its stages, and its log. */
 import { formatDuration } from '../../cli/format.ts';
-import { currentStage, isBusy, type Job, type JobStatus, type StageRow } from '../job.ts';
-import { JOB_MARKS } from '../marks.ts';
-import { progressLine } from '../progress-line.ts';
+import { currentStage, isBusy, type Job, type JobStatus, jobMark, type StageRow } from '../job.ts';
+import { progressLines } from '../progress-line.ts';
 import { Marked, Words } from '../theme.tsx';
 import { PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
 
@@ -19,6 +18,14 @@ const SAYINGS: Readonly<Record<JobStatus, string>> = {
   stopped: 'Stopped',
 };
 
+/** What one does next. */
+const NEXT: Readonly<Partial<Record<JobStatus, string>>> = {
+  passed: 'Run shows the clip, Gate the checks.',
+  refused: 'Gate says what each check found. Change the recipe, then press b.',
+  failed: 'Put right what the log says, then press b to try again.',
+  stopped: 'Press b to begin again.',
+};
+
 export function BakePane({ job, ...pane }: BakePaneProps) {
   if (!job) {
     return (
@@ -27,24 +34,24 @@ export function BakePane({ job, ...pane }: BakePaneProps) {
       </Pane>
     );
   }
-  const current = isBusy(job) ? currentStage(job) : undefined;
+  const next = NEXT[job.status];
   const head = (
     <>
-      <Marked mark={JOB_MARKS[job.status]} style="bold">
-        {`${SAYINGS[job.status]} · ${job.recipe} · ${formatDuration(job.at - job.startedAt)}`}
+      <Marked mark={jobMark(job)} style="bold">
+        {`${sayingOf(job)} · ${job.recipe} · ${formatDuration(job.at - job.startedAt)}`}
       </Marked>
-      {current && (
-        <Words wrap="truncate-end">
-          {progressLine(current, job.at, pane.box.width - PANE_SIDES) || `${current.stage} …`}
-        </Words>
-      )}
+      {isBusy(job) && <Working job={job} columns={pane.box.width - PANE_SIDES} />}
+      {next !== undefined && <Words style="dim">{next}</Words>}
     </>
   );
   return (
     <Pane title="Bake" {...pane} head={head}>
       {job.stages.map((row) => (
-        <Marked key={row.stage} mark={row.finished ? 'passed' : isBusy(job) ? 'working' : 'stopped'}>
-          {stageText(row)}
+        <Marked
+          key={`${row.stage} ${row.startedAt}`}
+          mark={row.finished ? 'passed' : isBusy(job) ? 'working' : 'stopped'}
+        >
+          {stageText(row, isBusy(job) ? job.at : undefined)}
         </Marked>
       ))}
       {job.log.map(({ n, mark, text }) => (
@@ -56,6 +63,25 @@ export function BakePane({ job, ...pane }: BakePaneProps) {
   );
 }
 
-function stageText({ stage, subject, finished }: StageRow): string {
-  return `${stage.padEnd(7)} ${finished ? `${finished.summary} (${formatDuration(finished.milliseconds)})` : subject}`;
+function sayingOf(job: Job): string {
+  return jobMark(job) === 'unknown' ? 'Could not be proved' : SAYINGS[job.status];
+}
+
+function Working({ job, columns }: { readonly job: Job; readonly columns: number }) {
+  const stage = currentStage(job);
+  if (!stage) return null;
+  const lines = progressLines(stage, job.at, columns);
+  const waiting = stage.stage === 'verify' && job.checks.length > 0 ? `${job.checks.length} checks done` : '…';
+  return (lines.length > 0 ? lines : [`${stage.stage}  ${waiting}`]).map((line, i) => (
+    <Words key={i === 0 ? 'bar' : 'numbers'} wrap="truncate-end">
+      {line}
+    </Words>
+  ));
+}
+
+/** Of a stage that works, how long it has. */
+function stageText({ stage, subject, startedAt, finished }: StageRow, now: number | undefined): string {
+  const name = stage.padEnd(7);
+  if (finished) return `${name} ${finished.summary} (${formatDuration(finished.milliseconds)})`;
+  return `${name} ${subject}${now === undefined ? '' : ` (${formatDuration(now - startedAt)})`}`;
 }

@@ -1,7 +1,6 @@
 /** All keys, from the table that they are handled by. */
 import { Box } from 'ink';
 import { helpSections } from '../keys.ts';
-import { TITLES } from '../layout.ts';
 import { Words } from '../theme.tsx';
 import { Pane, type PaneProps } from './pane.tsx';
 
@@ -10,11 +9,11 @@ export function HelpPane(pane: Pick<PaneProps, 'box' | 'offset' | 'onLimit'>) {
   const width = 2 + Math.max(...sections.flatMap(({ rows }) => rows.map(([keys]) => keys.length)));
   return (
     <Pane title="Keys" {...pane} focused>
-      {sections.map(({ place, rows }) => (
-        <Box key={place} flexDirection="column">
-          <Words style="bold">{place === 'everywhere' ? 'Everywhere' : TITLES[place]}</Words>
+      {sections.map(({ title, rows }) => (
+        <Box key={title} flexDirection="column">
+          <Words style="bold">{title}</Words>
           {rows.map(([keys, help]) => (
-            <Box key={keys} paddingLeft={2}>
+            <Box key={`${keys} ${help}`} paddingLeft={2}>
               <Box width={width} flexShrink={0}>
                 <Words>{keys}</Words>
               </Box>

@@ -1,5 +1,8 @@
-/** A frame with a title, lines that stay (`head`) and lines that scroll. The pane with the focus is drawn bold, whatever the colours. */
-import { Box, type DOMElement, Text, useBoxMetrics } from 'ink';
+/**
+ * A frame with a title, lines that stay (`head`) and lines that scroll. The pane with the focus is drawn bold, whatever the colours; to a
+ * screen reader it alone is read, whole, below its title.
+ */
+import { Box, type DOMElement, Text, useBoxMetrics, useIsScreenReaderEnabled } from 'ink';
 import { type ReactNode, use, useEffect, useEffectEvent, useRef } from 'react';
 import type { PaneBox } from '../layout.ts';
 import { ThemeContext } from '../theme.tsx';
@@ -34,11 +37,15 @@ export function Pane({ title, box, focused, head, children, offset = 0, onLimit 
   const tell = useEffectEvent((found: number) => onLimit?.(found));
   useEffect(() => tell(limit), [limit]);
   const { style, left, fill, right } = focused ? BORDERS.focused : BORDERS.other;
+  const isRead = useIsScreenReaderEnabled();
+  if (isRead && !focused) return null;
   const rest = fill.repeat(Math.max(0, box.width - left.length - title.length - 2));
   const top = focused ? paint(['bold', 'cyan'], `${left}${title} ${rest}${right}`) : `${left}${title} ${rest}${right}`;
   return (
     <Box flexDirection="column" width={box.width} height={box.height} flexShrink={0}>
-      <Text wrap="truncate-end">{top}</Text>
+      <Text wrap="truncate-end" aria-label={`${title}:`}>
+        {top}
+      </Text>
       <Box
         borderStyle={style}
         {...(focused && depth > 1 && { borderColor: 'cyan' })}

@@ -1,0 +1,86 @@
+/** What publishing would do, told without doing it: exactly what `publish` sends, what it replaces, and everything it would refuse for. */
+import { resolve } from 'node:path';
+import type { Stage } from '../events.ts';
+import { formatBytes, formatTime } from '../text/quantity.ts';
+import { type Candidate, type CandidateFile, checkBytes, openCandidate } from './candidate.ts';
+import { orRefusal, type Refusal } from './refusal.ts';
+import { describeStanding, openTarget, refuseRoom, type Target } from './target.ts';
+
+export interface Publication extends Pick<Candidate, 'verdict' | 'verifiedAt' | 'bytes'> {
+  readonly folder: string;
+  readonly to: string;
+  /** Everything that is sent; the hashes once it has been read. */
+  readonly files: readonly (CandidateFile & { readonly sha256?: string })[];
+  /** Left out where nothing can be published to. */
+  readonly target?: Target;
+  /** None: it can be published. */
+  readonly refusals: readonly Refusal[];
+}
+
+/** All that shows without reading the files. @throws InputMissingError when there is no package. */
+export async function surveyPublication(folder: string, to: string): Promise<Publication> {
+  return (await survey(folder, to)).publication;
+}
+
+/**
+ * The same, and whether the bytes are those that passed. What is refused anyhow is not read.
+ * @throws InputMissingError when there is no package, IoError for what cannot be read.
+ */
+export async function* previewPublication(
+  folder: string,
+  { to, signal }: { to: string; signal?: AbortSignal | undefined },
+): Stage<Publication> {
+  const started = performance.now();
+  const { candidate, publication } = await survey(folder, to);
+  if (publication.refusals.length > 0) return publication;
+  yield { type: 'stage-started', stage: 'publish', subject: `${folder}, a preview` };
+  const options = { done: 0, total: candidate.bytes, action: 'check', signal };
+  const { digests, refusals } = yield* checkBytes(candidate, options);
+  const files = candidate.files.map((file, i) => ({ ...file, ...digests[i] }));
+  yield {
+    type: 'stage-finished',
+    stage: 'publish',
+    milliseconds: performance.now() - started,
+    summary: `${files.length} files would be published`,
+  };
+  return { ...publication, files, refusals };
+}
+
+/** Everything but the files, as labels and texts. */
+export function describePublication({
+  folder,
+  to,
+  verdict,
+  verifiedAt,
+  bytes,
+  target,
+}: Publication): [string, string][] {
+  const { replaces, free } = target ?? {};
+  return [
+    ['package', folder],
+    ['verification', verifiedAt === undefined ? verdict : `${verdict}, ${formatTime(verifiedAt)}`],
+    ['to', to],
+    ...(target ? [['replaces', replaces ? describeStanding(replaces) : 'nothing'] as [string, string]] : []),
+    ...(free === undefined
+      ? []
+      : [['room', `${formatBytes(free)}, of which ${formatBytes(bytes)} would be used`] as [string, string]]),
+  ];
+}
+
+async function survey(folder: string, to: string) {
+  const found = await orRefusal(openTarget(folder, to));
+  const candidate = await openCandidate(folder);
+  const { verdict, verifiedAt, files, bytes } = candidate;
+  const isTarget = 'folder' in found;
+  const publication: Publication = {
+    folder: resolve(folder),
+    to: isTarget ? found.folder : to,
+    verdict,
+    ...(verifiedAt !== undefined && { verifiedAt }),
+    files,
+    bytes,
+    ...(isTarget && { target: found }),
+    refusals: [...(isTarget ? [] : [found]), ...candidate.refusals, ...(isTarget ? refuseRoom(found, bytes) : [])],
+  };
+  return { candidate, publication };
+}

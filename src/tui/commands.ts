@@ -1,0 +1,290 @@
+/** What each command does, wherever it comes from: a key, the palette, or the line that was typed. */
+import { EXIT_CODES } from '../cli/exit-codes.ts';
+import { type ComparisonCommand, obeyComparison, setPrompt, setSeed, wishOf } from './comparison.ts';
+import { recipeAt, savingOf, unsavedFiles, withEditor } from './drafts.ts';
+import { addSource, type Editor, obeyEditor, rowAt, setValue, setValues, typedValue } from './editor.ts';
+import { type Input, isInputCommand, obeyInput, type Purpose, startInput, textOf } from './input.ts';
+import { type Command, isEditorCommand, isMove, type KeyContext, type Move } from './keys.ts';
+import { PANES, type PaneName } from './layout.ts';
+import { ask, editorOf, type ScrollArea, type State, say, scrollOf, wallOf } from './model.ts';
+import { findCommands } from './palette.ts';
+import { obeyPlayback, type PlaybackCommand } from './playback.ts';
+import { obeyPublication, setTarget } from './publication.ts';
+import { filterRecipes, moveInRecipes, nameIn } from './recipe-list.ts';
+import { firstKnobs, sweepOf } from './sweeping.ts';
+import { begin, busy, focus, leave, make, stop, withComparison, withPublication } from './work.ts';
+
+/** Where keys are pressed now. */
+export function contextOf(state: State): KeyContext {
+  const { input } = state;
+  if (input) return input.purpose === 'command' ? 'palette' : 'input';
+  return contextBelow(state);
+}
+
+/** Where they are when nothing is typed. */
+export function contextBelow(state: State): KeyContext {
+  const { cover, pane, comparison, publication } = state;
+  if (cover) return cover;
+  if (pane === 'recipe' && editorOf(state)?.bar !== undefined) return 'bars';
+  if (pane === 'publish' && publication.run.status === 'asking') return 'confirm';
+  return pane === 'compare' && comparison.run.status !== 'choosing' ? 'wall' : pane;
+}
+
+/** `at` is when, in milliseconds of a clock that only grows. */
+export function obey(state: State, command: Command, at: number): State {
+  if (state.input) return typing(state, state.input, command, at);
+  if (isMove(command)) return move(state, command);
+  if (isEditorCommand(command)) return onEditor(state, (editor) => obeyEditor(editor, command));
+  return COMMANDS[command]?.(state, at) ?? state;
+}
+
+type Obey = (state: State, at: number) => State;
+
+const COMMANDS: Readonly<Partial<Record<Command, Obey>>> = {
+  open: (state) => OPEN[state.pane]?.(state) ?? state,
+  toggle: (state) =>
+    state.pane === 'recipe' ? onEditor(state, (editor) => obeyEditor(editor, 'toggle')) : onComparison(state, 'toggle'),
+  back: (state) => BACK[contextBelow(state)]?.(state) ?? focus(state, 'recipes'),
+  confirm: (state) => withPublication(state, obeyPublication(state.publication, 'confirm')),
+  make,
+  stop,
+  'new-recipe': (state) => startTyping(state, 'folder', 'Make a recipe of the weight files in', '.'),
+  duplicate: (state) => onRecipe(state, (recipe) => ask(state, { do: 'duplicate', recipe })),
+  rename: (state) =>
+    onRecipe(state, (recipe) => startTyping(state, 'rename', `New name of ${recipe}`, nameIn(state.recipes, recipe))),
+  'edit-text': (state) =>
+    onRecipe(state, (recipe) =>
+      unsavedFiles(state).has(recipe)
+        ? say(state, 'warning', `${recipe} has changes that are not saved. Save or undo them first.`)
+        : { ...state, external: recipe },
+    ),
+  reload: (state) => ask(state, { do: 'find-recipes' }, { do: 'find-packages' }),
+  filter: (state) => startTyping(state, 'filter', 'Filter', state.recipes.filter),
+  'set-value': typeValue,
+  'add-source': (state) =>
+    editorOf(state) ? startTyping(state, 'source', 'LoRA to add, a path from the folder of the recipe') : state,
+  save: (state) => {
+    const saving = savingOf(editorOf(state));
+    return saving ? ask(state, { do: 'save', ...saving }) : say(state, 'note', 'There is nothing to save.');
+  },
+  strengths: (state) => typeKnobs(state, 1),
+  sweep: (state) => typeKnobs(state, 2),
+  'choose-tile': chooseTile,
+  'set-prompt': (state) => startTyping(state, 'prompt', 'Prompt', wishOf(state.comparison).prompt ?? ''),
+  'set-seed': (state) => startTyping(state, 'seed', 'Seed', String(wishOf(state.comparison).seed ?? '')),
+  'set-target': (state) => startTyping(state, 'target', 'Folder to publish to', state.publication.to ?? ''),
+  'previous-package': (state) => withPublication(state, obeyPublication(state.publication, 'left')),
+  'next-package': (state) => withPublication(state, obeyPublication(state.publication, 'right')),
+  play: (state) => onPlayback(state, 'play'),
+  'earlier-frame': (state) => onPlayback(state, 'earlier-frame'),
+  'later-frame': (state) => onPlayback(state, 'later-frame'),
+  'next-pane': (state) => focus(state, neighbour(state.pane, 1)),
+  'previous-pane': (state) => focus(state, neighbour(state.pane, -1)),
+  zoom: (state) => ({ ...state, zoomed: !state.zoomed }),
+  palette: (state) => ({ ...startTyping(state, 'command', 'Command'), choice: 0 }),
+  help: (state) => ({ ...state, cover: 'help', scroll: { ...state.scroll, help: 0 } }),
+  close: (state) => ({ ...state, cover: undefined }),
+  interrupt: (state) => (state.work && !state.work.stopping ? stop(state) : { ...state, exit: EXIT_CODES.SIGINT }),
+  quit: (state) => (state.work || unsavedFiles(state).size > 0 ? { ...state, cover: 'quit' } : leave(state)),
+  leave,
+  ...(Object.fromEntries(
+    PANES.map((pane): [`go-${PaneName}`, Obey] => [`go-${pane}`, (state) => focus(state, pane)]),
+  ) as Record<`go-${PaneName}`, Obey>),
+};
+
+const OPEN: Readonly<Partial<Record<PaneName, (state: State) => State>>> = {
+  recipes: (state) => {
+    const recipe = state.recipes.selected;
+    if (recipe === undefined) return state;
+    const known = state.editors[recipe];
+    const next = focus({ ...state, open: recipe, scroll: { ...state.scroll, plan: 0 } }, 'recipe');
+    return known && unsavedFiles(state).has(recipe) ? withEditor(next, known) : ask(next, { do: 'open', recipe });
+  },
+  compare: (state) => onComparison(state, 'open'),
+  publish: (state) => withPublication(state, obeyPublication(state.publication, 'open')),
+};
+
+const BACK: Readonly<Partial<Record<KeyContext, (state: State) => State>>> = {
+  bars: (state) => onEditor(state, (editor) => obeyEditor(editor, 'close')),
+  wall: (state) => (state.work ? focus(state, 'recipe') : onComparison(state, 'back')),
+  confirm: (state) => withPublication(state, obeyPublication(state.publication, 'back')),
+};
+
+function onRecipe(state: State, change: (recipe: string) => State): State {
+  const recipe = recipeAt(state);
+  return recipe === undefined ? say(state, 'note', 'Choose a recipe first.') : change(recipe);
+}
+
+function onEditor(state: State, change: (editor: Editor) => Editor): State {
+  const editor = editorOf(state);
+  return editor ? withEditor(state, change(editor)) : say(state, 'note', 'No recipe is open. Choose one in Recipes.');
+}
+
+function onComparison(state: State, command: ComparisonCommand): State {
+  return withComparison(state, obeyComparison(state.comparison, command));
+}
+
+/** In Run the clip moves, elsewhere the wall does. */
+function onPlayback(state: State, command: PlaybackCommand): State {
+  if (contextBelow(state) === 'wall') return onComparison(state, command);
+  const { clip } = state;
+  return clip?.status === 'ready' ? { ...state, clip: obeyPlayback(clip, command, clip.frames.count) } : state;
+}
+
+function neighbour(pane: PaneName, by: 1 | -1): PaneName {
+  return PANES.at((PANES.indexOf(pane) + by) % PANES.length) ?? pane;
+}
+
+// ---------------------------------------------------------------------------------------------------------- moving
+
+const PAGE = 10;
+
+const LINES: Readonly<Partial<Record<Move, number>>> = {
+  up: -1,
+  down: 1,
+  'page-up': -PAGE,
+  'page-down': PAGE,
+  first: -Infinity,
+  last: Infinity,
+};
+
+/** In lists and forms the cursor moves, elsewhere the text. */
+function move(state: State, command: Move): State {
+  const context = contextBelow(state);
+  const by = LINES[command] ?? 0;
+  switch (context) {
+    case 'recipes':
+      return { ...state, recipes: moveInRecipes(state.recipes, by) };
+    case 'recipe':
+    case 'bars':
+      return onEditor(state, (editor) => obeyEditor(editor, command));
+    case 'compare':
+    case 'wall':
+      return onComparison(state, command);
+    case 'confirm':
+      return scroll(state, 'publish', by);
+    case 'quit':
+    case 'input':
+    case 'palette':
+      return state;
+    default:
+      return scroll(state, context, by);
+  }
+}
+
+function scroll(state: State, area: ScrollArea, by: number): State {
+  const limit = state.limits[area] ?? 0;
+  const to = Math.min(limit, Math.max(0, scrollOf(state, area) + by));
+  const { [area]: _, ...others } = state.scroll;
+  const follows = area === 'bake' && to === limit; // at its end a log stays at its end
+  return { ...state, scroll: follows ? others : { ...others, [area]: to } };
+}
+
+// ---------------------------------------------------------------------------------------------------------- typing
+
+function startTyping(state: State, purpose: Purpose, label: string, text = ''): State {
+  return { ...state, input: startInput(purpose, label, text) };
+}
+
+/** What is typed changes what is seen at once, where it only changes that. */
+export function onInput(state: State, input: Input): State {
+  const next = { ...state, input, choice: 0 };
+  return input.purpose === 'filter' ? { ...next, recipes: filterRecipes(state.recipes, textOf(input)) } : next;
+}
+
+function typing(state: State, input: Input, command: Command, at: number): State {
+  if (isInputCommand(command)) return onInput(state, obeyInput(input, command));
+  switch (command) {
+    case 'commit':
+      return COMMIT[input.purpose]({ ...state, input: undefined }, textOf(input), input, at);
+    case 'close':
+      return { ...onInput(state, startInput(input.purpose, '', '')), input: undefined };
+    case 'up':
+    case 'down': {
+      const last = findCommands(contextBelow(state), textOf(input)).length - 1;
+      return { ...state, choice: Math.max(0, Math.min(last, state.choice + (LINES[command] ?? 0))) };
+    }
+    case 'interrupt':
+      return obey({ ...state, input: undefined }, command, at);
+    default:
+      return state;
+  }
+}
+
+/** The line was not taken: it stays, with what is wrong with it. */
+function refuse(state: State, input: Input, problem: string): State {
+  return { ...state, input: { ...input, problem } };
+}
+
+type Commit = (state: State, text: string, input: Input, at: number) => State;
+
+const COMMIT: Readonly<Record<Purpose, Commit>> = {
+  filter: (state) => state,
+  command: (state, text, _, at) => {
+    const chosen = findCommands(contextBelow(state), text)[state.choice];
+    return chosen ? obey(state, chosen.does, at) : say(state, 'note', `No command is called ${text}.`);
+  },
+  value: (state, text, input) => {
+    const editor = editorOf(state);
+    const changed = editor && setValue(editor, text);
+    if (typeof changed === 'string') return refuse(state, input, changed);
+    return changed ? withEditor(state, changed) : state;
+  },
+  source: (state, text) =>
+    text.trim() === '' ? state : onEditor(state, (editor) => addSource(editor, 'lora', text.trim())),
+  folder: (state, text) => {
+    const folder = text.trim() === '' ? '.' : text.trim();
+    return begin(state, 'new', { do: 'new', folder }, (before) => before);
+  },
+  rename: (state, text) => onRecipe(state, (recipe) => ask(state, { do: 'rename', recipe, name: text.trim() })),
+  knobs: (state, text, input) => {
+    const editor = editorOf(state);
+    const answer = state.planning?.answer;
+    if (!editor || answer?.status !== 'ready') return say(state, 'warning', NOT_PLANNED);
+    const source = sweepOf(text, answer.plan.recipe, editor);
+    if (typeof source === 'string') return refuse(state, input, source);
+    const refused = busy(state);
+    if (refused) return refused;
+    return withComparison(focus(state, 'compare'), obeyComparison({ ...state.comparison, source }, 'open'));
+  },
+  prompt: (state, text) => ({ ...state, comparison: setPrompt(state.comparison, text) }),
+  seed: (state, text) => withComparison(state, setSeed(state.comparison, text)),
+  target: (state, text) => withPublication(state, setTarget(state.publication, text)),
+};
+
+function typeValue(state: State): State {
+  const editor = editorOf(state);
+  const row = editor && rowAt(editor);
+  if (!row) return state;
+  if (row.kind === 'flag' || row.kind === 'choice') return onEditor(state, (before) => obeyEditor(before, 'toggle'));
+  if (row.kind === 'blocks' && editor.bar === undefined) {
+    const opened = obeyEditor(editor, 'open');
+    if (opened.bar !== undefined) return withEditor(state, opened);
+  }
+  return startTyping(state, 'value', row.label, typedValue(editor));
+}
+
+const NOT_PLANNED = 'The recipe cannot be baked yet; Plan says why. Then its strengths can be compared.';
+
+/** The knob under the cursor first, where it is one. */
+function typeKnobs(state: State, count: 1 | 2): State {
+  const editor = editorOf(state);
+  const answer = state.planning?.answer;
+  if (!editor || answer?.status !== 'ready') return say(state, 'warning', NOT_PLANNED);
+  const label = count === 1 ? 'Values to see side by side' : 'Two knobs and their values';
+  return startTyping(state, 'knobs', label, firstKnobs(answer.plan.recipe, rowAt(editor)?.path, count));
+}
+
+/** The values of the chosen clip become the recipe's. */
+function chooseTile(state: State): State {
+  const wall = wallOf(state);
+  const tile = wall?.tiles[wall.selected];
+  const { run } = state.comparison;
+  if (!tile) return say(state, 'note', 'This clip is still to come.');
+  if (run.status === 'choosing' || run.request.kind === 'packages' || !tile.settings)
+    return say(state, 'note', 'This is a package as it is: there is nothing to put into a recipe.');
+  const editor = state.editors[run.request.recipe];
+  if (!editor) return state;
+  const next = withEditor(focus({ ...state, open: editor.file }, 'recipe'), setValues(editor, tile.settings));
+  return say(next, 'passed', `${tile.label}: taken into ${editor.file}. u undoes it, s saves it.`);
+}

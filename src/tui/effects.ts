@@ -1,0 +1,37 @@
+/** What the reducer may ask to be done outside of it. */
+import type { ComparisonRequest } from './comparison.ts';
+import type { PublicationWish } from './publication.ts';
+
+/** What runs as a stage, one at a time, and can be stopped. */
+export type WorkKind = 'make' | 'new' | 'compare' | 'publish';
+
+/** A text to be written in the place of what was read or written last. */
+export interface Saving {
+  readonly recipe: string;
+  readonly text: string;
+  /** What the file must still be, so that nobody's work is lost. */
+  readonly replaces: string;
+}
+
+export type Effect =
+  /** `select` is the recipe to choose among those that are found. */
+  | { readonly do: 'find-recipes'; readonly select?: string }
+  | { readonly do: 'find-packages' }
+  | { readonly do: 'open'; readonly recipe: string }
+  /** A later one for whatever recipe takes the place of an earlier one. */
+  | { readonly do: 'plan'; readonly recipe: string; readonly text: string }
+  | ({ readonly do: 'save' } & Saving)
+  | { readonly do: 'duplicate'; readonly recipe: string }
+  | { readonly do: 'rename'; readonly recipe: string; readonly name: string }
+  /** Begins work: the recipe is read from its file. */
+  | { readonly do: 'make'; readonly recipe: string; readonly save?: Saving }
+  /** Begins work: a recipe from the weight files in a folder. */
+  | { readonly do: 'new'; readonly folder: string }
+  /** Begins work: clips side by side, of packages or of one recipe at several strengths. */
+  | { readonly do: 'compare'; readonly request: ComparisonRequest }
+  /** What publishing would do. A later one takes the place of an earlier one. */
+  | { readonly do: 'preview'; readonly wish: PublicationWish }
+  /** Begins work. */
+  | { readonly do: 'publish'; readonly wish: PublicationWish }
+  /** Stops what works. */
+  | { readonly do: 'stop' };

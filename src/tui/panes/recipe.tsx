@@ -1,0 +1,208 @@
+/** The recipe as a form: sliders, choices and bars; what is wrong stands below its field, what a field means at the foot. */
+import { useMemo } from 'react';
+import { formatNumber } from '../../cli/format.ts';
+import type { Style } from '../../cli/terminal.ts';
+import { type Json, writeFlow } from '../../recipe/yaml-write.ts';
+import { barsOf, glyphOf } from '../block-bars.ts';
+import { type Editor, type Form, formOf, isDirty } from '../editor.ts';
+import type { Row } from '../form.ts';
+import { MARKS } from '../marks.ts';
+import { Words } from '../theme.tsx';
+import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
+
+export interface RecipePaneProps extends Pick<PaneProps, 'box' | 'focused'> {
+  /** Undefined where no recipe is open. */
+  readonly editor: Editor | undefined;
+}
+
+interface Line {
+  readonly key: string;
+  readonly text: string;
+  readonly style?: Style | undefined;
+  /** Index of the row that it belongs to. */
+  readonly row: number;
+}
+
+/** Lines of help that there are room for beside so many lines of the form. */
+const helpLines = (height: number): number => (height >= 24 ? 4 : height >= 13 ? 2 : 0);
+
+export function RecipePane({ editor, box, focused }: RecipePaneProps) {
+  const width = box.width - PANE_SIDES;
+  const height = box.height - PANE_ENDS;
+  const form = useMemo(() => editor && formOf(editor), [editor]);
+  const drawing = useMemo(() => editor && form && draw(editor, form, width, height), [editor, form, width, height]);
+  const title = editor && form ? titleOf(editor, form) : 'Recipe';
+  return (
+    <Pane title={title} box={box} focused={focused}>
+      {!drawing && <Words>No recipe is open. Choose one in Recipes and press Enter.</Words>}
+      {drawing?.map(({ key, text, style }) => (
+        <Words key={key} style={style} wrap="truncate-end">
+          {text}
+        </Words>
+      ))}
+    </Pane>
+  );
+}
+
+/** How many mistakes there are stands above: they may be out of sight. */
+function titleOf(editor: Editor, { rows, others }: Form): string {
+  const count = others.length + rows.reduce((sum, { problems }) => sum + problems.length, 0);
+  const [sign] = MARKS.failed;
+  return ['Recipe', isDirty(editor) && '● unsaved', count > 0 && `${sign} ${count}`].filter(Boolean).join(' ');
+}
+
+/** Exactly `height` lines: a stretch of the form around the cursor's row, then the foot. */
+function draw(editor: Editor, { rows, others, at }: Form, width: number, height: number): readonly Line[] {
+  const labels = Math.min(Math.max(8, ...rows.map(({ label }) => [...label].length)), Math.floor(width * 0.36));
+  const lines: Line[] = others.flatMap(({ line, sentence }, i) =>
+    problemLines(`other ${i}`, `Line ${line}: ${sentence}`, 0, width),
+  );
+  for (const [i, row] of rows.entries()) {
+    if (row.section !== rows[i - 1]?.section)
+      lines.push({ key: `section ${i}`, text: row.section, style: 'dim', row: i });
+    const isAt = i === at;
+    const bar = isAt ? editor.bar : undefined;
+    const text = `${isAt ? '▸' : ' '} ${cutMiddle(row.label, labels).padEnd(labels)} ${valueText(row, width - labels - 3)}`;
+    lines.push({ key: `row ${i}`, text, style: isAt ? 'bold' : row.isDefault ? 'dim' : undefined, row: i });
+    if (bar !== undefined) lines.push({ key: 'bar', text: ' '.repeat(labels + 3) + pointer(row, bar), row: i });
+    row.problems.forEach((sentence, j) => {
+      lines.push(...problemLines(`problem ${i} ${j}`, sentence, i, width));
+    });
+  }
+  const foot = footLines(editor, rows[at], width, helpLines(height));
+  const room = Math.max(1, height - foot.length);
+  const shown = windowAround(lines, at, room);
+  const blank = Array.from(
+    { length: room - shown.length },
+    (_, i): Line => ({ key: `blank ${i}`, text: ' ', row: -1 }),
+  );
+  return [...shown, ...blank, ...foot];
+}
+
+/** The cursor's row in the middle, with as much as possible of what is wrong with it. */
+function windowAround(lines: readonly Line[], at: number, room: number): readonly Line[] {
+  const cursor = lines.findIndex(({ key }) => key === `row ${at}`);
+  const furthest = Math.max(0, lines.length - room);
+  const offset = Math.min(furthest, Math.max(0, cursor - Math.floor((room - 1) / 2)));
+  return lines.slice(offset, offset + room);
+}
+
+function problemLines(key: string, sentence: string, row: number, width: number): Line[] {
+  const [sign, style] = MARKS.failed;
+  return wrap(sentence, width - 4).map((text, i) => ({
+    key: `${key} ${i}`,
+    text: `  ${i === 0 ? sign : ' '} ${text}`,
+    style,
+    row,
+  }));
+}
+
+/** Why the last command did nothing, else what the field under the cursor is. */
+function footLines({ notice }: Editor, row: Row | undefined, width: number, most: number): Line[] {
+  if (notice !== undefined) {
+    const [sign, style] = MARKS.warning;
+    return clip(wrap(notice, width - 2), Math.max(1, most)).map((text, i) => ({
+      key: `notice ${i}`,
+      text: `${i === 0 ? sign : ' '} ${text}`,
+      style,
+      row: -1,
+    }));
+  }
+  return clip(wrap(row?.help ?? '', width), most).map((text, i) => ({ key: `help ${i}`, text, style: 'dim', row: -1 }));
+}
+
+// ------------------------------------------------------------------------------------------------------- values
+
+const DEFAULT = ' default';
+
+function valueText(row: Row, room: number): string {
+  const { kind, value, isDefault } = row;
+  const suffix = isDefault ? DEFAULT : '';
+  const space = room - DEFAULT.length;
+  if (value === undefined) return '–';
+  switch (kind) {
+    case 'strength':
+      return typeof value === 'number' ? slider(value, space) + suffix : plain(value, space);
+    case 'choice':
+    case 'flag':
+      return `‹ ${plain(value, space - 4)} ›${suffix}`;
+    case 'blocks':
+      return blocksText(row, room);
+    default:
+      return plain(value, room - suffix.length) + suffix;
+  }
+}
+
+function plain(value: Json, room: number): string {
+  if (typeof value === 'number') return formatLong(value);
+  return cutMiddle(typeof value === 'string' && /^.+$/.test(value) ? value : writeFlow(value), room);
+}
+
+/** All digits of whole numbers: seeds are long. */
+const formatLong = (value: number): string => (Number.isInteger(value) ? String(value) : formatNumber(value));
+
+const SLIDER = { shortest: 6, longest: 24 } as const;
+/** Where strengths usually are; a value outside makes it wider. */
+const USUAL = { low: 0, high: 1.5 } as const;
+const NUMBER_ROOM = 8;
+
+function slider(value: number, room: number): string {
+  const digits = formatNumber(value);
+  const number = /^-?\d+(\.\d)?$/.test(digits) ? value.toFixed(2) : digits;
+  const length = Math.min(SLIDER.longest, room - NUMBER_ROOM);
+  if (length < SLIDER.shortest) return number;
+  const [low, high] = [Math.min(USUAL.low, value), Math.max(USUAL.high, value)];
+  const at = Math.round(((value - low) / (high - low)) * (length - 1));
+  return `${'─'.repeat(at)}●${'─'.repeat(length - 1 - at)} ${number}`;
+}
+
+function blocksText({ value, path, isDefault }: Row, room: number): string {
+  const found = barsOf(value, path);
+  if (!found) return plain(value ?? null, room);
+  const others = found.others === 0 ? '' : ` +${found.others} by path`;
+  return found.bars.map(({ weight }) => glyphOf(weight)).join('') + (isDefault ? ' all 1' : others);
+}
+
+/** Below the bars: which one is chosen, and its number. */
+function pointer({ value, path }: Row, chosen: number): string {
+  const { bars = [] } = barsOf(value, path) ?? {};
+  const bar = bars[chosen];
+  if (!bar) return '';
+  const said = `${bar.block} ${formatNumber(bar.weight)}${bar.isOwn ? '' : ' (not set)'}`;
+  return chosen > said.length ? `${said} ▲`.padStart(chosen + 1) : `${' '.repeat(chosen)}▲ ${said}`;
+}
+
+// --------------------------------------------------------------------------------------------------------- text
+
+function cutMiddle(text: string, room: number): string {
+  const characters = [...text];
+  if (characters.length <= room) return text;
+  const kept = Math.max(0, room - 1);
+  const start = Math.floor(kept / 3); // the end of a path tells files apart
+  return `${characters.slice(0, start).join('')}…${characters.slice(characters.length - (kept - start)).join('')}`;
+}
+
+/** Between words; a word that is longer than a line is cut. */
+function wrap(text: string, width: number): string[] {
+  const lines: string[] = [];
+  let line = '';
+  for (const word of text
+    .split(/\s+/)
+    .filter(Boolean)
+    .flatMap((whole) => pieces(whole, width))) {
+    if (line !== '' && line.length + 1 + word.length > width) {
+      lines.push(line);
+      line = word;
+    } else line = line === '' ? word : `${line} ${word}`;
+  }
+  return line === '' ? lines : [...lines, line];
+}
+
+const pieces = (word: string, width: number): string[] =>
+  Array.from({ length: Math.ceil(word.length / width) }, (_, i) => word.slice(i * width, (i + 1) * width));
+
+/** The first lines, of which the last says that there is more. */
+function clip(lines: readonly string[], most: number): string[] {
+  if (lines.length <= most) return [...lines];
+  return lines.slice(0, most).map((line, i) => (i === most - 1 ? `${line.slice(0, -1)}…` : line));
+}

@@ -1,0 +1,97 @@
+/** A wall of clips: as many as can be recognised, moving in step, and a line about the one that is selected. */
+import { Box, Text } from 'ink';
+import { use } from 'react';
+import { formatDuration } from '../../cli/format.ts';
+import { type Style, sanitise } from '../../cli/terminal.ts';
+import type { Cells } from '../pixels.ts';
+import { describePlayback } from '../playback.ts';
+import { ThemeContext, Words } from '../theme.tsx';
+import { arrangeWall, FRAME, frameCount, labelOf, type Wall, type WallArrangement } from '../wall.ts';
+import { Moving } from './moving.tsx';
+
+export interface WallViewProps {
+  readonly wall: Wall;
+  /** The room that it has; all of it, inside a pane. */
+  readonly cells: Cells;
+}
+
+/** The line below the tiles. */
+const FOOT = 1;
+
+export function WallView({ wall, cells }: WallViewProps) {
+  const arrangement = arrangeWall(wall, { columns: cells.columns, rows: cells.rows - FOOT });
+  const { rows } = arrangement;
+  const seen = rows.flat().length;
+  return (
+    <Box flexDirection="column" width={cells.columns} height={cells.rows} overflow="hidden">
+      <Box flexDirection="column" flexGrow={1} overflow="hidden">
+        {rows.map((row) => (
+          <Box key={row[0]} flexShrink={0}>
+            {row.map((index) => (
+              <TileView key={index} wall={wall} index={index} {...arrangement} />
+            ))}
+          </Box>
+        ))}
+      </Box>
+      <Words wrap="truncate-end">{foot(wall, seen)}</Words>
+    </Box>
+  );
+}
+
+/** `3 of 9  α 0.4  β 1 · ▶ frame 3 of 16 · 0.12 away · made in 2.10 s` */
+function foot(wall: Wall, seen: number): string {
+  const { selected, total, tiles } = wall;
+  const tile = tiles[selected];
+  const there = tiles.filter((one) => one !== undefined).length;
+  return [
+    `${selected + 1} of ${total}${seen < total ? ` (${seen} in sight)` : ''}  ${labelOf(wall, selected)}`.trimEnd(),
+    ...(there > 0 ? [describePlayback(wall, frameCount(wall))] : []),
+    ...(tile ? [tile.note ?? '', `made in ${formatDuration(tile.milliseconds)}`] : ['still to come']),
+    ...(there < total ? [`${there} of ${total} made`] : []),
+  ]
+    .filter((part) => part !== '')
+    .join(' · ');
+}
+
+const FRAMES = {
+  selected: { corners: ['┏', '┓', '┗', '┛'], side: '┃', fill: '━', style: ['bold', 'cyan'] },
+  other: { corners: [' ', ' ', ' ', ' '], side: ' ', fill: ' ', style: undefined },
+} as const satisfies Record<
+  string,
+  { corners: readonly string[]; side: string; fill: string; style: Style | undefined }
+>;
+
+type TileViewProps = { readonly wall: Wall; readonly index: number } & WallArrangement;
+
+/** The label stands in the frame above, the note in the one below; of a tile that is not selected the frame is blank. */
+function TileView({ wall, index, tile: { columns, rows }, budget }: TileViewProps) {
+  const { paint } = use(ThemeContext);
+  const isSelected = index === wall.selected;
+  const tile = wall.tiles[index];
+  const { corners, side, fill, style } = FRAMES[isSelected ? 'selected' : 'other'];
+  const inside = { columns: columns - FRAME, rows: rows - FRAME };
+  const coloured = (text: string) => (style === undefined ? text : paint(style, text));
+  const edge = (left: string, text: string, right: string) => {
+    const words = text === '' ? '' : `${shorten(sanitise(text), inside.columns - 2)} `;
+    return coloured(`${left}${words}${fill.repeat(inside.columns - words.length)}${right}`);
+  };
+  const label = `${isSelected ? '▸' : ' '}${labelOf(wall, index)}`;
+  const sides = coloured(Array<string>(inside.rows).fill(side).join('\n'));
+  return (
+    <Box flexDirection="column" width={columns} height={rows} flexShrink={0}>
+      <Text wrap="truncate-end">{edge(corners[0], label, corners[1])}</Text>
+      <Box height={inside.rows}>
+        <Text>{sides}</Text>
+        <Box width={inside.columns} height={inside.rows} justifyContent="center" alignItems="center">
+          {tile ? <Moving frames={tile.frames} at={wall.at} room={inside} budget={budget} /> : <Words>…</Words>}
+        </Box>
+        <Text>{sides}</Text>
+      </Box>
+      <Text wrap="truncate-end">{edge(corners[2], tile?.note ?? '', corners[3])}</Text>
+    </Box>
+  );
+}
+
+function shorten(text: string, width: number): string {
+  return text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`;
+}

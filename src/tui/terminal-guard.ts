@@ -1,0 +1,34 @@
+/**
+ * The last to leave puts the terminal in order: however the process ends, short of SIGKILL, the screen is the one that was there
+ * before, with a cursor, and the keyboard answers to the shell. Ink does so itself when it is unmounted; this is for when it is not.
+ */
+import { writeSync } from 'node:fs';
+
+/** Back from the alternate screen, cursor, bracketed paste, the kitty keyboard's modes, colours (xterm's ctlseqs; kitty's keyboard protocol). */
+const RESTORE = '\u001b[?2004l\u001b[<u\u001b[0m\u001b[?1049l\u001b[?25h';
+
+interface Terminal {
+  readonly isTTY?: boolean | undefined;
+  readonly fd?: number | undefined;
+}
+
+/** Guards until it is disposed of, which is right once Ink has been unmounted. */
+export function guardTerminal(
+  stdin: Terminal & { setRawMode?(wanted: boolean): unknown },
+  stdout: Terminal,
+): Disposable {
+  const restore = () => {
+    try {
+      stdin.setRawMode?.(false);
+      if (stdout.isTTY && stdout.fd !== undefined) writeSync(stdout.fd, RESTORE); // nothing that waits is written any more
+    } catch {
+      // the terminal itself is gone
+    }
+  };
+  process.on('exit', restore);
+  return {
+    [Symbol.dispose]: () => {
+      process.off('exit', restore);
+    },
+  };
+}
