@@ -138,7 +138,11 @@ export function openRegistry(
             const headers = { 'content-type': 'application/octet-stream', 'content-range': range };
             // a chunk that was half taken cannot simply be sent again
             const answer = await ask(at, { method: 'PATCH', headers, body, attempts: 1 });
-            [at, sent, standstills] = [locationOf(answer, endpoint), endOf(answer) ?? sent + body.length, 0];
+            [at, sent, standstills] = [
+              locationOf(answer, endpoint),
+              Math.max(endOf(answer) ?? 0, sent + body.length),
+              0,
+            ];
           } catch (error) {
             if (!isCut(error) || standstills >= MAX_STANDSTILLS) throw error;
             signal?.throwIfAborted();
@@ -203,11 +207,14 @@ export function openRegistry(
       const answer = await ask(at, { method: 'GET', headers: {} });
       return [locationOf(answer, endpoint, at), endOf(answer) ?? 0];
     } catch (error) {
-      if (error instanceof HttpRefusal && (error.status === 404 || error.status === 410)) return [await begin(), 0];
+      if (error instanceof HttpRefusal && GONE.has(error.status)) return [await begin(), 0];
       throw error;
     }
   }
 }
+
+/** An upload that has ended. docker-registry ends one (404 or 400) whose connection broke in the middle of a chunk; other registries keep it. */
+const GONE: ReadonlySet<number> = new Set([400, 404, 410, 416]);
 
 /** What passes, and leaves an upload that can be gone on with. */
 function isCut(error: unknown): boolean {
