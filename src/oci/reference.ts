@@ -36,6 +36,12 @@ export function parseOciReference(text: string): OciReference | { readonly fault
     fault: `${quote(text, 200)} ${reason}. A reference to a registry is oci://registry/name, with :tag or @sha256:… behind it.`,
   });
   if (!text.startsWith(SCHEME)) return fault('must begin with oci:// in small letters');
+  if (/^oci:\/\/[^/]*@/.test(text))
+    // what stands there may be a password, and is not repeated
+    return {
+      fault:
+        'A reference to a registry holds no user: log in with `docker login`, or set LCM_MERGE_REGISTRY_USER and LCM_MERGE_REGISTRY_PASSWORD.',
+    };
   const [named = '', digest, ...more] = text.slice(SCHEME.length).split('@');
   const slash = named.indexOf('/');
   if (more.length > 0 || slash < 0) return fault('does not name a registry and a repository in it');

@@ -33,7 +33,7 @@ describe('a reference to a registry', () => {
     ['oci://ghcr.io/Ann/ink', 'name is expected'],
     ['oci://ghcr.io/../ink', 'name is expected'],
     ['oci://ghcr.io/a/./b', 'name is expected'],
-    ['oci://user:pass@ghcr.io/a', 'registry is expected'],
+    ['oci://user:pass@ghcr.io/a', 'holds no user'],
     ['oci://ghcr.io/a:b/c', 'tag'],
     ['oci://ghcr.io/a@sha256:12', 'hexadecimal'],
     ['oci://ghcr.io/a@md5:12@x', 'registry and a repository'],
@@ -41,6 +41,10 @@ describe('a reference to a registry', () => {
     [`oci://ghcr.io/${'a'.repeat(300)}`, 'name is expected'],
   ])('%s is none, and why', (text, reason) => {
     expect(parseOciReference(text)).toEqual({ fault: expect.stringContaining(reason) });
+  });
+
+  it('never repeats a password', () => {
+    expect(JSON.stringify(parseOciReference('oci://ann:secret@ghcr.io/a'))).not.toContain('secret');
   });
 
   it('is spoken to over https, but for this machine', () => {
