@@ -46,8 +46,10 @@ export interface Registry {
   putManifest(bytes: Uint8Array<ArrayBuffer>, mediaType: string, tag: string | undefined): Promise<string>;
   /** Undefined where there is none. @throws FormatError when it does not have the digest that it should have */
   getManifest(reference: string, accept: string): Promise<Manifest | undefined>;
-  /** The content of a blob from a byte on; 206 when it begins there, 200 when the registry sends all of it. */
-  read(blob: Blob, from: number): Promise<Opened>;
+  /** Where the content of a blob is … */
+  addressOf(blob: Blob): string;
+  /** … and what reads it from there: hub/download.ts, for one. */
+  readonly wire: Wire;
 }
 
 export interface RegistryOptions {
@@ -197,8 +199,8 @@ export function openRegistry(
         throw new FormatError(`${endpoint} gives a manifest with the digest ${digest} where ${name} was asked for.`);
       return { bytes, digest, mediaType: answer.headers.get('content-type') ?? '' };
     },
-    read: ({ digest }, from) =>
-      send(`${base}/blobs/${digest}`, { method: 'GET', headers: from > 0 ? { range: `bytes=${from}-` } : {} }),
+    addressOf: ({ digest }) => `${base}/blobs/${digest}`,
+    wire: { ...wire, open: (url, headers) => send(url, { method: 'GET', headers }) },
   };
 
   /** After a cut: where the upload goes on, and how much of it is there. One that is gone begins again. */
