@@ -4,9 +4,9 @@
  * stage, check and warning. Rates and times left are computed here.
  */
 import type { CheckVerdict, Event, Preview, StageName, Tile } from '../events.ts';
+import { formatBytes, formatDuration } from '../text/quantity.ts';
+import { type Output, type Paint, sanitise } from '../text/terminal.ts';
 import { halfBlocks, resize, sizeIn } from '../tui/pixels.ts';
-import { formatBytes, formatDuration } from './format.ts';
-import { type Output, type Paint, sanitise } from './terminal.ts';
 
 export interface Progress {
   show(event: Event): void;

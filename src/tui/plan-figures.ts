@@ -1,11 +1,11 @@
 /** What a plan comes to in figures: the sum of equation 2, what each file gives, and what is written for each component. */
 import { basename } from 'node:path';
-import { formatBytes, formatNumber } from '../cli/format.ts';
 import { COMPONENT_EXPORTS, graphsOf } from '../export/graphs.ts';
 import { IGNORE_RULES, type IgnoreRule } from '../merge/account.ts';
 import type { Plan, PlannedFile, PlannedTensor } from '../merge/plan.ts';
 import { dtypeOf } from '../recipe/number-format.ts';
 import type { Recipe } from '../recipe/schema.ts';
+import { formatBytes, formatNumber } from '../text/quantity.ts';
 
 /** AnimateLCM's eq. 2 with the recipe's numbers and files; a γ in the residual is no weight of τ, but stands where it does. */
 export function equation({ personalized, lcm, motion }: Recipe): string {

@@ -1,5 +1,5 @@
 /** How far a stage is, in a line or two: events carry counts and times, rates and times left are computed here. */
-import { formatBytes, formatDuration } from '../cli/format.ts';
+import { formatBytes, formatDuration } from '../text/quantity.ts';
 import type { StageRow } from './job.ts';
 
 const MAX_BAR = 40;

@@ -5,9 +5,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { failureOf } from '../../src/cli/exit-codes.ts';
 import { type FormatError, IoError, LcmMergeError, RuntimeFailure } from '../../src/errors.ts';
 import { drain, type Event, type Stage } from '../../src/events.ts';
+import { failureOf } from '../../src/exit-codes.ts';
 import { EVENTS_AHEAD } from '../../src/remote/messages.ts';
 import { openRemote, type Remote } from '../../src/remote/remote.ts';
 import { openStages } from '../../src/remote/stages.ts';
@@ -203,7 +203,7 @@ describe('the real stages', () => {
     await using real = openStages();
     const { signal } = new AbortController();
     const planned = await drain(real.stages.plan('recipes/tiny.yaml', { signal }));
-    const { planRecipe } = await import('../../src/cli/commands/plan-recipe.ts');
+    const { planRecipe } = await import('../../src/publish/plan-recipe.ts');
     expect(planned).toEqual(await drain(planRecipe('recipes/tiny.yaml', { signal })));
 
     const out = join(await temporaryFolder(), 'tiny');
@@ -234,7 +234,7 @@ describe('the real stages', () => {
   it('name a wrong recipe as they do here', async () => {
     await using real = openStages();
     const { signal } = new AbortController();
-    const { planRecipe } = await import('../../src/cli/commands/plan-recipe.ts');
+    const { planRecipe } = await import('../../src/publish/plan-recipe.ts');
     const here = await drain(planRecipe('package.json', { signal })).catch((error: unknown) => error);
     const there = await drain(real.stages.plan('package.json', { signal })).catch((error: unknown) => error);
     expect(there).toEqual(here);

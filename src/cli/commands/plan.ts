@@ -8,12 +8,13 @@ import { measureEffects } from '../../merge/bake.ts';
 import { type Effects, effectWarnings } from '../../merge/effects.ts';
 import type { Plan, PlannedFile } from '../../merge/plan.ts';
 import { type BlockStrengths, blockStrengths, type Range } from '../../merge/strengths.ts';
+import { planRecipe } from '../../publish/plan-recipe.ts';
 import { describeShapes } from '../../recipe/clip-shapes.ts';
 import type { Recipe } from '../../recipe/schema.ts';
+import { table } from '../../text/columns.ts';
+import { formatBytes, formatNumber } from '../../text/quantity.ts';
+import { type Paint, sanitise } from '../../text/terminal.ts';
 import type { Command, Outcome } from '../context.ts';
-import { formatBytes, formatNumber, table } from '../format.ts';
-import { type Paint, sanitise } from '../terminal.ts';
-import { planRecipe } from './plan-recipe.ts';
 
 export const planCommand: Command<'plan'> = async (args, { signal, follow, paint }) => {
   const plan = await follow(planRecipe(args.recipe, { ...args, signal }));
