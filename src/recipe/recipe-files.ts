@@ -7,10 +7,9 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import { LcmMergeError, RecipeError, UsageError } from '../errors.ts';
 import { ioError } from '../formats/byte-source.ts';
 import { quote } from '../text/quote.ts';
-import { existsAlready, tryCreateRecipe } from './create-recipe.ts';
 import { editRecipe } from './edit.ts';
 import { parseRecipe, readRecipeText } from './load.ts';
-import { saveRecipe } from './save.ts';
+import { existsAlready, saveRecipe, tryCreateRecipe } from './save.ts';
 import { type Recipe, recipeSchema } from './schema.ts';
 
 /** `file` as the folder was given and the name in it. `problem` is the first of those that parsing finds, as `line:column: sentence`. */
