@@ -41,6 +41,11 @@ export function formatDuration(milliseconds: number): string {
   return `${Math.floor(whole / 60)} min ${whole % 60} s`;
 }
 
+/** 0.8, not 0.8000000000000002: the noise of arithmetic is beyond twelve figures. */
+export function withoutNoise(value: number): number {
+  return Number(value.toPrecision(12));
+}
+
 /** At most six significant figures, without trailing zeros. */
 export function formatNumber(value: number): string {
   return String(Number(value.toPrecision(6)));
