@@ -14,14 +14,14 @@ import { openStages } from '../../src/remote/stages.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { ERRORS, ODD_STAGES, told } from './odd-stages.ts';
 
-const GRACE = 400;
+const ENTRY = new URL('./odd-main.ts', import.meta.url);
 const soon = { timeout: 10_000, interval: 10 };
 
 let remote: Remote<typeof ODD_STAGES>;
 let stages: (typeof remote)['stages'];
 let file: string;
 beforeEach(async () => {
-  remote = openRemote(ODD_STAGES, { entry: new URL('./odd-main.ts', import.meta.url), grace: GRACE });
+  remote = openRemote(ODD_STAGES, { entry: ENTRY });
   ({ stages } = remote);
   file = join(await temporaryFolder(), 'working.partial');
 });
@@ -74,10 +74,10 @@ describe('a stage in a process of its own', () => {
   it('runs no further ahead than it is listened to', async () => {
     const stage = stages.work(file, {});
     expect(await next(stage)).toBe(1);
-    await sleep(500);
-    const ahead = Number(readFileSync(file, 'utf8'));
-    expect(ahead).toBeGreaterThan(EVENTS_AHEAD / 2);
-    expect(ahead).toBeLessThanOrEqual(EVENTS_AHEAD + 2); // one that is taken, one that waits to be sent
+    const ahead = () => Number(readFileSync(file, 'utf8') || 0); // empty for a moment while it is written
+    await vi.waitFor(() => expect(ahead()).toBeGreaterThanOrEqual(EVENTS_AHEAD), soon);
+    await sleep(300); // in which it would go on, if it did
+    expect(ahead()).toBeLessThanOrEqual(EVENTS_AHEAD + 2); // one that is taken, one that waits to be sent
     for (let i = 2; i < 4 * EVENTS_AHEAD; i++) expect(await next(stage)).toBe(i);
     await stage.return(undefined as never);
   });
@@ -107,8 +107,9 @@ describe('a stage in a process of its own', () => {
   });
 
   it('is ended with all that it has started when it does not stop', async () => {
+    await using hasty = openRemote(ODD_STAGES, { entry: ENTRY, grace: 400 });
     const controller = new AbortController();
-    const stage = stages.deaf({ signal: controller.signal });
+    const stage = hasty.stages.deaf({ signal: controller.signal });
     const grandchild = await next(stage);
     expect(isAlive(grandchild)).toBe(true);
     controller.abort();
