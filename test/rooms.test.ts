@@ -9,6 +9,7 @@ const ROOMS = [
   'architecture',
   'onnx',
   'hub',
+  'oci',
   'recipe',
   'merge',
   'survey',

@@ -4,7 +4,6 @@
  */
 import { z } from 'zod';
 import { FormatError } from '../errors.ts';
-import type { Lock } from '../export/lock.ts';
 import { DIGEST } from './reference.ts';
 import type { Blob } from './registry.ts';
 
@@ -25,19 +24,27 @@ export interface ArtifactFile extends Blob {
   readonly name: string;
 }
 
-/** What the registry keeps beside the layers: `lock` is left out for packages of other tools. */
-export function artifactConfig(files: readonly ArtifactFile[], lock: Lock | undefined): object {
+/** What is known of a package as a whole; of those of other tools nothing. */
+export interface Described {
+  readonly name: string;
+  readonly dtype: 'fp16' | 'fp32';
+}
+
+/** What the registry keeps beside the layers. */
+export function artifactConfig(files: readonly ArtifactFile[], described: Described | undefined): object {
   return {
-    descriptor: lock ? { name: lock.name, family: 'animatelcm', title: lock.name } : {},
+    descriptor: described ? { name: described.name, family: 'animatelcm', title: described.name } : {},
     config: {
       architecture: 'unet',
       format: 'onnx',
-      ...(lock && { precision: lock.recipe.output.dtype === 'fp16' ? 'float16' : 'float32' }),
+      ...(described && { precision: PRECISIONS[described.dtype] }),
       capabilities: { inputTypes: ['text'], outputTypes: ['video'] },
     },
     modelfs: { type: 'layers', diffIds: files.map(({ digest }) => digest) },
   };
 }
+
+const PRECISIONS = { fp16: 'float16', fp32: 'float32' } as const;
 
 export function artifactManifest(files: readonly ArtifactFile[], config: Blob): object {
   return {

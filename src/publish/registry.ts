@@ -12,6 +12,7 @@ import {
   type ArtifactFile,
   artifactConfig,
   artifactManifest,
+  type Described,
   filesOfManifest,
   MANIFEST_TYPE,
 } from '../oci/artifact.ts';
@@ -21,12 +22,10 @@ import { type OciReference, parseOciReference, printOciReference } from '../oci/
 import { openRegistry, type Registry } from '../oci/registry.ts';
 import { readLock } from '../runtime/lock-file.ts';
 import { type Candidate, checkBytes, openCandidate } from './candidate.ts';
-import type { Published } from './folder.ts';
+import type { Published, PublishOptions, Target } from './place.ts';
 import { assertNoRefusal } from './refusal.ts';
 
-export interface RegistryOptions {
-  readonly to: string;
-  readonly signal?: AbortSignal | undefined;
+export interface RegistryOptions extends PublishOptions {
   readonly patience?: Patience;
 }
 
@@ -52,6 +51,27 @@ export async function openRegistryAt(
   };
 }
 
+/** What has the tag now. @throws UsageError for what is no reference, or names a digest; UnavailableError, FormatError */
+export async function openRegistryTarget(_: string, { to, ...options }: RegistryOptions): Promise<Target> {
+  const { reference, registry, explain } = await openRegistryAt(to, options);
+  assertTag(reference, to);
+  const place = printOciReference(reference);
+  try {
+    const manifest = await registry.getManifest(reference.tag as string, MANIFEST_TYPE);
+    if (!manifest) return { place };
+    const files = filesOfManifest(manifest.bytes, to);
+    const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+    return { place, replaces: { name: manifest.digest, files: files.length, bytes } };
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+function assertTag({ digest }: OciReference, to: string): void {
+  if (digest === undefined) return;
+  throw new UsageError(`${to} names a digest, which is what comes of publishing. Give a tag, or neither.`);
+}
+
 /**
  * The result names the manifest by its digest.
  * @throws PublishError when the package has no passed report for exactly these bytes; UsageError for what is no reference, or names a
@@ -61,8 +81,7 @@ export async function* publishToRegistry(folder: string, { to, ...options }: Reg
   const started = performance.now();
   const { signal } = options;
   const { reference, registry, explain } = await openRegistryAt(to, options);
-  if (reference.digest !== undefined)
-    throw new UsageError(`${to} names a digest, which is what comes of publishing. Give a tag, or neither.`);
+  assertTag(reference, to);
   yield { type: 'stage-started', stage: 'publish', subject: to };
   const candidate = await openCandidate(folder);
   assertNoRefusal(candidate.refusals);
@@ -72,7 +91,7 @@ export async function* publishToRegistry(folder: string, { to, ...options }: Reg
   const files = artifactFiles(candidate, digests);
   try {
     yield* pushFiles(registry, candidate, files, { done: candidate.bytes, total });
-    const config = await registry.pushBytes(json(artifactConfig(files, await readLock(folder))));
+    const config = await registry.pushBytes(json(artifactConfig(files, await described(folder))));
     const manifest = json(artifactManifest(files, config));
     signal?.throwIfAborted();
     const digest = await registry.putManifest(manifest, MANIFEST_TYPE, reference.tag);
@@ -90,6 +109,11 @@ export async function* publishToRegistry(folder: string, { to, ...options }: Reg
   } catch (error) {
     throw explain(error);
   }
+}
+
+async function described(folder: string): Promise<Described | undefined> {
+  const lock = await readLock(folder);
+  return lock && { name: lock.name, dtype: lock.recipe.output.dtype };
 }
 
 function artifactFiles({ files }: Candidate, digests: readonly FileDigest[]): readonly ArtifactFile[] {

@@ -8,7 +8,7 @@ export const STAGES = {
   compare: async () => (await import('../compare/compare.ts')).compare,
   sweep: async () => (await import('../sweep/sweep.ts')).sweep,
   previewPublication: async () => (await import('../publish/preview.ts')).previewPublication,
-  publish: async () => (await import('../publish/folder.ts')).publish,
+  publish: async () => (await import('../publish/target.ts')).publish,
 };
 
 /** The process runs TypeScript from the sources and JavaScript from the build. */

@@ -1,9 +1,10 @@
 /** `publish`: a verified package to its place; `--dry-run`: what that would do. */
 
 import { failureOf } from '../../exit-codes.ts';
-import { publish } from '../../publish/folder.ts';
+
 import { describePublication, type Publication, previewPublication } from '../../publish/preview.ts';
 import { refusalError } from '../../publish/refusal.ts';
+import { publish } from '../../publish/target.ts';
 import { table } from '../../text/columns.ts';
 import { count, formatBytes } from '../../text/quantity.ts';
 import { type Paint, sanitise } from '../../text/terminal.ts';

@@ -52,7 +52,7 @@ interface Saying {
   readonly isBold?: boolean;
 }
 
-const ONLY_FOLDERS = 'Only a folder of this machine can be one: this version does not publish to hf:// or oci:// yet.';
+const ONLY_FOLDERS = 'A folder of this machine can be one, or a registry: oci://registry/name:tag.';
 
 /** How it stands, and what can be done about it; of what was refused, only why. */
 function sayingsOf(view: PublicationView): readonly Saying[] {
