@@ -21,6 +21,7 @@ const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
   compare: async () => (await import('./commands/compare.ts')).compareCommand,
   sweep: async () => (await import('./commands/sweep.ts')).sweepCommand,
   publish: async () => (await import('./commands/publish.ts')).publishCommand,
+  pull: async () => (await import('./commands/pull.ts')).pullCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspect,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
   schema: async () => (await import('./commands/schema.ts')).schema,
