@@ -74,7 +74,7 @@ describe('a stage in a process of its own', () => {
   it('runs no further ahead than it is listened to', async () => {
     const stage = stages.work(file, {});
     expect(await next(stage)).toBe(1);
-    const ahead = () => Number(readFileSync(file, 'utf8') || 0); // empty for a moment while it is written
+    const ahead = (): number => Number(readFileSync(file, 'utf8')) || ahead(); // empty for a moment while it is written
     await vi.waitFor(() => expect(ahead()).toBeGreaterThanOrEqual(EVENTS_AHEAD), soon);
     await sleep(300); // in which it would go on, if it did
     expect(ahead()).toBeLessThanOrEqual(EVENTS_AHEAD + 2); // one that is taken, one that waits to be sent
