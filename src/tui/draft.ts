@@ -73,13 +73,13 @@ export function hearProblems(editor: Editor, text: string, found: readonly Recip
   return editor.text === text ? { ...editor, found } : editor;
 }
 
+/** What is known of an error that planning has thrown. */
+export type Failing = Pick<LcmMergeError, 'located' | 'place' | 'message'>;
+
 /**
  * What an error of planning says of the recipe's keys: those that it names itself, else the source whose file it is about. Empty where
  * it speaks of neither.
  */
-/** What is known of an error that planning has thrown. */
-export type Failing = Pick<LcmMergeError, 'located' | 'place' | 'message'>;
-
 export function problemsFrom(editor: Editor, { located, place, message }: Failing): readonly RecipeProblem[] {
   const { file } = place;
   if (located.length > 0 || file === undefined) return located;
