@@ -80,7 +80,7 @@ const SCENES: readonly Scene[] = [
       'A job in the middle: the recipe and its plan to the left; to the right the last step of the run, the stages, and the checks so far.',
     size: LARGE,
     steps: [...OPEN, ['Plan ✓', 'b']],
-    until: ['Run 4/4', '✓ configs'],
+    until: ['Run 4/4', '✓ accounting'],
   },
   {
     name: 'run',
