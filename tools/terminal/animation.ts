@@ -1,16 +1,16 @@
 /** Screens one after the other as a WebP that moves: each is a picture of svg.ts, drawn by librsvg with the machine's own fonts. */
 import sharp from 'sharp';
 import { encodeAnimatedWebp } from '../../src/runtime/frame-files.ts';
-import { CHANNELS, CLIP_FPS } from '../../src/runtime/frames.ts';
+import { CLIP_FPS } from '../../src/runtime/frames.ts';
 
-/** Screens of one size, as SVG. Equal ones that follow each other become one. */
+/** Screens of one size, as SVG, at the rate of clips. Corners that are not the window's become white. */
 export async function encodeAnimation(screens: readonly string[]): Promise<Uint8Array> {
   const drawn = await Promise.all(
-    screens.map((svg) => sharp(Buffer.from(svg)).flatten({ background: '#fff' }).raw().toBuffer({ resolveWithObject: true })),
+    screens.map((svg) =>
+      sharp(Buffer.from(svg)).flatten({ background: '#fff' }).raw().toBuffer({ resolveWithObject: true }),
+    ),
   );
-  const [{ info } = { info: { width: 0, height: 0 } }] = drawn;
-  const { width, height } = info;
-  const data = new Uint8Array(width * height * CHANNELS * drawn.length);
-  drawn.forEach(({ data: pixels }, i) => data.set(pixels, i * pixels.length));
+  const { width = 0, height = 0 } = drawn[0]?.info ?? {};
+  const data = Buffer.concat(drawn.map((screen) => screen.data));
   return encodeAnimatedWebp({ width, height, count: drawn.length, data }, { fps: CLIP_FPS, lossless: true });
 }
