@@ -397,7 +397,6 @@ export const COMMANDS = {
     },
     examples: [
       'lcm-merge publish out/tiny --to /srv/models/tiny --dry-run',
-      'lcm-merge publish out/tiny --to /srv/models/tiny --json',
       'lcm-merge publish out/tiny --to oci://ghcr.io/you/tiny:v1',
     ],
   },
@@ -417,7 +416,10 @@ export const COMMANDS = {
       },
       ...COMMON,
     },
-    examples: ['lcm-merge pull oci://ghcr.io/you/tiny:v1 -o out/tiny'],
+    examples: [
+      'lcm-merge pull oci://ghcr.io/you/tiny:v1 -o out/tiny',
+      'lcm-merge pull oci://localhost:5000/tiny -o out/tiny --json',
+    ],
   },
   compare: {
     summary: 'sample packages side by side: time, distance, consistency',
