@@ -100,7 +100,8 @@ export function problemsFrom(editor: Editor, { located, place, message, unmatche
   if (!row) return [];
   if (!unmatched || unmatched.globs.length === 0) return [{ path: row.path, ...START, sentence: message }];
   const { reason, globs } = unmatched;
-  return [{ path: row.path, ...START, sentence: `${reason}\n${LEAVE_OUT}`, globs }];
+  const told = reason.startsWith(`${file}: `) ? reason.slice(file.length + 2) : reason; // its row says which file
+  return [{ path: row.path, ...START, sentence: `${told}\n${LEAVE_OUT}`, globs }];
 }
 
 const LEAVE_OUT =
