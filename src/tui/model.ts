@@ -2,8 +2,8 @@
 import type { FoundPackage } from '../compare/find-packages.ts';
 import type { Event } from '../events.ts';
 import type { Plan } from '../merge/plan.ts';
-import type { Published } from '../publish/folder.ts';
 import type { MadePackage } from '../publish/make-package.ts';
+import type { Published } from '../publish/place.ts';
 import type { Publication } from '../publish/preview.ts';
 import type { Frames } from '../runtime/frames.ts';
 import type { Finding } from '../survey/identify.ts';

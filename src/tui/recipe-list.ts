@@ -23,6 +23,7 @@ export const NO_RECIPES: RecipeList = { entries: undefined, filter: '', selected
 
 /** Those that the filter leaves: it has letters of the file's name in their order, or words of what the recipe makes. */
 export function shownRecipes({ entries = [], filter }: RecipeList): readonly RecipeEntry[] {
+  if (filter === '') return entries;
   return entries.filter(
     ({ file, summary = '' }) => scoreOf(file, filter) !== undefined || containsWords(`${file} ${summary}`, filter),
   );
