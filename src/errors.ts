@@ -89,6 +89,20 @@ export class MergeError extends LcmMergeError {
   }
 }
 
+/** Tensors that fit nothing. `reason` says which; `globs` are what `allow_unmatched` would say to leave them out. */
+export class UnmatchedError extends MergeError {
+  readonly reason: string;
+  readonly globs: readonly string[];
+  constructor(
+    { reason, remedy, globs }: { readonly reason: string; readonly remedy: string; readonly globs: readonly string[] },
+    place: Place,
+  ) {
+    super(`${reason}\nNothing was merged. ${remedy}`, place);
+    this.reason = reason;
+    this.globs = globs;
+  }
+}
+
 export class InputMissingError extends LcmMergeError {
   override readonly name = 'InputMissingError' as const;
   constructor(message: string, place: Place = {}, located: readonly RecipeProblem[] = []) {

@@ -4,6 +4,7 @@ import { openRemote, type Remote } from './remote.ts';
 export const STAGES = {
   plan: async () => (await import('../publish/plan-recipe.ts')).planRecipe,
   makePackage: async () => (await import('../publish/make-package.ts')).makePackage,
+  surveyFiles: async () => (await import('../survey/survey.ts')).surveyFiles,
   newRecipe: async () => (await import('../survey/new-recipe.ts')).newRecipe,
   compare: async () => (await import('../compare/compare.ts')).compare,
   sweep: async () => (await import('../sweep/sweep.ts')).sweep,

@@ -1,8 +1,8 @@
 /** What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. */
-
+import { dirname, isAbsolute, relative } from 'node:path';
 import { type FoundPackage, findPackages } from '../compare/find-packages.ts';
 import { comparisonCells } from '../compare/table.ts';
-import { LcmMergeError, RecipeError } from '../errors.ts';
+import { LcmMergeError, RecipeError, UnmatchedError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { failureOf } from '../exit-codes.ts';
 import { defaultOut } from '../export/default-out.ts';
@@ -15,6 +15,7 @@ import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../r
 import { saveRecipe } from '../recipe/save.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
+import type { Survey } from '../survey/survey.ts';
 import { readClip } from '../verify/clip.ts';
 import type { ComparisonRequest } from './comparison.ts';
 import type { Failing } from './editor.ts';
@@ -37,6 +38,8 @@ export interface Services extends AsyncDisposable {
   edit(recipe: string): Promise<void>;
   /** The recipe's file. */
   newRecipe(folder: string, signal: AbortSignal): Stage<string>;
+  /** What the files beside the recipe are. */
+  findSources(recipe: string, signal: AbortSignal): Stage<Survey>;
   /** `text` is what the recipe says; left out, what its file says. */
   plan(recipe: string, options: { readonly text?: string; readonly signal: AbortSignal }): Stage<Plan>;
   /** Where `make` puts the package. */
@@ -73,6 +76,7 @@ export function createServices(given: readonly string[] = []): Services {
     rename: renameRecipe,
     edit: editFile,
     newRecipe: (folder, signal) => stages.newRecipe(folder, { signal }),
+    findSources: (recipe, signal) => stages.surveyFiles(around(recipe), { signal }),
     plan: (recipe, options) => stages.plan(recipe, options),
     out: ({ recipe }) => defaultOut(recipe),
     async *make(recipe, signal) {
@@ -99,9 +103,21 @@ export function createServices(given: readonly string[] = []): Services {
       const { message, place = {} } = failureOf(error);
       return {
         problems: error instanceof RecipeError ? error.problems : message.split('\n'),
-        failure: { message, place, located: error instanceof LcmMergeError ? error.located : [] },
+        failure: {
+          message,
+          place,
+          located: error instanceof LcmMergeError ? error.located : [],
+          ...(error instanceof UnmatchedError && { unmatched: { reason: error.reason, globs: error.globs } }),
+        },
       };
     },
     [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
   };
+}
+
+/** The working folder, where the recipe is in it, for its files may be beside that of the recipes; else the recipe's own. */
+function around(recipe: string): string {
+  const folder = dirname(recipe);
+  const inside = relative('.', folder);
+  return inside.startsWith('..') || isAbsolute(inside) ? folder : '.';
 }

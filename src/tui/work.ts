@@ -58,6 +58,13 @@ export function endWork(state: State): State {
   return { ...state, work: undefined, cover, exit: state.leaving ? EXIT_CODES.done : state.exit };
 }
 
+/** The line that could not be acted on is there again, with the reason, unless another is typed by now. */
+export function refused({ asked, ...before }: State, problems: readonly string[]): State {
+  const state = { ...before, asked: undefined };
+  const problem = problems.join(' ');
+  return asked && !state.input ? { ...state, input: { ...asked, problem } } : say(state, 'failed', problem);
+}
+
 // ------------------------------------------------------------------------------------------------------ by the slices
 
 /** A pane gets the focus; a preview of what would be published is made when it is looked at. */
@@ -122,7 +129,7 @@ export const BREAK: Readonly<Record<WorkKind, Ending>> = {
       at,
       problems.map((text) => ({ mark: 'failed', text })),
     ),
-  new: (state, problems) => say(state, 'failed', problems.join(' ')),
+  new: refused,
   compare: (state, problems) => ({ ...state, comparison: comparisonFailed(state.comparison, problems) }),
   publish: (state, problems) => onWish(state, (view, wish) => publicationFailed(view, wish, problems)),
 };

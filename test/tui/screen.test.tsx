@@ -237,7 +237,7 @@ describe('the terminal UI', () => {
     await startTiny(screen);
     expect(screen.text()).not.toContain('Recipes ──');
     screen.resize(160, 50);
-    await screen.shows('─ Recipes ─', '─ Recipe ─', '─ Plan ─', '━ Bake ━', '─ Run ─', '─ Gate ─');
+    await screen.shows('─ Recipes ─', '─ Recipe recipes/tiny.yaml ─', '─ Plan ─', '━ Bake ━', '─ Run ─', '─ Gate ─');
     expect(linesWider(screen, 160)).toEqual([]);
     screen.resize(60, 20);
     await screen.shows('▸4 Bake', '━ Bake ━', 'x stop');
