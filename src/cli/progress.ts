@@ -65,7 +65,7 @@ export function createProgress({
   let picture: string | undefined;
   let above = 0;
   /** Where each stage was when it first told; what came before (loading, compiling) says nothing of its pace. */
-  const first = new Map<StageName, { readonly at: number; readonly done: number }>();
+  const first = new Map<StageName, Pick<Advance, 'done' | 'unit'> & { readonly at: number }>();
 
   const end = () => {
     if (drawn) output.write(wipeFrom(above));
@@ -106,7 +106,8 @@ export function createProgress({
           else line(`${event.stage}: ${sanitise(event.subject)}`);
           return;
         case 'progress': {
-          const since = first.get(event.stage) ?? { at: now(), done: event.done };
+          const known = first.get(event.stage);
+          const since = known?.unit === event.unit ? known : { at: now(), done: event.done, unit: event.unit };
           first.set(event.stage, since);
           if (live && (now() - drawnAt >= MIN_INTERVAL || event.done === event.total)) {
             draw(statusLine(event, { elapsed: now() - since.at, advanced: event.done - since.done }));
@@ -148,7 +149,8 @@ function statusLine(
 ): string {
   const share = total > 0 ? Math.min(1, done / total) : 0;
   const filled = Math.round(share * BAR_WIDTH);
-  const rate = pace.elapsed >= MIN_RATE_TIME ? pace.advanced / pace.elapsed : 0;
+  const isEven = unit !== 'checks'; // one takes a thousand times as long as another
+  const rate = isEven && pace.elapsed >= MIN_RATE_TIME ? pace.advanced / pace.elapsed : 0;
   return [
     stage,
     '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled),

@@ -25,6 +25,8 @@ export interface StageRow {
   readonly progress?: Progress | undefined;
   /** How far it was at times of the last few seconds, the earliest first: what its rate is told from. */
   readonly pace?: readonly Pick<Progress, 'done' | 'at'>[];
+  /** What each of its units took, in milliseconds, where that is told: the steps of a run. */
+  readonly took?: readonly number[];
   readonly finished?: { readonly milliseconds: number; readonly summary: string };
 }
 
@@ -48,6 +50,8 @@ export interface Job {
   readonly at: number;
   readonly stages: readonly StageRow[];
   readonly checks: readonly CheckRow[];
+  /** The check that works, and how many there are in all. */
+  readonly checking?: { readonly id: string; readonly total: number } | undefined;
   /** What the last step came to. */
   readonly preview?: Preview;
   /** Each with its number. */
@@ -80,9 +84,14 @@ export function hear(before: Job, event: Event, at: number): Job {
     case 'stage-started':
       return { ...job, stages: [...job.stages, { stage: event.stage, startedAt: at, subject: event.subject }] };
     case 'progress': {
-      const { done, total, unit, detail } = event;
-      const pace = paceWith(job.stages.findLast(({ stage }) => stage === event.stage)?.pace ?? [], { done, at });
-      return updateStage(job, event.stage, { progress: { done, total, unit, detail, at }, pace });
+      const { done, total, unit, detail, milliseconds } = event;
+      const row = job.stages.findLast(({ stage }) => stage === event.stage);
+      const told = updateStage(job, event.stage, {
+        progress: { done, total, unit, detail, at },
+        pace: paceWith(row?.pace ?? [], { done, at }),
+        ...(milliseconds !== undefined && { took: [...(row?.took ?? []), milliseconds] }),
+      });
+      return unit === 'checks' && detail !== undefined ? { ...told, checking: { id: detail, total } } : told;
     }
     case 'stage-finished': {
       const { milliseconds, summary } = event;
@@ -92,7 +101,7 @@ export function hear(before: Job, event: Event, at: number): Job {
       return say(job, { mark: 'warning', text: event.message });
     case 'check': {
       const { id, verdict, reason, seconds } = event;
-      const heard = { ...job, checks: [...job.checks, { id, verdict, reason, seconds }] };
+      const heard = { ...job, checks: [...job.checks, { id, verdict, reason, seconds }], checking: undefined };
       return updateStage(heard, event.stage, { progress: undefined, pace: [] }); // it was that of this check
     }
     case 'preview': {
@@ -136,11 +145,11 @@ export function jobMark(job: Job): Mark {
   return job.status === 'refused' ? overall(job.checks) : JOB_MARKS[job.status];
 }
 
-/** How its gate stands; undefined before the first check. */
+/** How its gate stands; undefined before the first check begins. */
 export function gateMark(job: Job | undefined): Mark | undefined {
-  if (!job || job.checks.length === 0) return undefined;
+  if (!job || (job.checks.length === 0 && !job.checking)) return undefined;
   if (job.status === 'passed' || job.status === 'refused') return jobMark(job);
-  const worst = overall(job.checks);
+  const worst = job.checks.length === 0 ? 'passed' : overall(job.checks);
   return worst !== 'passed' ? worst : isBusy(job) ? 'working' : 'stopped';
 }
 

@@ -5,6 +5,7 @@ import type { Plan } from '../merge/plan.ts';
 import type { Published } from '../publish/folder.ts';
 import type { MadePackage } from '../publish/make-package.ts';
 import type { Publication } from '../publish/preview.ts';
+import type { Recipe } from '../recipe/schema.ts';
 import type { Frames } from '../runtime/frames.ts';
 import { type Comparison, NO_COMPARISON } from './comparison.ts';
 import type { Editor, Failing } from './editor.ts';
@@ -183,6 +184,12 @@ export function editorOf({ editors, open = '' }: State): Editor | undefined {
 /** The clips that stand side by side. */
 export function wallOf({ comparison: { run } }: State): Wall | undefined {
   return run.status === 'choosing' ? undefined : run.wall;
+}
+
+/** How the recipe of the job wants to be verified, as far as it is known. */
+export function verifyWish({ planning, job }: State): Recipe['verify'] | undefined {
+  const isOfJob = planning?.recipe === job?.recipe && planning?.answer?.status === 'ready';
+  return isOfJob ? planning.answer.plan.recipe.verify : undefined;
 }
 
 /** A plan as the pane shows it; the one before it, while a new one is being read. */

@@ -15,6 +15,7 @@ import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../r
 import { saveRecipe } from '../recipe/save.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
+import { nearby } from '../text/nearby.ts';
 import { readClip } from './clip.ts';
 import type { ComparisonRequest } from './comparison.ts';
 import type { Failing } from './editor.ts';
@@ -76,7 +77,8 @@ export function createServices(given: readonly string[] = []): Services {
     out: ({ recipe }) => defaultOut(recipe),
     async *make(recipe, signal) {
       const plan = yield* stages.plan(recipe, { signal });
-      return yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
+      const made = yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
+      return { ...made, folder: nearby(made.folder) }; // as it is listed
     },
     readClip,
     async *compare(request, signal) {
