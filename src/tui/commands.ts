@@ -70,6 +70,7 @@ const COMMANDS: Readonly<Partial<Record<Command, Obey>>> = {
   strengths: (state) => typeKnobs(state, 1),
   sweep: (state) => typeKnobs(state, 2),
   'choose-tile': chooseTile,
+  view,
   'set-prompt': (state) => startTyping(state, 'prompt', 'Prompt', wishOf(state.comparison).prompt ?? ''),
   'set-seed': (state) => startTyping(state, 'seed', 'Seed', String(wishOf(state.comparison).seed ?? '')),
   'set-target': (state) => startTyping(state, 'target', 'Folder to publish to', state.publication.to ?? ''),
@@ -106,6 +107,8 @@ const OPEN: Readonly<Partial<Record<PaneName, (state: State) => State>>> = {
 
 const BACK: Readonly<Partial<Record<KeyContext, (state: State) => State>>> = {
   bars: (state) => onEditor(state, (editor) => obeyEditor(editor, 'close')),
+  run: leaveView,
+  gate: leaveView,
   wall: (state) => (state.work ? focus(state, 'recipe') : onComparison(state, 'back')),
   confirm: (state) => withPublication(state, obeyPublication(state.publication, 'back')),
 };
@@ -273,6 +276,30 @@ function typeKnobs(state: State, count: 1 | 2): State {
   if (!editor || answer?.status !== 'ready') return say(state, 'warning', NOT_PLANNED);
   const label = count === 1 ? 'Values to see side by side' : 'Two knobs and their values';
   return startTyping(state, 'knobs', label, firstKnobs(answer.plan.recipe, rowAt(editor)?.path, count));
+}
+
+/** The clip and the checks that a package came with, without baking it again. */
+function view(state: State): State {
+  const { comparison, publication, pane } = state;
+  const { run, packages, selected } = comparison;
+  if (pane === 'publish') return viewPackage(state, publication.folder);
+  if (run.status === 'choosing') return viewPackage(state, packages?.[selected]?.folder);
+  if (run.request.kind === 'packages') return viewPackage(state, run.request.packages[run.wall.selected]);
+  return say(state, 'note', 'This clip was made for the sweep; no package lies behind it.');
+}
+
+function viewPackage(state: State, folder: string | undefined): State {
+  return folder === undefined
+    ? say(state, 'note', 'There is no package to look at.')
+    : ask(state, { do: 'view', folder });
+}
+
+/** Back to the packages, and to what the job made. */
+function leaveView(state: State): State {
+  if (!state.viewed) return focus(state, 'recipes');
+  const next = focus({ ...state, viewed: undefined, clip: undefined }, 'compare');
+  const made = state.job?.folder;
+  return made === undefined ? next : ask(next, { do: 'read-clip', folder: made });
 }
 
 /** The values of the chosen clip become the recipe's. */

@@ -33,5 +33,8 @@ export type Effect =
   | { readonly do: 'preview'; readonly wish: PublicationWish }
   /** Begins work. */
   | { readonly do: 'publish'; readonly wish: PublicationWish }
+  | { readonly do: 'read-clip'; readonly folder: string }
+  /** What was found of a package at another time, and its clip. */
+  | { readonly do: 'view'; readonly folder: string }
   /** Stops what works. */
   | { readonly do: 'stop' };

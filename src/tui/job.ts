@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { CheckVerdict, Event, Preview, StageName } from '../events.ts';
 import type { MadePackage } from '../publish/make-package.ts';
-import { overall, type Report, VERIFICATION_FOLDER } from '../verify/report.ts';
+import { type Findings, overall, VERIFICATION_FOLDER } from '../verify/report.ts';
 import { JOB_MARKS, type Mark } from './marks.ts';
 
 export type JobStatus = 'running' | 'stopping' | 'passed' | 'refused' | 'failed' | 'stopped';
@@ -59,7 +59,7 @@ export interface Job {
   /** The package, once there is one; also one that did not pass. */
   readonly folder?: string;
   /** Of its gate, at the end. */
-  readonly report?: Report;
+  readonly report?: Findings;
 }
 
 /** A log that somebody scrolls in; a job says a few dozen things. */
@@ -136,6 +136,12 @@ export function finishJob(before: Job, { folder, report, published }: MadePackag
     text: `${REFUSALS[report.verdict]} and must not be used. It is kept in ${folder}`,
   };
   return endJob(made, 'refused', at, [...reasons, page, kept], folder);
+}
+
+/** A package that was made at another time, as the job that it came from; undefined findings are those of one that was never verified. */
+export function jobOf(folder: string, report: Findings | undefined): Job {
+  const status = report?.verdict === 'passed' ? 'passed' : 'refused';
+  return { ...startJob(folder, 0), status, checks: report?.checks ?? [], folder, ...(report && { report }) };
 }
 
 const REFUSALS = { failed: 'Has not passed', unknown: 'Could not be proved' } as const;

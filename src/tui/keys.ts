@@ -26,6 +26,7 @@ export type Command =
   | 'strengths'
   | 'sweep'
   | 'choose-tile'
+  | 'view'
   | 'set-prompt'
   | 'set-seed'
   | 'set-target'
@@ -143,6 +144,13 @@ export const KEYS: readonly Binding[] = [
 
   { keys: [' '], in: ['compare'], does: 'toggle', hint: 'mark', help: 'mark the package, or no longer' },
   { keys: ['return'], in: ['compare'], does: 'open', hint: 'compare', help: 'compare what is marked' },
+  {
+    keys: ['v'],
+    in: ['compare', 'wall'],
+    does: 'view',
+    hint: 'view',
+    help: 'show the clip and the checks of the package',
+  },
   { keys: ['p'], in: ['compare', 'wall'], does: 'set-prompt', hint: 'prompt', help: 'set the prompt' },
   { keys: ['S'], in: ['compare', 'wall'], does: 'set-seed', hint: 'seed', help: 'set the seed' },
   {
@@ -161,6 +169,7 @@ export const KEYS: readonly Binding[] = [
   { keys: ['t'], in: ['publish'], does: 'set-target', hint: 'target', help: 'set the target' },
   { keys: ['left', 'h'], in: ['publish'], does: 'previous-package', hint: 'package', help: 'the package before' },
   { keys: ['right', 'l'], in: ['publish'], does: 'next-package', help: 'the next package' },
+  { keys: ['v'], in: ['publish'], does: 'view', hint: 'view', help: 'show the clip and the checks of the package' },
   { keys: ['y', 'return'], in: ['confirm'], does: 'confirm', hint: 'publish it', help: 'yes, publish it' },
   { keys: ['n', 'escape'], in: ['confirm'], does: 'back', hint: 'no', help: 'no, publish nothing' },
 

@@ -7,6 +7,7 @@ import type { MadePackage } from '../publish/make-package.ts';
 import type { Publication } from '../publish/preview.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import type { Frames } from '../runtime/frames.ts';
+import type { Findings } from '../verify/report.ts';
 import { type Comparison, NO_COMPARISON } from './comparison.ts';
 import type { Editor, Failing } from './editor.ts';
 import type { Effect, WorkKind } from './effects.ts';
@@ -61,6 +62,8 @@ export interface State {
   readonly choice: number;
   readonly work: Work | undefined;
   readonly job: Job | undefined;
+  /** A package that was made at another time and is looked at instead of what the job made. */
+  readonly viewed: Job | undefined;
   readonly clip: Clip | undefined;
   readonly comparison: Comparison;
   readonly publication: PublicationView;
@@ -122,6 +125,8 @@ export type Action =
   | { readonly type: 'preview-event'; readonly wish: PublicationWish; readonly event: Event; readonly at: number }
   | { readonly type: 'not-previewed'; readonly wish: PublicationWish; readonly problems: readonly string[] }
   | { readonly type: 'published'; readonly wish: PublicationWish; readonly result: Published }
+  /** A package of another time is to be looked at; undefined findings are those of one that was never verified. */
+  | { readonly type: 'viewed'; readonly folder: string; readonly findings: Findings | undefined }
   /** Work that tells by its events alone what it came to. */
   | { readonly type: 'finished'; readonly kind: WorkKind }
   | { readonly type: 'broken'; readonly kind: WorkKind; readonly problems: readonly string[]; readonly at: number }
@@ -149,6 +154,7 @@ export const INITIAL: State = {
   choice: 0,
   work: undefined,
   job: undefined,
+  viewed: undefined,
   clip: undefined,
   comparison: NO_COMPARISON,
   publication: NO_PUBLICATION,
@@ -186,8 +192,14 @@ export function wallOf({ comparison: { run } }: State): Wall | undefined {
   return run.status === 'choosing' ? undefined : run.wall;
 }
 
+/** Whose clip and checks are shown. */
+export function shownJob({ viewed, job }: State): Job | undefined {
+  return viewed ?? job;
+}
+
 /** How the recipe of the job wants to be verified, as far as it is known. */
-export function verifyWish({ planning, job }: State): Recipe['verify'] | undefined {
+export function verifyWish({ planning, job, viewed }: State): Recipe['verify'] | undefined {
+  if (viewed) return undefined;
   const isOfJob = planning?.recipe === job?.recipe && planning?.answer?.status === 'ready';
   return isOfJob ? planning.answer.plan.recipe.verify : undefined;
 }

@@ -4,18 +4,21 @@ import { failureOf } from '../cli/exit-codes.ts';
 import { editFile } from '../cli/external-editor.ts';
 import { type FoundPackage, findPackages } from '../compare/find-packages.ts';
 import { comparisonCells } from '../compare/table.ts';
-import { LcmMergeError, RecipeError } from '../errors.ts';
+import { InputMissingError, LcmMergeError, RecipeError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Published } from '../publish/folder.ts';
 import type { MadePackage } from '../publish/make-package.ts';
 import { type Publication, surveyPublication } from '../publish/preview.ts';
+import { kindOf } from '../recipe/input-files.ts';
 import { readRecipeText } from '../recipe/load.ts';
 import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../recipe/recipe-files.ts';
 import { saveRecipe } from '../recipe/save.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
+import { seenCells } from '../sweep/table.ts';
 import { nearby } from '../text/nearby.ts';
+import { type Findings, readFindings } from '../verify/report.ts';
 import { readClip } from './clip.ts';
 import type { ComparisonRequest } from './comparison.ts';
 import type { Failing } from './editor.ts';
@@ -43,8 +46,10 @@ export interface Services extends AsyncDisposable {
   out(plan: Plan): string;
   make(recipe: string, signal: AbortSignal): Stage<MadePackage>;
   readClip(folder: string): Promise<Frames>;
-  /** Figures as cells, titles first, where there are more than come with the clips. */
-  compare(request: ComparisonRequest, signal: AbortSignal): Stage<readonly (readonly string[])[] | undefined>;
+  /** Undefined when the package was never verified. */
+  readFindings(folder: string): Promise<Findings | undefined>;
+  /** Figures as cells, titles first. */
+  compare(request: ComparisonRequest, signal: AbortSignal): Stage<readonly (readonly string[])[]>;
   /** What shows without reading files. */
   survey(wish: PublicationWish): Promise<Publication>;
   preview(wish: PublicationWish, signal: AbortSignal): Stage<Publication>;
@@ -81,6 +86,11 @@ export function createServices(given: readonly string[] = []): Services {
       return { ...made, folder: nearby(made.folder) }; // as it is listed
     },
     readClip,
+    readFindings: async (folder) => {
+      if ((await kindOf(folder)) === 'nothing')
+        throw new InputMissingError(`${folder} is not there any more. R looks for packages anew.`, { file: folder });
+      return readFindings(folder);
+    },
     async *compare(request, signal) {
       const { prompt, seed } = request;
       if (request.kind === 'packages') {
@@ -90,8 +100,8 @@ export function createServices(given: readonly string[] = []): Services {
       }
       const { recipe, text, x, y } = request;
       const plan = yield* stages.plan(recipe, { text, signal });
-      yield* stages.sweep(plan, { x, y, prompt, seed, signal });
-      return undefined;
+      const { figures } = yield* stages.sweep(plan, { x, y, prompt, seed, signal });
+      return seenCells(figures);
     },
     survey: ({ folder, to }) => surveyPublication(folder, to),
     preview: ({ folder, to }, signal) => stages.previewPublication(folder, { to, signal }),

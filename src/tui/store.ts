@@ -143,6 +143,11 @@ export function createStore(services: Services, now: () => number = () => perfor
         (signal, tell) => follow(services.publish(wish, signal), tell),
         (result) => dispatch({ type: 'published', wish, result }),
       ),
+    'read-clip': ({ folder }) => show(folder),
+    view: async ({ folder }) => {
+      dispatch({ type: 'viewed', folder, findings: await services.readFindings(folder) });
+      await show(folder);
+    },
     stop: async () => working.abort(),
   };
 

@@ -1,7 +1,7 @@
 /** Where the time of a run went, line by line, each against the recipe's budget where there is one. Source: the gate's report. */
 import { formatBytes, formatDuration } from '../cli/format.ts';
 import { type Budgets, warmStep } from '../verify/checks/timing.ts';
-import type { Report } from '../verify/report.ts';
+import type { Findings } from '../verify/report.ts';
 import type { StageRow } from './job.ts';
 import type { Mark } from './marks.ts';
 
@@ -13,11 +13,7 @@ export interface TimingRow {
 }
 
 /** Undefined when the run did not end. A figure that has a budget is the one that the check `timing` judged: the better of two runs, where it ran twice. */
-export function timingRows({
-  device,
-  timing,
-  checks,
-}: Pick<Report, 'device' | 'timing' | 'checks'>): readonly TimingRow[] | undefined {
+export function timingRows({ device, timing, checks }: Omit<Findings, 'verdict'>): readonly TimingRow[] | undefined {
   if (!timing) return undefined;
   const figures = checks.find(({ id }) => id === 'timing')?.figures ?? {};
   const row = (label: string, name: string, measured: number, format: (value: number) => string): TimingRow => {

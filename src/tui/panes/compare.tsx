@@ -1,7 +1,6 @@
 /** Packages to choose from; then their clips on one wall, and the figures below. */
 import { formatBytes, formatTime, table, wrap } from '../../cli/format.ts';
 import type { FoundPackage, PackageFound } from '../../compare/find-packages.ts';
-import { keyName } from '../../recipe/located-yaml.ts';
 import { type Comparison, type ComparisonRun, type SweepSource, type Wish, whyNot, wishOf } from '../comparison.ts';
 import { MARKS, type Mark } from '../marks.ts';
 import { progressLines } from '../progress-line.ts';
@@ -167,9 +166,9 @@ function headOf({ status, request, sampled }: Exclude<Watched, { status: 'failed
   return `${MARKS[mark][0]} ${words} ${what}: ${wishText(sampled)}`;
 }
 
-/** `personalized[0].alpha × lcm.beta` */
+/** `α × β` */
 function knobsOf({ x, y }: SweepSource): string {
-  return [x, y].flatMap((knob) => (knob ? [keyName(knob.path)] : [])).join(' × ');
+  return y ? `${x.label} × ${y.label}` : x.label;
 }
 
 function progressOf(run: Watched, columns: number): readonly string[] {

@@ -76,10 +76,11 @@ const VERDICTS: Readonly<Record<CheckVerdict, string>> = {
 
 function Verdict({ job }: { readonly job: Job | undefined }) {
   const mark = gateMark(job);
-  if (!job || mark === undefined)
-    return (
-      <Words>{isBusy(job) ? 'The checks follow when the model has run.' : 'Nothing has been verified yet.'}</Words>
-    );
+  if (!job || mark === undefined) {
+    const made = job?.folder;
+    if (isBusy(job)) return <Words>The checks follow when the model has run.</Words>;
+    return <Words>{made === undefined ? 'Nothing has been verified yet.' : `${made} was never verified.`}</Words>;
+  }
   return (
     <>
       <Marked mark={mark} style="bold">

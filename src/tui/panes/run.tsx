@@ -32,8 +32,10 @@ export function RunPane({ clip, preview, job, budgets = NONE, box, focused }: Ru
   const room = { columns: box.width - PANE_SIDES, rows: box.height - PANE_ENDS };
   const rows = useMemo(() => (job ? rowsOf(job, budgets) : []), [job, budgets]);
   return (
-    <Pane title="Run" box={box} focused={focused}>
-      {!clip && !preview && rows.length === 0 && <Words>No frames yet: they are shown when a job has run.</Words>}
+    <Pane title={job?.folder === undefined ? 'Run' : `Run · ${job.folder}`} box={box} focused={focused}>
+      {!clip && !preview && rows.length === 0 && (
+        <Words>{job?.folder === undefined ? NO_FRAMES : 'Reading the clip …'}</Words>
+      )}
       {!clip && !preview && <Timing lines={rows.map((row) => lineOf(row, room.columns >= WIDE))} />}
       {!clip && preview && <Step preview={preview} rows={rows} room={room} />}
       {clip?.status === 'absent' && (
@@ -54,6 +56,8 @@ export function RunPane({ clip, preview, job, budgets = NONE, box, focused }: Ru
     </Pane>
   );
 }
+
+const NO_FRAMES = 'No frames yet: they are shown when a job has run. v in Compare shows those of an older package.';
 
 /** Of the report, or, until there is one, what the run has told so far. */
 function rowsOf(job: Job, budgets: Budgets): readonly TimingRow[] {
