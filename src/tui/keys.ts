@@ -374,5 +374,13 @@ export function keyNames(input: string, key: Key): readonly string[] {
   const flag = (Object.keys(FLAGS) as (keyof typeof FLAGS)[]).find((name) => key[name]);
   if (flag !== undefined) return [key.shift && SHIFTED.has(FLAGS[flag]) ? `shift+${FLAGS[flag]}` : FLAGS[flag]];
   if (key.meta) return [];
-  return key.ctrl ? [`ctrl+${input}`] : [...input];
+  return key.ctrl ? [`ctrl+${input}`] : [...input].map(nameOf);
+}
+
+/** Of a character among others: Ink names control characters only where they come alone. */
+function nameOf(character: string): string {
+  const code = character.charCodeAt(0);
+  if (character === '\r' || character === '\n') return 'return';
+  if (character === '\t') return 'tab';
+  return code > 0 && code <= 26 ? `ctrl+${String.fromCharCode(96 + code)}` : character;
 }

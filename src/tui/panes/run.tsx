@@ -1,9 +1,9 @@
 /** The result, moving, and where the time went; until there is one, what each step of sampling comes to. */
 import { Box } from 'ink';
 import { useMemo } from 'react';
-import type { Style } from '../../cli/terminal.ts';
 import type { Preview } from '../../events.ts';
 import type { Frames } from '../../runtime/frames.ts';
+import type { Style } from '../../text/terminal.ts';
 import type { Budgets } from '../../verify/checks/timing.ts';
 import { isBusy, type Job } from '../job.ts';
 import { MARKS } from '../marks.ts';

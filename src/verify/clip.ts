@@ -4,11 +4,11 @@ import sharp from 'sharp';
 import { InputMissingError } from '../errors.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { CLIP_FPS, type Frames } from '../runtime/frames.ts';
-import { VERIFICATION_FOLDER } from '../verify/report.ts';
+import { CLIP_FILE, VERIFICATION_FOLDER } from './report.ts';
 
 /** The frames of the package in `folder`. @throws InputMissingError when there are none; what sharp says when they are damaged. */
 export async function readClip(folder: string): Promise<Frames> {
-  const file = join(folder, VERIFICATION_FOLDER, 'frames.webp');
+  const file = join(folder, VERIFICATION_FOLDER, CLIP_FILE);
   if ((await kindOf(file)) !== 'file')
     throw new InputMissingError(
       `${folder} has no clip. It was never verified (lcm-merge verify ${folder} does that), or its run gave no frames; then Gate says why.`,
