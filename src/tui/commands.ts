@@ -1,4 +1,5 @@
 /** What each command does, wherever it comes from: a key, the palette, or the line that was typed. */
+import { basename, dirname, join } from 'node:path';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { type ComparisonCommand, obeyComparison, setPrompt, setSeed, wishOf } from './comparison.ts';
 import { recipeAt, savingOf, unsavedFiles, withEditor } from './drafts.ts';
@@ -67,6 +68,14 @@ const COMMANDS: Readonly<Partial<Record<Command, Obey>>> = {
     const saving = savingOf(editorOf(state));
     return saving ? ask(state, { do: 'save', ...saving }) : say(state, 'note', 'There is nothing to save.');
   },
+  'save-as': (state) => {
+    const editor = editorOf(state);
+    return editor ? startTyping(state, 'save-as', 'Save as', basename(editor.file)) : say(state, 'note', NO_EDITOR);
+  },
+  'read-again': (state) => {
+    const editor = editorOf(state);
+    return editor ? ask(state, { do: 'open', recipe: editor.file }) : say(state, 'note', NO_EDITOR);
+  },
   strengths: (state) => typeKnobs(state, 1),
   sweep: (state) => typeKnobs(state, 2),
   'choose-tile': chooseTile,
@@ -120,8 +129,10 @@ function onRecipe(state: State, change: (recipe: string) => State): State {
 
 function onEditor(state: State, change: (editor: Editor) => Editor): State {
   const editor = editorOf(state);
-  return editor ? withEditor(state, change(editor)) : say(state, 'note', 'No recipe is open. Choose one in Recipes.');
+  return editor ? withEditor(state, change(editor)) : say(state, 'note', NO_EDITOR);
 }
+
+const NO_EDITOR = 'No recipe is open. Choose one in Recipes.';
 
 function onComparison(state: State, command: ComparisonCommand): State {
   return withComparison(state, obeyComparison(state.comparison, command));
@@ -240,6 +251,15 @@ const COMMIT: Readonly<Record<Purpose, Commit>> = {
     return begin(state, 'new', { do: 'new', folder }, (before) => before);
   },
   rename: (state, text) => onRecipe(state, (recipe) => ask(state, { do: 'rename', recipe, name: text.trim() })),
+  'save-as': (state, text, input) => {
+    const editor = editorOf(state);
+    const name = text.trim();
+    if (!editor || name === '') return state;
+    if (basename(name) !== name)
+      return refuse(state, input, 'Type a name without a folder: the paths in a recipe are read from where it lies.');
+    const file = /\.ya?ml$/.test(name) ? name : `${name}.yaml`;
+    return ask(state, { do: 'save-as', recipe: editor.file, to: join(dirname(editor.file), file), text: editor.text });
+  },
   knobs: (state, text, input) => {
     const editor = editorOf(state);
     const answer = state.planning?.answer;

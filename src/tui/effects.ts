@@ -21,6 +21,8 @@ export type Effect =
   /** A later one for whatever recipe takes the place of an earlier one. */
   | { readonly do: 'plan'; readonly recipe: string; readonly text: string }
   | ({ readonly do: 'save' } & Saving)
+  /** In a file that is not there yet, in the place of the recipe that is open. */
+  | { readonly do: 'save-as'; readonly recipe: string; readonly to: string; readonly text: string }
   | { readonly do: 'duplicate'; readonly recipe: string }
   | { readonly do: 'rename'; readonly recipe: string; readonly name: string }
   /** Begins work: the recipe is read from its file. */

@@ -23,6 +23,8 @@ export type Command =
   | 'set-value'
   | 'add-source'
   | 'save'
+  | 'save-as'
+  | 'read-again'
   | 'strengths'
   | 'sweep'
   | 'choose-tile'
@@ -115,6 +117,8 @@ export const KEYS: readonly Binding[] = [
   },
   { keys: ['b'], in: ['recipe', 'bars'], does: 'make', hint: 'bake', help: 'save what has changed, bake and verify' },
   { keys: ['s', 'ctrl+s'], in: ['recipe', 'bars'], does: 'save', hint: 'save', help: 'save the recipe' },
+  { keys: ['S'], in: ['recipe', 'bars'], does: 'save-as', help: 'save the recipe under another name' },
+  { keys: ['R'], in: ['recipe'], does: 'read-again', help: 'read the file again; undo brings back what was here' },
   { keys: ['u'], in: ['recipe', 'bars'], does: 'undo', hint: 'undo', help: 'undo' },
   { keys: ['U', 'ctrl+r'], in: ['recipe', 'bars'], does: 'redo', help: 'redo' },
   { keys: ['r', 'backspace'], in: ['recipe', 'bars'], does: 'reset', help: 'back to the default' },

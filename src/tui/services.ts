@@ -13,7 +13,7 @@ import { type Publication, surveyPublication } from '../publish/preview.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { readRecipeText } from '../recipe/load.ts';
 import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../recipe/recipe-files.ts';
-import { saveRecipe } from '../recipe/save.ts';
+import { createRecipe, saveRecipe } from '../recipe/save.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
 import { seenCells } from '../sweep/table.ts';
@@ -33,6 +33,8 @@ export interface Services extends AsyncDisposable {
   findPackages(): Promise<readonly FoundPackage[]>;
   read(recipe: string): Promise<string>;
   save(saving: Saving): Promise<void>;
+  /** Writes a recipe that is not there yet. */
+  create(recipe: string, text: string): Promise<void>;
   /** The new file. */
   duplicate(recipe: string): Promise<string>;
   /** The new file, and what was done. */
@@ -62,6 +64,10 @@ export interface Services extends AsyncDisposable {
 /** Where packages are put, and looked for. */
 const SHELF = 'out';
 
+/** Of a file that somebody else has changed; nothing is lost on any of them. */
+const WAYS_OUT =
+  'In Recipe R reads the file, and u then brings back what is here, so that s saves it over the other; S saves it under another name.';
+
 /** `given` are paths of recipes to list first, wherever they are. */
 export function createServices(given: readonly string[] = []): Services {
   const remote = openStages();
@@ -74,7 +80,14 @@ export function createServices(given: readonly string[] = []): Services {
     },
     findPackages: () => findPackages(SHELF),
     read: readRecipeText,
-    save: ({ recipe, text, replaces }) => saveRecipe(recipe, text, { replaces }),
+    save: async ({ recipe, text, replaces }) => {
+      try {
+        await saveRecipe(recipe, text, { replaces });
+      } catch (error) {
+        throw error instanceof RecipeError ? new RecipeError([...error.problems, WAYS_OUT], { file: recipe }) : error;
+      }
+    },
+    create: createRecipe,
     duplicate: duplicateRecipe,
     rename: renameRecipe,
     edit: editFile,

@@ -86,6 +86,10 @@ export function createStore(services: Services, now: () => number = () => perfor
       await services.save(saving);
       dispatch({ type: 'saved', ...saving });
     },
+    'save-as': async ({ recipe, to, text }) => {
+      await services.create(to, text);
+      dispatch({ type: 'created', recipe: to, replaces: recipe, sentence: `Saved as ${to}; ${recipe} is as it was.` });
+    },
     duplicate: async ({ recipe }) => dispatch({ type: 'created', recipe: await services.duplicate(recipe) }),
     rename: async ({ recipe, name }) => {
       const { file, sentence } = await services.rename(recipe, name);

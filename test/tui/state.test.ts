@@ -403,3 +403,25 @@ describe('a package of another time', () => {
     expect(shownJob(state)).toMatchObject({ folder: 'out/new', checks: [] });
   });
 });
+
+describe('a recipe that somebody else has changed', () => {
+  const theirs = `${TEXT}# by somebody else\n`;
+  it('is read again, and what was here is brought back over it', () => {
+    const dirty = atAlpha('more');
+    const mine = editorOf(dirty)?.text ?? '';
+    expect(from(dirty, 'read-again').effects).toContainEqual({ do: 'open', recipe: TINY });
+    const read = from(dirty, { type: 'opened', recipe: TINY, text: theirs });
+    expect(editorOf(read)?.text).toBe(theirs);
+    expect(from(read, 'undo', 'save').effects).toContainEqual({ do: 'save', recipe: TINY, text: mine, replaces: theirs });
+  });
+  it('is saved under another name beside it', () => {
+    const typing = atAlpha('more', 'save-as');
+    expect(typing.input && textOf(typing.input)).toBe('tiny.yaml');
+    const text = editorOf(typing)?.text;
+    expect(from(typing, 'erase-line', ':mine', 'commit').effects).toEqual([
+      { do: 'save-as', recipe: TINY, to: 'recipes/mine.yaml', text },
+    ]);
+    const elsewhere = from(typing, 'erase-line', ':a/mine', 'commit');
+    expect([elsewhere.effects, elsewhere.input?.problem]).toEqual([[], expect.stringContaining('without a folder')]);
+  });
+});
