@@ -412,7 +412,12 @@ describe('a recipe that somebody else has changed', () => {
     expect(from(dirty, 'read-again').effects).toContainEqual({ do: 'open', recipe: TINY });
     const read = from(dirty, { type: 'opened', recipe: TINY, text: theirs });
     expect(editorOf(read)?.text).toBe(theirs);
-    expect(from(read, 'undo', 'save').effects).toContainEqual({ do: 'save', recipe: TINY, text: mine, replaces: theirs });
+    expect(from(read, 'undo', 'save').effects).toContainEqual({
+      do: 'save',
+      recipe: TINY,
+      text: mine,
+      replaces: theirs,
+    });
   });
   it('is saved under another name beside it', () => {
     const typing = atAlpha('more', 'save-as');

@@ -131,6 +131,7 @@ function Watching({ run, notice, box, focused }: WatchingProps) {
             {problem}
           </Marked>
         ))}
+        <Words style="dim">Esc leads back to the packages, a tries again.</Words>
       </Pane>
     );
   }
