@@ -2,7 +2,7 @@
 import { dirname, isAbsolute, relative } from 'node:path';
 import { type FoundPackage, findPackages } from '../compare/find-packages.ts';
 import { comparisonCells } from '../compare/table.ts';
-import { LcmMergeError, RecipeError, UnmatchedError } from '../errors.ts';
+import { InputMissingError, LcmMergeError, RecipeError, UnmatchedError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { failureOf } from '../exit-codes.ts';
 import { defaultOut } from '../export/default-out.ts';
@@ -10,13 +10,17 @@ import type { Plan } from '../merge/plan.ts';
 import type { MadePackage } from '../publish/make-package.ts';
 import type { Published } from '../publish/place.ts';
 import { type Publication, surveyPublication } from '../publish/preview.ts';
+import { kindOf } from '../recipe/input-files.ts';
 import { readRecipeText } from '../recipe/load.ts';
 import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../recipe/recipe-files.ts';
-import { saveRecipe } from '../recipe/save.ts';
+import { createRecipe, saveRecipe } from '../recipe/save.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
 import type { Survey } from '../survey/survey.ts';
+import { seenCells } from '../sweep/table.ts';
+import { nearby } from '../text/nearby.ts';
 import { readClip } from '../verify/clip.ts';
+import { type Findings, readFindings } from '../verify/report.ts';
 import type { ComparisonRequest } from './comparison.ts';
 import type { Failing } from './editor.ts';
 import type { Saving } from './effects.ts';
@@ -30,6 +34,8 @@ export interface Services extends AsyncDisposable {
   findPackages(): Promise<readonly FoundPackage[]>;
   read(recipe: string): Promise<string>;
   save(saving: Saving): Promise<void>;
+  /** Writes a recipe that is not there yet. */
+  create(recipe: string, text: string): Promise<void>;
   /** The new file. */
   duplicate(recipe: string): Promise<string>;
   /** The new file, and what was done. */
@@ -46,8 +52,10 @@ export interface Services extends AsyncDisposable {
   out(plan: Plan): string;
   make(recipe: string, signal: AbortSignal): Stage<MadePackage>;
   readClip(folder: string): Promise<Frames>;
-  /** Figures as cells, titles first, where there are more than come with the clips. */
-  compare(request: ComparisonRequest, signal: AbortSignal): Stage<readonly (readonly string[])[] | undefined>;
+  /** Undefined when the package was never verified. */
+  readFindings(folder: string): Promise<Findings | undefined>;
+  /** Figures as cells, titles first. */
+  compare(request: ComparisonRequest, signal: AbortSignal): Stage<readonly (readonly string[])[]>;
   /** What shows without reading files. */
   survey(wish: PublicationWish): Promise<Publication>;
   preview(wish: PublicationWish, signal: AbortSignal): Stage<Publication>;
@@ -58,6 +66,10 @@ export interface Services extends AsyncDisposable {
 
 /** Where packages are put, and looked for. */
 const SHELF = 'out';
+
+/** Of a file that somebody else has changed; nothing is lost on any of them. */
+const WAYS_OUT =
+  'In Recipe R reads the file, and u then brings back what is here, so that s saves it over the other; S saves it under another name.';
 
 /** `given` are paths of recipes to list first, wherever they are. */
 export function createServices(given: readonly string[] = []): Services {
@@ -71,7 +83,14 @@ export function createServices(given: readonly string[] = []): Services {
     },
     findPackages: () => findPackages(SHELF),
     read: readRecipeText,
-    save: ({ recipe, text, replaces }) => saveRecipe(recipe, text, { replaces }),
+    save: async ({ recipe, text, replaces }) => {
+      try {
+        await saveRecipe(recipe, text, { replaces });
+      } catch (error) {
+        throw error instanceof RecipeError ? new RecipeError([...error.problems, WAYS_OUT], { file: recipe }) : error;
+      }
+    },
+    create: createRecipe,
     duplicate: duplicateRecipe,
     rename: renameRecipe,
     edit: editFile,
@@ -81,9 +100,15 @@ export function createServices(given: readonly string[] = []): Services {
     out: ({ recipe }) => defaultOut(recipe),
     async *make(recipe, signal) {
       const plan = yield* stages.plan(recipe, { signal });
-      return yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
+      const made = yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
+      return { ...made, folder: nearby(made.folder) }; // as it is listed
     },
     readClip,
+    readFindings: async (folder) => {
+      if ((await kindOf(folder)) === 'nothing')
+        throw new InputMissingError(`${folder} is not there any more. R looks for packages anew.`, { file: folder });
+      return readFindings(folder);
+    },
     async *compare(request, signal) {
       const { prompt, seed } = request;
       if (request.kind === 'packages') {
@@ -93,8 +118,8 @@ export function createServices(given: readonly string[] = []): Services {
       }
       const { recipe, text, x, y } = request;
       const plan = yield* stages.plan(recipe, { text, signal });
-      yield* stages.sweep(plan, { x, y, prompt, seed, signal });
-      return undefined;
+      const { figures } = yield* stages.sweep(plan, { x, y, prompt, seed, signal });
+      return seenCells(figures);
     },
     survey: ({ folder, to }) => surveyPublication(folder, to),
     preview: ({ folder, to }, signal) => stages.previewPublication(folder, { to, signal }),

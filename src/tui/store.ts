@@ -101,6 +101,10 @@ export function createStore(services: Services, now: () => number = () => perfor
       await services.save(saving);
       dispatch({ type: 'saved', ...saving });
     },
+    'save-as': async ({ recipe, to, text }) => {
+      await services.create(to, text);
+      dispatch({ type: 'created', recipe: to, replaces: recipe, sentence: `Saved as ${to}; ${recipe} is as it was.` });
+    },
     duplicate: async ({ recipe }) => {
       const copy = await services.duplicate(recipe);
       dispatch({ type: 'created', recipe: copy, sentence: `${copy} is a copy of ${recipe}.` });
@@ -165,6 +169,11 @@ export function createStore(services: Services, now: () => number = () => perfor
         (signal, tell) => follow(services.publish(wish, signal), tell),
         (result) => dispatch({ type: 'published', wish, result }),
       ),
+    'read-clip': ({ folder }) => show(folder),
+    view: async ({ folder }) => {
+      dispatch({ type: 'viewed', folder, findings: await services.readFindings(folder) });
+      await show(folder);
+    },
     stop: async () => working.abort(),
   };
 

@@ -4,7 +4,7 @@ import { isDirty } from './editor.ts';
 import { currentStage, gateMark, jobMark } from './job.ts';
 import { PANES, type PaneName, TITLES } from './layout.ts';
 import { MARKS } from './marks.ts';
-import { editorOf, type State, wallOf } from './model.ts';
+import { editorOf, type State, shownJob, wallOf } from './model.ts';
 import { Words } from './theme.tsx';
 
 export interface TabsProps {
@@ -50,12 +50,14 @@ const BADGES: Readonly<Record<PaneName, (state: State) => string>> = {
     const { done = 0, total = 0 } = currentStage(job)?.progress ?? {};
     return job.status === 'running' && total > 0 ? `${Math.floor((done / total) * 100)}%` : MARKS[jobMark(job)][0];
   },
-  run: ({ job, clip }) => {
+  run: (state) => {
+    const { clip } = state;
+    const job = shownJob(state);
     if (clip?.status === 'ready') return String(clip.frames.count);
     return job?.preview && !clip ? `${job.preview.step}/${job.preview.total}` : '';
   },
-  gate: ({ job }) => {
-    const mark = gateMark(job);
+  gate: (state) => {
+    const mark = gateMark(shownJob(state));
     return mark ? MARKS[mark][0] : '';
   },
   compare: (state) => {

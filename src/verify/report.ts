@@ -90,12 +90,49 @@ export type StoredReport = Required<Pick<Report, 'verdict' | 'device' | 'package
 
 /** The report that lies in `folder`, or undefined when there is none. @throws FormatError when it is damaged. */
 export async function readReport(folder: string): Promise<StoredReport | undefined> {
-  return readConfig(join(folder, VERIFICATION_FOLDER, REPORT_FILE), reportSchema, (raw) => raw).catch(
-    (error: unknown) => {
-      if (error instanceof InputMissingError) return undefined;
-      throw error;
-    },
-  );
+  return readStored(folder, reportSchema);
+}
+
+const milliseconds = z.number().min(0);
+/** What is shown of one. */
+const findingsSchema = reportSchema.extend({
+  checks: z.array(
+    z.object({
+      id: z.string(),
+      proves: z.string(),
+      verdict: z.enum(['passed', 'failed', 'unknown']),
+      reason: z.string(),
+      figures: z.record(z.string(), z.union([z.number(), z.string()])),
+      seconds: z.number(),
+    }),
+  ),
+  timing: z
+    .object({
+      load_ms: milliseconds,
+      denoise_ms: milliseconds,
+      step_ms: z.array(milliseconds),
+      decode_ms: milliseconds,
+      peak_bytes: z.number().min(0),
+    })
+    .nullable(),
+});
+
+/** What the gate found, as far as it can be shown again. */
+export type Findings = Pick<Report, 'verdict' | 'device' | 'checks' | 'timing'>;
+
+/** What the report that lies in `folder` found, or undefined when there is none. @throws FormatError when it is damaged. */
+export async function readFindings(folder: string): Promise<Findings | undefined> {
+  return readStored(folder, findingsSchema);
+}
+
+async function readStored<Shape extends z.ZodType>(
+  folder: string,
+  schema: Shape,
+): Promise<z.output<Shape> | undefined> {
+  return readConfig(join(folder, VERIFICATION_FOLDER, REPORT_FILE), schema, (raw) => raw).catch((error: unknown) => {
+    if (error instanceof InputMissingError) return undefined;
+    throw error;
+  });
 }
 
 /** Passed only if every check is; one that failed outweighs one that could not tell. */

@@ -80,9 +80,12 @@ function sayingsOf(view: PublicationView): readonly Saying[] {
     case 'stopping':
       return [{ mark: 'working', text: 'Stopping', isBold: true }];
     case 'stopped':
-      return [{ mark: 'stopped', text: 'Stopped. What stood at the target stands there still.' }];
+      return [{ mark: 'stopped', text: 'Stopped. What stood at the target stands there still. Enter begins again.' }];
     case 'failed':
-      return run.problems.map((text): Saying => ({ mark: 'failed', text }));
+      return [
+        ...run.problems.map((text): Saying => ({ mark: 'failed', text })),
+        { mark: 'note', text: 'Enter tries again.' },
+      ];
     case 'done': {
       const { to: where, files, bytes } = run.published;
       return [{ mark: 'passed', text: `Published to ${where}: ${files} files, ${formatBytes(bytes)}`, isBold: true }];
