@@ -20,7 +20,8 @@ export interface FootProps {
 
 /** How many rows the foot needs in a terminal of so many columns. */
 export function footRows({ input, notice, cover }: State, columns: number): number {
-  if (input) return 1 + (input.problem === undefined ? 0 : rowsFor(input.problem, columns));
+  if (input)
+    return lineRows(input.label, columns) + (input.problem === undefined ? 0 : rowsFor(input.problem, columns));
   return notice && cover === undefined ? rowsFor(notice.text, columns) : 1;
 }
 
@@ -45,21 +46,41 @@ export function Foot({ state, columns, rows }: FootProps) {
   );
 }
 
-/** What is before the cursor loses its beginning where there is no room for all. */
+/** Columns that what is typed has beside its label; a label that leaves less stands above. */
+const VALUE = 24;
+
+const lineRows = (label: string, columns: number): number => (label.length + VALUE > columns ? 2 : 1);
+
+/** Where there is no room for all, what is before the cursor loses its beginning, and what is behind it loses its end first. */
 function Line({ input, columns }: { readonly input: NonNullable<State['input']>; readonly columns: number }) {
   const { label, before, behind } = input;
   const [under = ' ', ...after] = [...behind];
-  const room = Math.max(8, columns - label.length - 4 - after.length);
+  const isAbove = lineRows(label, columns) > 1;
   return (
-    <Box height={1} flexShrink={0} overflow="hidden">
-      <Words style="bold">{`${label}: `}</Words>
-      <Box flexShrink={0}>
-        <Words>{before.length > room ? `…${before.slice(1 - room)}` : before}</Words>
-        <Words style="inverse">{under}</Words>
+    <>
+      {isAbove && (
+        <Words style="bold" wrap="truncate-middle">
+          {`${label}:`}
+        </Words>
+      )}
+      <Box height={1} flexShrink={0} overflow="hidden">
+        <Box flexShrink={0}>
+          <Words style="bold">{isAbove ? '› ' : `${label}: `}</Words>
+        </Box>
+        <Words wrap="truncate-start">{before}</Words>
+        <Box flexShrink={0}>
+          <Words style="inverse">{under}</Words>
+        </Box>
+        <Box flexShrink={1000}>
+          <Words wrap="truncate-end">{after.join('')}</Words>
+        </Box>
+        {textOf(input) === '' && (
+          <Words style="dim" wrap="truncate-end">
+            {' Enter takes it, Esc leaves it'}
+          </Words>
+        )}
       </Box>
-      <Words wrap="truncate-end">{after.join('')}</Words>
-      {textOf(input) === '' && <Words style="dim"> Enter takes it, Esc leaves it</Words>}
-    </Box>
+    </>
   );
 }
 

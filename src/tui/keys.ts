@@ -365,5 +365,21 @@ export function keyNames(input: string, key: Key): readonly string[] {
   const flag = (Object.keys(FLAGS) as (keyof typeof FLAGS)[]).find((name) => key[name]);
   if (flag !== undefined) return [key.shift && SHIFTED.has(FLAGS[flag]) ? `shift+${FLAGS[flag]}` : FLAGS[flag]];
   if (key.meta) return [];
-  return key.ctrl ? [`ctrl+${input}`] : [...input];
+  return key.ctrl ? [`ctrl+${input}`] : [...input].map(nameOf);
+}
+
+/** Of the characters that keys without one of their own send. */
+const NAMES: Readonly<Record<string, string>> = {
+  '\r': 'return',
+  '\t': 'tab',
+  '\u007f': 'backspace',
+  '\b': 'backspace',
+};
+
+function nameOf(character: string): string {
+  const known = NAMES[character];
+  if (known !== undefined) return known;
+  return /[\u0001-\u001a]/.test(character) && character !== '\n'
+    ? `ctrl+${String.fromCharCode(character.charCodeAt(0) + 96)}`
+    : character;
 }

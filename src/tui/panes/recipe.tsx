@@ -87,9 +87,14 @@ function windowAround(lines: readonly Line[], at: number, room: number): readonl
   return lines.slice(offset, offset + room);
 }
 
+/** Lines of a mistake that leave the fields around it in sight. */
+const MAX_PROBLEM = 4;
+
 function problemLines(key: string, sentence: string, row: number, width: number): Line[] {
   const [sign, style] = MARKS.failed;
-  return wrap(sentence, width - 4).map((text, i) => ({
+  const all = wrap(sentence, width - 4);
+  const shown = all.length <= MAX_PROBLEM ? all : [...all.slice(0, MAX_PROBLEM - 1), '… Plan (3) has all of it.'];
+  return shown.map((text, i) => ({
     key: `${key} ${i}`,
     text: `  ${i === 0 ? sign : ' '} ${text}`,
     style,
