@@ -1,5 +1,5 @@
 /** The last line: what is typed, else what the last command came to, else the keys that do something here. */
-import { Box } from 'ink';
+import { Box, useIsScreenReaderEnabled } from 'ink';
 import { contextOf } from './commands.ts';
 import { unsavedFiles } from './drafts.ts';
 import { textOf } from './input.ts';
@@ -53,8 +53,10 @@ const lineRows = (label: string, columns: number): number => (label.length + VAL
 
 /** Where there is no room for all, what is before the cursor loses its beginning, and what is behind it loses its end first. */
 function Line({ input, columns }: { readonly input: NonNullable<State['input']>; readonly columns: number }) {
+  const isRead = useIsScreenReaderEnabled();
   const { label, before, behind } = input;
   const [under = ' ', ...after] = [...behind];
+  if (isRead) return <Words>{`${label}: ${textOf(input)}`}</Words>;
   const isAbove = lineRows(label, columns) > 1;
   return (
     <>
@@ -88,6 +90,11 @@ function Line({ input, columns }: { readonly input: NonNullable<State['input']>;
 function Hints({ state, columns }: { readonly state: State; readonly columns: number }) {
   const context = contextOf(state);
   const asked = context === 'quit' ? question(state) : '';
+  const isRead = useIsScreenReaderEnabled();
+  if (isRead) {
+    const hints = footer(context, { working: state.work !== undefined, columns: Infinity });
+    return <Words>{`${asked} Keys: ${hints.map((hint) => hint.join(' ')).join(', ')}`}</Words>;
+  }
   return (
     <Box height={1} flexShrink={0} gap={HINT_GAP} overflow="hidden">
       {asked !== '' && (

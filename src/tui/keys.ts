@@ -379,7 +379,7 @@ const NAMES: Readonly<Record<string, string>> = {
 function nameOf(character: string): string {
   const known = NAMES[character];
   if (known !== undefined) return known;
-  return /[\u0001-\u001a]/.test(character) && character !== '\n'
-    ? `ctrl+${String.fromCharCode(character.charCodeAt(0) + 96)}`
-    : character;
+  const code = character.charCodeAt(0);
+  const isControl = code >= 1 && code <= 26 && character !== '\n'; // a line that is pasted may have several
+  return isControl ? `ctrl+${String.fromCharCode(code + 96)}` : character;
 }

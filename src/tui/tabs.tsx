@@ -18,8 +18,7 @@ const WIDE_GAP = 2;
 
 /** As much about every pane as there is room for in one line. */
 export function Tabs({ state, columns }: TabsProps) {
-  const isRead = useIsScreenReaderEnabled();
-  if (isRead) return <Words>{`${TITLES[state.pane]}, pane ${numberOf(state.pane)} of ${PANES.length}`}</Words>;
+  if (useIsScreenReaderEnabled()) return null; // the pane says its title
   const { labels, gap } = tabLabels(state, columns);
   return (
     <Box height={1} flexShrink={0} gap={gap} overflow="hidden">

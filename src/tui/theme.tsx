@@ -1,4 +1,5 @@
 /** How text looks on this terminal, and the one component through which text reaches it: nothing from a file can be obeyed. */
+import { stripVTControlCharacters } from 'node:util';
 import { Box, Text, type TextProps, Transform, useIsScreenReaderEnabled } from 'ink';
 import { createContext, use } from 'react';
 import { type Paint, painter, type Style, sanitise } from '../cli/terminal.ts';
@@ -35,10 +36,9 @@ export function Words({ children, style, wrap = 'wrap' }: WordsProps) {
   return wrap === 'wrap' ? <Transform transform={flushLeft}>{line}</Transform> : line;
 }
 
-/** Behind the colour, the space between words that Ink leaves at the beginning of a line when it breaks one. */
-const LEFT_OVER = /^((?:\u001b\[[\d;]*m)*) (?! )/;
-
-const flushLeft = (line: string, index: number): string => (index === 0 ? line : line.replace(LEFT_OVER, '$1'));
+/** Without the space between words that Ink leaves at the beginning of a line when it breaks one. */
+const flushLeft = (line: string, index: number): string =>
+  index > 0 && /^ (?! )/.test(stripVTControlCharacters(line)) ? line.replace(' ', '') : line;
 
 /** A text behind its sign; what does not fit on one line goes on below itself. */
 export function Marked({ mark, children, style, wrap }: WordsProps & { readonly mark: Mark }) {

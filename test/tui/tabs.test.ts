@@ -30,7 +30,7 @@ const line = (columns: number, state = BAKING) => {
 describe('tabLabels', () => {
   it('says as much as there is room for, and always which number leads where', () => {
     expect(line(120)).toBe('1 Recipes 3  2 Recipe  3 Plan  ▸4 Bake 41%  5 Run  6 Gate  7 Compare  8 Publish');
-    expect(line(70)).toBe('1 List 3 2 Recipe 3 Plan ▸4 Bake 41% 5 Run 6 Gate 7 Comp 8 Publ');
+    expect(line(66)).toBe('1 List 3 2 Recipe 3 Plan ▸4 Bake 41% 5 Run 6 Gate 7 Comp 8 Publ');
     expect(line(60, { ...BAKING, pane: 'run' })).toBe('1 List 2 Recipe 3 Plan 4 41% ▸Run 6 Gate 7 Comp 8 Publ');
     expect(line(40, { ...BAKING, pane: 'run' })).toBe('1  2  3  4 41%  ▸Run  6  7  8');
   });

@@ -1,4 +1,5 @@
 /** The recipe as a form: sliders, choices and bars; what is wrong stands below its field, what a field means at the foot. */
+import { useIsScreenReaderEnabled } from 'ink';
 import { useMemo } from 'react';
 import { formatNumber } from '../../cli/format.ts';
 import type { Style } from '../../cli/terminal.ts';
@@ -7,7 +8,7 @@ import { barsOf, glyphOf } from '../block-bars.ts';
 import { type Editor, type Form, formOf, isDirty } from '../editor.ts';
 import type { Row } from '../form.ts';
 import { MARKS } from '../marks.ts';
-import { Words } from '../theme.tsx';
+import { Marked, Words } from '../theme.tsx';
 import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
 
 export interface RecipePaneProps extends Pick<PaneProps, 'box' | 'focused'> {
@@ -31,17 +32,49 @@ export function RecipePane({ editor, box, focused }: RecipePaneProps) {
   const height = box.height - PANE_ENDS;
   const form = useMemo(() => editor && formOf(editor), [editor]);
   const drawing = useMemo(() => editor && form && draw(editor, form, width, height), [editor, form, width, height]);
+  const isRead = useIsScreenReaderEnabled();
   const title = editor && form ? titleOf(editor, form) : 'Recipe';
   return (
     <Pane title={title} box={box} focused={focused}>
       {!drawing && <Words>No recipe is open. Choose one in Recipes and press Enter.</Words>}
-      {drawing?.map(({ key, text, style }) => (
-        <Words key={key} style={style} wrap="truncate-end">
-          {text}
-        </Words>
-      ))}
+      {isRead && editor && form && <Spoken editor={editor} form={form} />}
+      {!isRead &&
+        drawing?.map(({ key, text, style }) => (
+          <Words key={key} style={style} wrap="truncate-end">
+            {text}
+          </Words>
+        ))}
     </Pane>
   );
+}
+
+/** For a screen reader: the field under the cursor, what is wrong with it and what it means. */
+function Spoken({ editor, form: { rows, others, at } }: { readonly editor: Editor; readonly form: Form }) {
+  const row = rows[at];
+  return (
+    <>
+      {others.map(({ line, sentence }) => (
+        <Words key={`${line} ${sentence}`}>{`Line ${line}: ${sentence}`}</Words>
+      ))}
+      {row && <Words>{`${row.label}, ${spokenValue(row, editor.bar)}${row.isDefault ? ', default' : ''}`}</Words>}
+      {row?.problems.map((sentence) => (
+        <Marked key={sentence} mark="failed">
+          {sentence}
+        </Marked>
+      ))}
+      {editor.notice !== undefined && <Marked mark="warning">{editor.notice}</Marked>}
+      {row && <Words>{`${row.section}, field ${at + 1} of ${rows.length}. ${row.help}`}</Words>}
+    </>
+  );
+}
+
+/** `0.80, strength`, `IN04 0.5` */
+function spokenValue({ kind, value, path }: Row, chosen: number | undefined): string {
+  if (value === undefined) return 'not set';
+  const bar = chosen === undefined ? undefined : barsOf(value, path)?.bars[chosen];
+  if (bar) return `${bar.block} ${formatNumber(bar.weight)}`;
+  const text = kind === 'strength' && typeof value === 'number' ? numberText(value) : plain(value, Infinity);
+  return kind === 'strength' || kind === 'choice' ? `${text}, ${kind}` : text;
 }
 
 /** How many mistakes there are stands above: they may be out of sight. */
@@ -151,9 +184,13 @@ const SLIDER = { shortest: 6, longest: 24 } as const;
 const USUAL = { low: 0, high: 1.5 } as const;
 const NUMBER_ROOM = 8;
 
-function slider(value: number, room: number): string {
+function numberText(value: number): string {
   const digits = formatNumber(value);
-  const number = /^-?\d+(\.\d)?$/.test(digits) ? value.toFixed(2) : digits;
+  return /^-?\d+(\.\d)?$/.test(digits) ? value.toFixed(2) : digits;
+}
+
+function slider(value: number, room: number): string {
+  const number = numberText(value);
   const length = Math.min(SLIDER.longest, room - NUMBER_ROOM);
   if (length < SLIDER.shortest) return number;
   const [low, high] = [Math.min(USUAL.low, value), Math.max(USUAL.high, value)];

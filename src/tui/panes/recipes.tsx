@@ -1,5 +1,5 @@
 /** The recipes that were found, each with what it makes or what is wrong with it. */
-import { Box } from 'ink';
+import { Box, useIsScreenReaderEnabled } from 'ink';
 import { type RecipeList, shownRecipes } from '../recipe-list.ts';
 import { Words } from '../theme.tsx';
 import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
@@ -14,6 +14,7 @@ const NONE =
   'There is no recipe here, nor in recipes/. Press n to make one from the weight files of a folder, or start lcm-merge where your recipes are.';
 
 export function RecipesPane({ list, unsaved, box, focused }: RecipesPaneProps) {
+  const isRead = useIsScreenReaderEnabled();
   const shown = shownRecipes(list);
   const rows = box.height - PANE_ENDS - (list.filter === '' ? 0 : 1);
   const at = shown.findIndex(({ file }) => file === list.selected);
@@ -36,7 +37,8 @@ export function RecipesPane({ list, unsaved, box, focused }: RecipesPaneProps) {
       {list.entries !== undefined && list.entries.length > 0 && shown.length === 0 && (
         <Words>Nothing fits the filter. Press / and then Enter to show all.</Words>
       )}
-      {shown.map(({ file, summary, problem }) => {
+      {isRead && shown.length > 0 && <Words>{`${at + 1} of ${shown.length}`}</Words>}
+      {(isRead ? shown.slice(at, at + 1) : shown).map(({ file, summary, problem }) => {
         const chosen = file === list.selected;
         return (
           <Box key={file} gap={2} width={box.width - PANE_SIDES} height={1} overflow="hidden">
