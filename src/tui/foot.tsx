@@ -1,12 +1,13 @@
 /** The last line: what is typed, else what the last command came to, else the keys that do something here. */
 import { Box, useIsScreenReaderEnabled } from 'ink';
+import { use } from 'react';
 import { contextOf } from './commands.ts';
 import { unsavedFiles } from './drafts.ts';
 import { textOf } from './input.ts';
 import { footer, HINT_GAP } from './keys.ts';
 import { MARKS } from './marks.ts';
 import type { State } from './model.ts';
-import { Marked, Words } from './theme.tsx';
+import { Marked, ThemeContext, Words } from './theme.tsx';
 import { WORKING } from './work.ts';
 
 /** A sentence that is longer is found in the pane that it is about. */
@@ -56,6 +57,7 @@ function Line({ input, columns }: { readonly input: NonNullable<State['input']>;
   const isRead = useIsScreenReaderEnabled();
   const { label, before, behind } = input;
   const [under = ' ', ...after] = [...behind];
+  const { depth } = use(ThemeContext); // without colours the cursor is a sign
   if (isRead) return <Words>{`${label}: ${textOf(input)}`}</Words>;
   const isAbove = lineRows(label, columns) > 1;
   return (
@@ -71,7 +73,7 @@ function Line({ input, columns }: { readonly input: NonNullable<State['input']>;
         </Box>
         <Words wrap="truncate-start">{before}</Words>
         <Box flexShrink={0}>
-          <Words style="inverse">{under}</Words>
+          <Words style="inverse">{depth > 1 ? under : `▏${under}`}</Words>
         </Box>
         <Box flexShrink={1000}>
           <Words wrap="truncate-end">{after.join('')}</Words>

@@ -19,6 +19,7 @@ const SPOKEN: readonly (readonly [sign: RegExp, words: string])[] = [
   [/→/g, 'right arrow'],
   [/←/g, 'left arrow'],
   [/^…$/g, 'working'],
+  [/^(\w+) +…$/, '$1'],
   [/^!$/g, 'warning'],
   [/^\?$/g, 'could not tell'],
   [/^·$/g, ''],

@@ -13,7 +13,10 @@ describe('changes', () => {
     expect(changes(after, after, always).lines).toEqual([]);
   });
   it('holds back a line of which only figures have changed until it is due, and does not take it for said', () => {
-    const [before, after] = [['bake 10%', '1.2 MB of 3 MB'], ['bake 11%', '900 kB of 3 MB', 'new']];
+    const [before, after] = [
+      ['bake 10%', '1.2 MB of 3 MB'],
+      ['bake 11%', '900 kB of 3 MB', 'new'],
+    ];
     expect(changes(before, after, never)).toEqual({ lines: ['new'], known: [...before, 'new'], isHeld: true });
     expect(changes(before, after, always).lines).toEqual(after);
   });

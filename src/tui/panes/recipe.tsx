@@ -5,6 +5,7 @@ import { formatNumber } from '../../cli/format.ts';
 import type { Style } from '../../cli/terminal.ts';
 import { type Json, writeFlow } from '../../recipe/yaml-write.ts';
 import { barsOf, glyphOf } from '../block-bars.ts';
+import { cellWidth } from '../cell-width.ts';
 import { type Editor, type Form, formOf, isDirty } from '../editor.ts';
 import type { Row } from '../form.ts';
 import { MARKS } from '../marks.ts';
@@ -86,7 +87,7 @@ function titleOf(editor: Editor, { rows, others }: Form): string {
 
 /** Exactly `height` lines: a stretch of the form around the cursor's row, then the foot. */
 function draw(editor: Editor, { rows, others, at }: Form, width: number, height: number): readonly Line[] {
-  const labels = Math.min(Math.max(8, ...rows.map(({ label }) => [...label].length)), Math.floor(width * 0.36));
+  const labels = Math.min(Math.max(8, ...rows.map(({ label }) => cellWidth(label))), Math.floor(width * 0.36));
   const lines: Line[] = others.flatMap(({ line, sentence }, i) =>
     problemLines(`other ${i}`, `Line ${line}: ${sentence}`, 0, width),
   );
@@ -95,7 +96,7 @@ function draw(editor: Editor, { rows, others, at }: Form, width: number, height:
       lines.push({ key: `section ${i}`, text: row.section, style: 'dim', row: i });
     const isAt = i === at;
     const bar = isAt ? editor.bar : undefined;
-    const text = `${isAt ? '▸' : ' '} ${cutMiddle(row.label, labels).padEnd(labels)} ${valueText(row, width - labels - 3)}`;
+    const text = `${isAt ? '▸' : ' '} ${padCells(cutMiddle(row.label, labels), labels)} ${valueText(row, width - labels - 3)}`;
     lines.push({ key: `row ${i}`, text, style: isAt ? 'bold' : row.isDefault ? 'dim' : undefined, row: i });
     if (bar !== undefined) lines.push({ key: 'bar', text: ' '.repeat(labels + 3) + pointer(row, bar), row: i });
     row.problems.forEach((sentence, j) => {
@@ -138,11 +139,11 @@ function problemLines(key: string, sentence: string, row: number, width: number)
 /** Why the last command did nothing, else what the field under the cursor is. */
 function footLines({ notice }: Editor, row: Row | undefined, width: number, most: number): Line[] {
   if (notice !== undefined) {
-    const [sign, style] = MARKS.warning;
+    const [sign] = MARKS.warning; // yellow is not read on white
     return clip(wrap(notice, width - 2), Math.max(1, most)).map((text, i) => ({
       key: `notice ${i}`,
       text: `${i === 0 ? sign : ' '} ${text}`,
-      style,
+      style: 'bold',
       row: -1,
     }));
   }
@@ -215,6 +216,8 @@ function pointer({ value, path }: Row, chosen: number): string {
 }
 
 // --------------------------------------------------------------------------------------------------------- text
+
+const padCells = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - cellWidth(text)));
 
 function cutMiddle(text: string, room: number): string {
   const characters = [...text];

@@ -1,5 +1,6 @@
 /** The recipes that were found, each with what it makes or what is wrong with it. */
 import { Box, useIsScreenReaderEnabled } from 'ink';
+import { cellWidth } from '../cell-width.ts';
 import { type RecipeList, shownRecipes } from '../recipe-list.ts';
 import { Words } from '../theme.tsx';
 import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
@@ -19,7 +20,7 @@ export function RecipesPane({ list, unsaved, box, focused }: RecipesPaneProps) {
   const rows = box.height - PANE_ENDS - (list.filter === '' ? 0 : 1);
   const at = shown.findIndex(({ file }) => file === list.selected);
   const offset = Math.min(Math.max(0, shown.length - rows), Math.max(0, at - Math.floor(rows / 2)));
-  const name = Math.min(Math.max(0, ...shown.map(({ file }) => file.length)), Math.floor(box.width * 0.6));
+  const name = Math.min(Math.max(0, ...shown.map(({ file }) => cellWidth(file))), Math.floor(box.width * 0.6));
   return (
     <Pane
       title="Recipes"
@@ -43,8 +44,11 @@ export function RecipesPane({ list, unsaved, box, focused }: RecipesPaneProps) {
         return (
           <Box key={file} gap={2} width={box.width - PANE_SIDES} height={1} overflow="hidden">
             <Box {...((summary ?? problem) !== undefined && { width: name + 4 })} flexShrink={0}>
+              <Box width={2} flexShrink={0}>
+                <Words style="bold">{chosen ? '▸' : ' '}</Words>
+              </Box>
               <Words style={chosen ? 'bold' : undefined} wrap="truncate-start">
-                {`${chosen ? '▸' : ' '} ${file}${unsaved.has(file) ? ' ●' : ''}`}
+                {`${file}${unsaved.has(file) ? ' ●' : ''}`}
               </Words>
             </Box>
             {problem !== undefined && (
