@@ -6,7 +6,7 @@ import { assertReplaceable, followLink } from '../export/staging.ts';
 import { ioError } from '../formats/byte-source.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { readLock } from '../runtime/lock-file.ts';
-import { formatBytes } from '../text/quantity.ts';
+import { count, formatBytes } from '../text/quantity.ts';
 import type { Refusal } from './refusal.ts';
 
 /** A package that would be replaced; its name is unknown where its lock is damaged. */
@@ -46,7 +46,7 @@ export async function openTarget(folder: string, to: string): Promise<Target> {
 
 /** `tiny (24 files, 21.8 MB)` */
 export function describeStanding({ name, files, bytes }: Standing): string {
-  return `${name ?? 'a package whose lock is damaged'} (${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)})`;
+  return `${name ?? 'a package whose lock is damaged'} (${count(files, 'file')}, ${formatBytes(bytes)})`;
 }
 
 /** What stands at the target stays until the copy is whole, so there must be room beside it. */

@@ -2,7 +2,7 @@
 import { openRemote, type Remote } from './remote.ts';
 
 export const STAGES = {
-  plan: async () => (await import('../cli/commands/plan-recipe.ts')).planRecipe,
+  plan: async () => (await import('../publish/plan-recipe.ts')).planRecipe,
   makePackage: async () => (await import('../publish/make-package.ts')).makePackage,
   newRecipe: async () => (await import('../survey/new-recipe.ts')).newRecipe,
   compare: async () => (await import('../compare/compare.ts')).compare,

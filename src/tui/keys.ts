@@ -368,18 +368,11 @@ export function keyNames(input: string, key: Key): readonly string[] {
   return key.ctrl ? [`ctrl+${input}`] : [...input].map(nameOf);
 }
 
-/** Of the characters that keys without one of their own send. */
-const NAMES: Readonly<Record<string, string>> = {
-  '\r': 'return',
-  '\t': 'tab',
-  '\u007f': 'backspace',
-  '\b': 'backspace',
-};
-
+/** Of a character among others: Ink names control characters only where they come alone. */
 function nameOf(character: string): string {
-  const known = NAMES[character];
-  if (known !== undefined) return known;
   const code = character.charCodeAt(0);
-  const isControl = code >= 1 && code <= 26 && character !== '\n'; // a line that is pasted may have several
-  return isControl ? `ctrl+${String.fromCharCode(code + 96)}` : character;
+  if (character === '\r' || character === '\n') return 'return';
+  if (character === '\t') return 'tab';
+  if (character === '\u007f') return 'backspace';
+  return code > 0 && code <= 26 ? `ctrl+${String.fromCharCode(96 + code)}` : character;
 }

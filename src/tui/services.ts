@@ -1,11 +1,11 @@
 /** What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. */
-import { defaultOut } from '../cli/default-out.ts';
-import { failureOf } from '../cli/exit-codes.ts';
-import { editFile } from '../cli/external-editor.ts';
+
 import { type FoundPackage, findPackages } from '../compare/find-packages.ts';
 import { comparisonCells } from '../compare/table.ts';
 import { LcmMergeError, RecipeError } from '../errors.ts';
 import type { Stage } from '../events.ts';
+import { failureOf } from '../exit-codes.ts';
+import { defaultOut } from '../export/default-out.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Published } from '../publish/folder.ts';
 import type { MadePackage } from '../publish/make-package.ts';
@@ -15,10 +15,11 @@ import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../r
 import { saveRecipe } from '../recipe/save.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
-import { readClip } from './clip.ts';
+import { readClip } from '../verify/clip.ts';
 import type { ComparisonRequest } from './comparison.ts';
 import type { Failing } from './editor.ts';
 import type { Saving } from './effects.ts';
+import { editFile } from './external-editor.ts';
 import type { PublicationWish } from './publication.ts';
 import type { RecipeEntry } from './recipe-list.ts';
 

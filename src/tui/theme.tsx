@@ -2,7 +2,7 @@
 import { stripVTControlCharacters } from 'node:util';
 import { Box, Text, type TextProps, Transform, useIsScreenReaderEnabled } from 'ink';
 import { createContext, use } from 'react';
-import { type Paint, painter, type Style, sanitise } from '../cli/terminal.ts';
+import { type Paint, painter, type Style, sanitise } from '../text/terminal.ts';
 import { plainEmoji } from './emoji.ts';
 import { MARKS, type Mark } from './marks.ts';
 import { readAloud } from './read-aloud.ts';
