@@ -1,5 +1,5 @@
 /** How many cells a text takes in a terminal (Unicode TR 11: wide and full-width characters take two). */
-import { sanitise } from '../cli/terminal.ts';
+import { sanitise } from '../text/terminal.ts';
 import { plainEmoji } from './emoji.ts';
 
 const WIDE =

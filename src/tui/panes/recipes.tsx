@@ -43,7 +43,7 @@ export function RecipesPane({ list, unsaved, box, focused }: RecipesPaneProps) {
         const chosen = file === list.selected;
         return (
           <Box key={file} gap={2} width={box.width - PANE_SIDES} height={1} overflow="hidden">
-            <Box {...((summary ?? problem) !== undefined && { width: name + 4 })} flexShrink={0}>
+            <Box {...((summary ?? problem) !== undefined && { width: name + 4, flexShrink: 0 })}>
               <Box width={2} flexShrink={0}>
                 <Words style="bold">{chosen ? '▸' : ' '}</Words>
               </Box>
