@@ -228,7 +228,7 @@ const SCENES: Readonly<Record<string, Scene>> = {
       screen.press(`/${LONG_PATH}-there`);
       await screen.shows('-there');
       screen.press(KEYS.enter);
-      await screen.shows('Enter publishes');
+      await screen.shows('These are exactly');
       screen.press(KEYS.enter);
       await screen.shows('y publish it', 'n no');
     },
