@@ -460,5 +460,6 @@ function nameOf(character: string): string {
   const code = character.charCodeAt(0);
   if (character === '\r' || character === '\n') return 'return';
   if (character === '\t') return 'tab';
+  if (character === '\u007f') return 'backspace';
   return code > 0 && code <= 26 ? `ctrl+${String.fromCharCode(96 + code)}` : character;
 }

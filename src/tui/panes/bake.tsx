@@ -42,7 +42,7 @@ export function BakePane({ job, ...pane }: BakePaneProps) {
   const next = NEXT[job.status];
   const head = (
     <>
-      <Marked mark={jobMark(job)} style="bold">
+      <Marked mark={jobMark(job)} style="bold" wrap="truncate-middle">
         {`${sayingOf(job)} · ${job.recipe} · ${formatDuration(job.at - job.startedAt)}`}
       </Marked>
       {isBusy(job) && <Working job={job} columns={pane.box.width - PANE_SIDES} />}

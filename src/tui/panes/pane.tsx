@@ -5,6 +5,7 @@
 import { Box, type DOMElement, Text, useBoxMetrics, useIsScreenReaderEnabled } from 'ink';
 import { type ReactNode, use, useEffect, useEffectEvent, useRef } from 'react';
 import type { PaneBox } from '../layout.ts';
+import { readAloud } from '../read-aloud.ts';
 import { ThemeContext } from '../theme.tsx';
 
 export interface PaneProps {
@@ -45,7 +46,7 @@ export function Pane({ title, box, focused, head, children, offset = 0, onLimit 
   const top = focused ? paint(['bold', 'cyan'], line) : line;
   return (
     <Box flexDirection="column" width={box.width} height={box.height} flexShrink={0}>
-      <Text wrap="truncate-end" aria-label={`${title}:`}>
+      <Text wrap="truncate-end" aria-label={`${readAloud(title)}:`}>
         {top}
       </Text>
       <Box

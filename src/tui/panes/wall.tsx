@@ -1,10 +1,11 @@
 /** A wall of clips: as many as can be recognised, moving in step, and a line about the one that is selected. */
-import { Box, Text } from 'ink';
+import { Box, Text, useIsScreenReaderEnabled } from 'ink';
 import { use } from 'react';
 import { formatDuration } from '../../text/quantity.ts';
 import { type Style, sanitise } from '../../text/terminal.ts';
 import type { Cells } from '../pixels.ts';
 import { describePlayback } from '../playback.ts';
+import { describeFrames } from '../read-aloud.ts';
 import { ThemeContext, Words } from '../theme.tsx';
 import { arrangeWall, FRAME, frameCount, labelOf, type Wall, type WallArrangement } from '../wall.ts';
 import { Moving } from './moving.tsx';
@@ -65,8 +66,13 @@ type TileViewProps = { readonly wall: Wall; readonly index: number } & WallArran
 /** The label stands in the frame above, the note in the one below; of a tile that is not selected the frame is blank. */
 function TileView({ wall, index, tile: { columns, rows }, budget }: TileViewProps) {
   const { paint } = use(ThemeContext);
+  const isRead = useIsScreenReaderEnabled();
   const isSelected = index === wall.selected;
   const tile = wall.tiles[index];
+  if (isRead) {
+    const said = [labelOf(wall, index), tile ? describeFrames(tile.frames) : 'still to come', tile?.note ?? ''];
+    return <Words>{(isSelected ? '▸' : '') + said.filter((part) => part !== '').join(', ')}</Words>;
+  }
   const { corners, side, fill, style } = FRAMES[isSelected ? 'selected' : 'other'];
   const inside = { columns: columns - FRAME, rows: rows - FRAME };
   const coloured = (text: string) => (style === undefined ? text : paint(style, text));
