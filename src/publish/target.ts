@@ -6,7 +6,6 @@ import { assertReplaceable, followLink } from '../export/staging.ts';
 import { ioError } from '../formats/byte-source.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { readLock } from '../runtime/lock-file.ts';
-import { formatBytes } from '../text/quantity.ts';
 import type { Refusal } from './refusal.ts';
 
 /** A package that would be replaced; its name is unknown where its lock is damaged. */
@@ -42,11 +41,6 @@ export async function openTarget(folder: string, to: string): Promise<Target> {
   });
   const [replaces, free] = [await standing(target), await freeBytes(parent)];
   return { folder: target, ...(replaces && { replaces }), ...(free !== undefined && { free }) };
-}
-
-/** `tiny (24 files, 21.8 MB)` */
-export function describeStanding({ name, files, bytes }: Standing): string {
-  return `${name ?? 'a package whose lock is damaged'} (${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)})`;
 }
 
 /** What stands at the target stays until the copy is whole, so there must be room beside it. */

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { CLIP_FPS, type Frames } from '../runtime/frames.ts';
-import { VERIFICATION_FOLDER } from '../verify/report.ts';
+import { VERIFICATION_FOLDER } from '../verify/verdict.ts';
 
 /** The frames of the package in `folder`. @throws what sharp says when there is no clip or it is damaged. */
 export async function readClip(folder: string): Promise<Frames> {

@@ -4,7 +4,8 @@
  */
 
 import { formatDuration } from '../cli/format.ts';
-import { type FoundPackage, whyNotBeside } from '../compare/find-packages.ts';
+import { whyNotBeside } from '../compare/beside.ts';
+import type { FoundPackage } from '../compare/find-packages.ts';
 import { packageRows } from '../compare/grid.ts';
 import type { Event } from '../events.ts';
 import type { Knob } from '../sweep/axis.ts';

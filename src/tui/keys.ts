@@ -360,10 +360,17 @@ const FLAGS = {
 
 const SHIFTED: ReadonlySet<string> = new Set(['tab', 'left', 'right']);
 
+/** What Enter, Tab and keys with Ctrl are in the midst of other keys: a control character, as terminals send it. */
+const CONTROLS: Readonly<Record<string, string>> = { '\r': 'return', '\n': 'return', '\t': 'tab' };
+
+const nameOf = (character: string): string =>
+  CONTROLS[character] ??
+  (character < ' ' ? `ctrl+${String.fromCharCode(character.charCodeAt(0) + 0x60)}` : character);
+
 /** The names of the keys in one event: keys pressed fast, or while the event loop was busy, arrive together. */
 export function keyNames(input: string, key: Key): readonly string[] {
   const flag = (Object.keys(FLAGS) as (keyof typeof FLAGS)[]).find((name) => key[name]);
   if (flag !== undefined) return [key.shift && SHIFTED.has(FLAGS[flag]) ? `shift+${FLAGS[flag]}` : FLAGS[flag]];
   if (key.meta) return [];
-  return key.ctrl ? [`ctrl+${input}`] : [...input];
+  return key.ctrl ? [`ctrl+${input}`] : [...input].map(nameOf);
 }

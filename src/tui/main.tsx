@@ -17,6 +17,9 @@ import { ThemeContext, themeOf } from './theme.tsx';
 /** No key will ever come again: the window was closed, or the connection. */
 const HANG_UPS = ['end', 'close', 'error'] as const;
 
+/** The store decides when there is something to see: Ink, which would let every second key wait for 33 ms, does not. */
+const MAX_FPS = 1000;
+
 export interface TuiOptions {
   /** Recipes to list before those that are found. */
   readonly argv?: readonly string[];
@@ -63,6 +66,7 @@ export async function openTui({
         alternateScreen: !isRead(),
         incrementalRendering: !isRead(),
         exitOnCtrlC: false,
+        maxFps: MAX_FPS,
         patchConsole: stdout === process.stdout,
       },
     );

@@ -1,21 +1,19 @@
-/** What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. */
+/**
+ * What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. What the first frame does
+ * not need is loaded when it is asked for; what runs models, never here (test/tui/imports.test.ts).
+ */
 import { defaultOut } from '../cli/default-out.ts';
 import { failureOf } from '../cli/exit-codes.ts';
-import { editFile } from '../cli/external-editor.ts';
-import { type FoundPackage, findPackages } from '../compare/find-packages.ts';
+import type { FoundPackage } from '../compare/find-packages.ts';
 import { comparisonCells } from '../compare/table.ts';
 import { LcmMergeError, RecipeError } from '../errors.ts';
-import type { Stage } from '../events.ts';
+import { drain, type Stage } from '../events.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Published } from '../publish/folder.ts';
 import type { MadePackage } from '../publish/make-package.ts';
-import { type Publication, surveyPublication } from '../publish/preview.ts';
-import { readRecipeText } from '../recipe/load.ts';
-import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../recipe/recipe-files.ts';
-import { saveRecipe } from '../recipe/save.ts';
+import type { Publication } from '../publish/preview.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
-import { readClip } from './clip.ts';
 import type { ComparisonRequest } from './comparison.ts';
 import type { Failing } from './editor.ts';
 import type { Saving } from './effects.ts';
@@ -52,6 +50,8 @@ export interface Services extends AsyncDisposable {
   explain(error: unknown): { readonly problems: readonly string[]; readonly failure: Failing };
 }
 
+const recipeFiles = () => import('../recipe/recipe-files.ts');
+
 /** Where packages are put, and looked for. */
 const SHELF = 'out';
 
@@ -61,16 +61,18 @@ export function createServices(given: readonly string[] = []): Services {
   const { stages } = remote;
   return {
     findRecipes: async () => {
+      const { listRecipes, RECIPE_FOLDERS } = await recipeFiles();
       const found = await listRecipes(RECIPE_FOLDERS);
       const first = given.filter((file) => !found.some((entry) => entry.file === file)).map((file) => ({ file }));
       return [...first, ...found];
     },
-    findPackages: () => findPackages(SHELF),
-    read: readRecipeText,
-    save: ({ recipe, text, replaces }) => saveRecipe(recipe, text, { replaces }),
-    duplicate: duplicateRecipe,
-    rename: renameRecipe,
-    edit: editFile,
+    findPackages: () => drain(stages.findPackages(SHELF, [], {})),
+    read: async (recipe) => (await import('../recipe/load.ts')).readRecipeText(recipe),
+    save: async ({ recipe, text, replaces }) =>
+      (await import('../recipe/save.ts')).saveRecipe(recipe, text, { replaces }),
+    duplicate: async (recipe) => (await recipeFiles()).duplicateRecipe(recipe),
+    rename: async (recipe, name) => (await recipeFiles()).renameRecipe(recipe, name),
+    edit: async (recipe) => (await import('../cli/external-editor.ts')).editFile(recipe),
     newRecipe: (folder, signal) => stages.newRecipe(folder, { signal }),
     plan: (recipe, options) => stages.plan(recipe, options),
     out: ({ recipe }) => defaultOut(recipe),
@@ -78,7 +80,7 @@ export function createServices(given: readonly string[] = []): Services {
       const plan = yield* stages.plan(recipe, { signal });
       return yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
     },
-    readClip,
+    readClip: async (folder) => (await import('./clip.ts')).readClip(folder),
     async *compare(request, signal) {
       const { prompt, seed } = request;
       if (request.kind === 'packages') {
@@ -91,7 +93,7 @@ export function createServices(given: readonly string[] = []): Services {
       yield* stages.sweep(plan, { x, y, prompt, seed, signal });
       return undefined;
     },
-    survey: ({ folder, to }) => surveyPublication(folder, to),
+    survey: ({ folder, to }) => drain(stages.surveyPublication(folder, to, {})),
     preview: ({ folder, to }, signal) => stages.previewPublication(folder, { to, signal }),
     publish: ({ folder, to }, signal) => stages.publish(folder, { to, signal }),
     explain: (error) => {

@@ -16,8 +16,10 @@ export interface Store {
   readonly now: () => number;
 }
 
-/** Milliseconds between two looks at the state: a bake tells of a thousand tensors a second, and the eye takes thirty pictures. */
-const NOTICE_AFTER = 16;
+/** Milliseconds between two looks at what stages tell: a bake tells of a thousand tensors a second, and the eye takes thirty pictures. */
+const NOTICE_AFTER = 33;
+/** What somebody waits for is seen at once. */
+const ASKED: ReadonlySet<Action['type']> = new Set(['command', 'typed', 'tick', 'measured', 'opened', 'planned']);
 /** For so many milliseconds work that never waits may keep keys and screen waiting. */
 const BREATHE_AFTER = 30;
 
@@ -28,12 +30,15 @@ export function createStore(services: Services, now: () => number = () => perfor
   const listeners = new Set<() => void>();
   let state = INITIAL;
   let notice: NodeJS.Timeout | undefined;
+  let prompt: NodeJS.Immediate | undefined;
   let working = new AbortController();
   /** What takes the place of an earlier one of its sort. */
   const latest = new Map<'plan' | 'preview', AbortController>();
 
   const tellAll = () => {
-    notice = undefined;
+    clearTimeout(notice);
+    clearImmediate(prompt);
+    notice = prompt = undefined;
     for (const listener of listeners) listener();
   };
 
@@ -41,7 +46,8 @@ export function createStore(services: Services, now: () => number = () => perfor
     const before = state;
     state = reduce(before, action);
     if (state === before) return;
-    if (notice === undefined) notice = setTimeout(tellAll, NOTICE_AFTER);
+    if (ASKED.has(action.type)) prompt ??= setImmediate(tellAll);
+    else notice ??= setTimeout(tellAll, NOTICE_AFTER);
     for (const effect of state.effects) void perform(effect);
   };
 
@@ -154,7 +160,7 @@ export function createStore(services: Services, now: () => number = () => perfor
     }
   };
 
-  dispatch({ type: 'begin' });
+  setImmediate(() => dispatch({ type: 'begin' })); // nothing is looked for before the first frame
   return {
     state: () => state,
     subscribe(listener) {

@@ -21,8 +21,10 @@ import { FINGERPRINT_FILE, type Fingerprint } from './fingerprint.ts';
 import type { RunLimit } from './limit.ts';
 import { reportHtml } from './report/page.ts';
 import { picturesOf } from './report/pictures.ts';
+import { VERIFICATION_FOLDER } from './verdict.ts';
 
-export const VERIFICATION_FOLDER = 'verification';
+export { overall, VERIFICATION_FOLDER } from './verdict.ts';
+
 export const REPORT_FILE = 'report.json';
 
 export interface CheckReport {
@@ -94,12 +96,6 @@ export async function readReport(folder: string): Promise<StoredReport | undefin
       throw error;
     },
   );
-}
-
-/** Passed only if every check is; one that failed outweighs one that could not tell. */
-export function overall(checks: readonly { verdict: CheckVerdict }[]): CheckVerdict {
-  if (checks.some(({ verdict }) => verdict === 'failed')) return 'failed';
-  return checks.length > 0 && checks.every(({ verdict }) => verdict === 'passed') ? 'passed' : 'unknown';
 }
 
 /** What lies in the verification folder beside the report itself. */
