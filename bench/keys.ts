@@ -156,7 +156,7 @@ function report(name: string, { answers, echoes, loads }: Figures): void {
   const late = times.filter((ms) => ms >= 50).length;
   const lost = answers.filter((ms) => ms === undefined).length;
   console.log(
-    `${name.padEnd(44)}${String(times.length).padStart(5)}${describe(times)}${`${((late / times.length) * 100).toFixed(0)} %`.padStart(8)}  ${describe(echoes)}   ${loads.at(-1)}${lost > 0 ? `, ${lost} never` : ''}`,
+    `${name.padEnd(34)}${String(times.length).padStart(5)}${describe(times)}${`${((late / times.length) * 100).toFixed(0)} %`.padStart(8)}  ${describe(echoes)}   ${loads.at(-1)}${lost > 0 ? `, ${lost} never` : ''}`,
   );
 }
 
@@ -183,16 +183,14 @@ async function pressMany(name: string, pty: Pty, echo: Pty, keys: readonly Press
 
 // --------------------------------------------------------------------------------------------------- what happens
 
-const [node] = [process.execPath];
-
-async function session(cli: string, size: string): Promise<void> {
+async function session(cli: string, build: string, size: string): Promise<void> {
   const [columns, rows] = size.split('x').map(Number) as [number, number];
   await using folder = await mkdtempDisposable(join(tmpdir(), 'lcm-merge-keys-'));
   await furnish(folder.path);
   await using echo = openPty(['sh', '-c', 'stty raw -echo; exec cat'], folder.path, 80, 24);
   await sleep(300);
-  await using pty = openPty([node, resolve(cli)], folder.path, columns, rows);
-  const named = (situation: string) => `${size.replace('x', '×').padEnd(7)} ${cli.padEnd(14)} ${situation}`;
+  await using pty = openPty([process.execPath, resolve(cli)], folder.path, columns, rows);
+  const named = (situation: string) => `${size.replace('x', '×').padEnd(8)}${situation.padEnd(24)}${build}`;
   const many = (situation: string, keys: readonly Press[]) => pressMany(named(situation), pty, echo, keys);
   const shows = (text: string, seconds?: number) =>
     pty.until((screen) => screen.some((one) => one.includes(text)), seconds);
@@ -305,13 +303,14 @@ function stageOf(tabs: string): string {
 const isBusy = (tabs: string) => !/4( Bake)? [✓✗?■–!]/.test(tabs);
 
 const clis = values.cli.split(',');
+const LETTERS = clis.length === 1 ? '' : 'ABCDEFGH';
+for (const [i, cli] of clis.entries()) if (LETTERS) console.log(`${LETTERS[i]}: ${cli}`);
 console.log(`${basename(dirname(subject))}/${basename(subject)}: ${describeMachine()}, load ${describeLoad()}`);
 console.log(
-  `${'milliseconds'.padEnd(44)}${['keys', 'median', '95 %', 'worst', '≥ 50'].map((word, i) => word.padStart([5, 7, 7, 7, 8][i] as number)).join('')}  ${['echo', '95 %', 'worst'].map((word) => word.padStart(7)).join('')}   load`,
+  `${'milliseconds'.padEnd(34)}${['keys', 'median', '95 %', 'worst', '≥ 50'].map((word, i) => word.padStart([5, 7, 7, 7, 8][i] as number)).join('')}  ${['echo', '95 %', 'worst'].map((word) => word.padStart(7)).join('')}   load`,
 );
 for (const size of values.sizes.split(',')) {
   figures.clear();
-  for (const cli of clis) await session(cli, size);
-  for (const [name, found] of [...figures].sort(([a], [b]) => a.slice(23).localeCompare(b.slice(23))))
-    report(name, found);
+  for (const [i, cli] of clis.entries()) await session(cli, LETTERS[i] ?? '', size);
+  for (const [name, found] of [...figures].sort(([a], [b]) => a.localeCompare(b))) report(name, found);
 }

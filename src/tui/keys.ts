@@ -364,8 +364,7 @@ const SHIFTED: ReadonlySet<string> = new Set(['tab', 'left', 'right']);
 const CONTROLS: Readonly<Record<string, string>> = { '\r': 'return', '\n': 'return', '\t': 'tab' };
 
 const nameOf = (character: string): string =>
-  CONTROLS[character] ??
-  (character < ' ' ? `ctrl+${String.fromCharCode(character.charCodeAt(0) + 0x60)}` : character);
+  CONTROLS[character] ?? (character < ' ' ? `ctrl+${String.fromCharCode(character.charCodeAt(0) + 0x60)}` : character);
 
 /** The names of the keys in one event: keys pressed fast, or while the event loop was busy, arrive together. */
 export function keyNames(input: string, key: Key): readonly string[] {

@@ -1,6 +1,7 @@
 /** `publish`: a verified package to its place; `--dry-run`: what that would do. */
-import { publish } from '../../publish/folder.ts';
+
 import { describePublication } from '../../publish/describe.ts';
+import { publish } from '../../publish/folder.ts';
 import { type Publication, previewPublication } from '../../publish/preview.ts';
 import { refusalError } from '../../publish/refusal.ts';
 import type { Command, Outcome } from '../context.ts';
