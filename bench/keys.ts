@@ -296,7 +296,7 @@ async function open(pty: Pty, file: string): Promise<void> {
 
 /** Tabs say how far a job is: `4 Bake 45%`, `5 Run 2/4`, `6 Gate …`. */
 function stageOf(tabs: string): string {
-  if (/6( Gate)? [^ \d]/.test(tabs)) return 'gate';
+  if (/6( Gate)? […✓✗?■]/.test(tabs)) return 'gate';
   return /5( Run)? \d+\/\d+/.test(tabs) ? 'sampling' : 'baking';
 }
 
