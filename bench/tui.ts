@@ -10,7 +10,7 @@ import { Writable } from 'node:stream';
 import { Box, render } from 'ink';
 import { createElement } from 'react';
 import { CLIP_FPS, type Frames } from '../src/runtime/frames.ts';
-import { readClip } from '../src/tui/clip.ts';
+import { readClip } from '../src/verify/clip.ts';
 import type { Cells } from '../src/tui/pixels.ts';
 import { hearTile, startWall, tickWall, type Wall } from '../src/tui/wall.ts';
 import { describeLoad, describeMachine } from './measure.ts';

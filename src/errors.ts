@@ -1,6 +1,6 @@
 /**
  * One family of errors. A message is a full sentence: what was found, where, what was expected, what to do.
- * `exitCode` follows the table in cli/exit-codes.ts (sysexits where one fits).
+ * `exitCode` follows the table in exit-codes.ts (sysexits where one fits).
  */
 
 export type ErrorKind =

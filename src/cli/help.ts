@@ -1,8 +1,9 @@
 /** Help, made from the command table: an overview, and one page per verb. */
+
+import { EXIT_CODES, EXIT_MEANINGS } from '../exit-codes.ts';
+import { wrap } from '../text/columns.ts';
+import type { Paint } from '../text/terminal.ts';
 import { COMMANDS, type OptionSpec, SPECS, type Verb } from './command-table.ts';
-import { EXIT_CODES, EXIT_MEANINGS } from './exit-codes.ts';
-import { wrap } from './format.ts';
-import type { Paint } from './terminal.ts';
 
 const INDENT = '  ';
 /** Lines of help end here. */

@@ -1,5 +1,5 @@
 /** What publishing would do, in words. */
-import { formatBytes, formatTime } from '../text/quantity.ts';
+import { count, formatBytes, formatTime } from '../text/quantity.ts';
 import type { Publication } from './preview.ts';
 import type { Standing } from './target.ts';
 
@@ -26,5 +26,5 @@ export function describePublication({
 
 /** `tiny (24 files, 21.8 MB)` */
 export function describeStanding({ name, files, bytes }: Standing): string {
-  return `${name ?? 'a package whose lock is damaged'} (${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)})`;
+  return `${name ?? 'a package whose lock is damaged'} (${count(files, 'file')}, ${formatBytes(bytes)})`;
 }

@@ -32,8 +32,8 @@ export function serve(table: StageTable): void {
       const reason = packError(signal.aborted ? signal.reason : error);
       await send({ type: 'failed', error: reason, last: leaving });
     }
-    running = undefined;
-    if (leaving) process.exit(0);
+    if (running === job) running = undefined; // the next one may be here before this one's end is known to be sent
+    if (leaving && !running) process.exit(0);
   };
 
   const leave = (reason: unknown) => {

@@ -10,7 +10,7 @@ const silent = <Args extends readonly unknown[], Result>(work: (...args: Args) =
   };
 
 export const STAGES = {
-  plan: async () => (await import('../cli/commands/plan-recipe.ts')).planRecipe,
+  plan: async () => (await import('../publish/plan-recipe.ts')).planRecipe,
   makePackage: async () => (await import('../publish/make-package.ts')).makePackage,
   newRecipe: async () => (await import('../survey/new-recipe.ts')).newRecipe,
   compare: async () => (await import('../compare/compare.ts')).compare,

@@ -1,5 +1,5 @@
 /** What each command does, wherever it comes from: a key, the palette, or the line that was typed. */
-import { EXIT_CODES } from '../cli/exit-codes.ts';
+import { EXIT_CODES } from '../exit-codes.ts';
 import { type ComparisonCommand, obeyComparison, setPrompt, setSeed, wishOf } from './comparison.ts';
 import { recipeAt, savingOf, unsavedFiles, withEditor } from './drafts.ts';
 import { addSource, type Editor, obeyEditor, rowAt, setValue, setValues, typedValue } from './editor.ts';

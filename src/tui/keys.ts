@@ -360,16 +360,18 @@ const FLAGS = {
 
 const SHIFTED: ReadonlySet<string> = new Set(['tab', 'left', 'right']);
 
-/** What Enter, Tab and keys with Ctrl are in the midst of other keys: a control character, as terminals send it. */
-const CONTROLS: Readonly<Record<string, string>> = { '\r': 'return', '\n': 'return', '\t': 'tab' };
-
-const nameOf = (character: string): string =>
-  CONTROLS[character] ?? (character < ' ' ? `ctrl+${String.fromCharCode(character.charCodeAt(0) + 0x60)}` : character);
-
 /** The names of the keys in one event: keys pressed fast, or while the event loop was busy, arrive together. */
 export function keyNames(input: string, key: Key): readonly string[] {
   const flag = (Object.keys(FLAGS) as (keyof typeof FLAGS)[]).find((name) => key[name]);
   if (flag !== undefined) return [key.shift && SHIFTED.has(FLAGS[flag]) ? `shift+${FLAGS[flag]}` : FLAGS[flag]];
   if (key.meta) return [];
   return key.ctrl ? [`ctrl+${input}`] : [...input].map(nameOf);
+}
+
+/** Of a character among others: Ink names control characters only where they come alone. */
+function nameOf(character: string): string {
+  const code = character.charCodeAt(0);
+  if (character === '\r' || character === '\n') return 'return';
+  if (character === '\t') return 'tab';
+  return code > 0 && code <= 26 ? `ctrl+${String.fromCharCode(96 + code)}` : character;
 }

@@ -2,12 +2,12 @@
  * What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. What the first frame does
  * not need is loaded when it is asked for; what runs models, never here (test/tui/imports.test.ts).
  */
-import { defaultOut } from '../cli/default-out.ts';
-import { failureOf } from '../cli/exit-codes.ts';
 import type { FoundPackage } from '../compare/find-packages.ts';
 import { comparisonCells } from '../compare/table.ts';
 import { LcmMergeError, RecipeError } from '../errors.ts';
 import { drain, type Stage } from '../events.ts';
+import { failureOf } from '../exit-codes.ts';
+import { defaultOut } from '../export/default-out.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Published } from '../publish/folder.ts';
 import type { MadePackage } from '../publish/make-package.ts';
@@ -72,7 +72,7 @@ export function createServices(given: readonly string[] = []): Services {
       (await import('../recipe/save.ts')).saveRecipe(recipe, text, { replaces }),
     duplicate: async (recipe) => (await recipeFiles()).duplicateRecipe(recipe),
     rename: async (recipe, name) => (await recipeFiles()).renameRecipe(recipe, name),
-    edit: async (recipe) => (await import('../cli/external-editor.ts')).editFile(recipe),
+    edit: async (recipe) => (await import('./external-editor.ts')).editFile(recipe),
     newRecipe: (folder, signal) => stages.newRecipe(folder, { signal }),
     plan: (recipe, options) => stages.plan(recipe, options),
     out: ({ recipe }) => defaultOut(recipe),
@@ -80,7 +80,7 @@ export function createServices(given: readonly string[] = []): Services {
       const plan = yield* stages.plan(recipe, { signal });
       return yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
     },
-    readClip: async (folder) => (await import('./clip.ts')).readClip(folder),
+    readClip: async (folder) => (await import('../verify/clip.ts')).readClip(folder),
     async *compare(request, signal) {
       const { prompt, seed } = request;
       if (request.kind === 'packages') {

@@ -1,5 +1,5 @@
 /** What is worked on, one thing at a time: how it begins, what it tells, and how it ends. */
-import { EXIT_CODES } from '../cli/exit-codes.ts';
+import { EXIT_CODES } from '../exit-codes.ts';
 import { type Comparison, comparisonFailed, comparisonStopped, hearComparison, requestOf } from './comparison.ts';
 import { recipeAt, savingOf } from './drafts.ts';
 import type { Effect, WorkKind } from './effects.ts';

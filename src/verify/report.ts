@@ -21,7 +21,7 @@ import { FINGERPRINT_FILE, type Fingerprint } from './fingerprint.ts';
 import type { RunLimit } from './limit.ts';
 import { reportHtml } from './report/page.ts';
 import { picturesOf } from './report/pictures.ts';
-import { VERIFICATION_FOLDER } from './verdict.ts';
+import { CLIP_FILE, VERIFICATION_FOLDER } from './verdict.ts';
 
 export { overall, VERIFICATION_FOLDER } from './verdict.ts';
 
@@ -122,7 +122,7 @@ export async function writeReport(
       verification[name] = digestBytes(data).sha256;
       await writingTo(join(target, name), writeFile(join(partial, name), data));
     };
-    if (video) await put('frames.webp', await encodeAnimatedWebp(video.frames, { fps: CLIP_FPS, lossless: true }));
+    if (video) await put(CLIP_FILE, await encodeAnimatedWebp(video.frames, { fps: CLIP_FPS, lossless: true }));
     if (fingerprint) await put(FINGERPRINT_FILE, `${JSON.stringify(fingerprint, null, 2)}\n`);
     await put('report.html', reportHtml({ report, lock, pictures: await picturesOf(video) }));
     const whole: Report = { ...report, verification: { ...verification } };

@@ -3,6 +3,8 @@ import type { CheckVerdict } from '../events.ts';
 import type { Profile } from '../recipe/profile.ts';
 
 export const VERIFICATION_FOLDER = 'verification';
+/** In it: the clip that was judged. */
+export const CLIP_FILE = 'frames.webp';
 
 /** The ids of `CHECKS` (gate.ts) in their order, and how much of the gate must be asked for to have each. */
 export const CHECK_ORDER: Readonly<Record<string, Profile>> = {

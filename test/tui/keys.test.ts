@@ -75,8 +75,8 @@ describe('keyNames', () => {
     ['c', { ctrl: true }, ['ctrl+c']],
     ['G', { shift: true }, ['G']],
     ['jjq', {}, ['j', 'j', 'q']],
-    ['j\r', {}, ['j', 'return']],
-    ['\tj\u0013', {}, ['tab', 'j', 'ctrl+s']],
+    ['jj\r', {}, ['j', 'j', 'return']],
+    ['ab\t\u0013', {}, ['a', 'b', 'tab', 'ctrl+s']],
     ['q', { meta: true }, []],
   ] as const)('%j with %j is %j', (input, flags, names) => {
     expect(keyNames(input, { ...PLAIN, ...flags })).toEqual(names);

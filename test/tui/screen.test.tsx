@@ -1,9 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { planRecipe } from '../../src/cli/commands/plan-recipe.ts';
 import { RecipeError } from '../../src/errors.ts';
 import { type MadePackage, makePackage } from '../../src/publish/make-package.ts';
+import { planRecipe } from '../../src/publish/plan-recipe.ts';
 import { helpSections } from '../../src/tui/keys.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { checkEvents, GREEN_STEP, madePackage, RED_THEN_BLUE } from './reports.ts';

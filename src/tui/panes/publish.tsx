@@ -1,8 +1,9 @@
 /** What would be published where, and whether it may be; the question, and what came of it. */
 import { Box } from 'ink';
-import { formatBytes, table } from '../../cli/format.ts';
 import { describePublication } from '../../publish/describe.ts';
 import type { Publication } from '../../publish/preview.ts';
+import { table } from '../../text/columns.ts';
+import { formatBytes } from '../../text/quantity.ts';
 import type { StageRow } from '../job.ts';
 import type { Mark } from '../marks.ts';
 import { progressLines } from '../progress-line.ts';

@@ -1,8 +1,8 @@
 /** The recipe as a form: sliders, choices and bars; what is wrong stands below its field, what a field means at the foot. */
 import { useMemo } from 'react';
-import { formatNumber } from '../../cli/format.ts';
-import type { Style } from '../../cli/terminal.ts';
 import { type Json, writeFlow } from '../../recipe/yaml-write.ts';
+import { formatNumber } from '../../text/quantity.ts';
+import type { Style } from '../../text/terminal.ts';
 import { barsOf, glyphOf } from '../block-bars.ts';
 import { type Editor, type Form, formOf, isDirty } from '../editor.ts';
 import type { Row } from '../form.ts';
