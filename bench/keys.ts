@@ -273,25 +273,22 @@ async function furnish(folder: string): Promise<void> {
 
 /** Opens a recipe from the list and goes to its first strength. */
 async function open(pty: Pty, file: string): Promise<void> {
+  const moveTo = async (text: string) => {
+    while (!line(pty.lines()).includes(text))
+      if ((await pty.answer('j', line)) === undefined)
+        throw new Error(`There is no ${text}:\n${pty.lines().join('\n')}`);
+  };
   pty.write('1');
   await pty.until((screen) => title(screen).endsWith('Recipes'));
   await pause();
   pty.write('g');
-  for (let i = 0; !line(pty.lines()).includes(file); i++) {
-    if (i > 20) throw new Error(`${file} is not in the list:\n${pty.lines().join('\n')}`);
-    await pause();
-    if (!line(pty.lines()).includes(file)) pty.write('j');
-    await pause();
-  }
+  await pause();
+  await moveTo(file);
   await pause();
   pty.write(ENTER);
   await pty.until((screen) => title(screen).endsWith('Recipe'));
   await pty.until(([tabs = '']) => /3( Plan)? ✓/.test(tabs));
-  for (let i = 0; !line(pty.lines()).includes('α'); i++) {
-    if (i > 20) throw new Error(`${file} has no strength:\n${pty.lines().join('\n')}`);
-    pty.write('j');
-    await pause();
-  }
+  await moveTo('α');
 }
 
 /** Tabs say how far a job is: `4 Bake 45%`, `5 Run 2/4`, `6 Gate …`. */

@@ -18,7 +18,7 @@ export interface Store {
 
 /** Milliseconds between two looks at what stages tell: a bake tells of a thousand tensors a second, and the eye takes thirty pictures. */
 const NOTICE_AFTER = 33;
-/** What somebody waits for is seen at once. */
+/** What somebody waits for is seen at once: what a key does, the next frame. */
 const ASKED: ReadonlySet<Action['type']> = new Set(['command', 'typed', 'tick', 'measured', 'opened', 'planned']);
 /** For so many milliseconds work that never waits may keep keys and screen waiting. */
 const BREATHE_AFTER = 30;
