@@ -35,6 +35,9 @@ export function createStore(services: Services, now: () => number = () => perfor
   /** What takes the place of an earlier one of its sort. */
   const latest = new Map<'plan' | 'preview', AbortController>();
 
+  /** Ends with the plan that was asked for last. */
+  let planning: Promise<void> = Promise.resolve();
+
   const tellAll = () => {
     clearTimeout(notice);
     clearImmediate(prompt);
@@ -99,11 +102,18 @@ export function createStore(services: Services, now: () => number = () => perfor
     },
     plan: async ({ recipe, text }) => {
       const signal = replace('plan');
+      const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+      const before = planning;
+      planning = ended;
+      await before; // a knob that is turned fast would have a process for every turn
       try {
+        signal.throwIfAborted();
         const plan = await follow(services.plan(recipe, { text, signal }), () => undefined);
         dispatch({ type: 'planned', recipe, text, plan, out: services.out(plan) });
       } catch (error) {
         if (!signal.aborted) dispatch({ type: 'not-planned', recipe, text, ...services.explain(error) });
+      } finally {
+        end();
       }
     },
     new: ({ folder }) =>
