@@ -3,7 +3,8 @@
  * wall, with the figures below. Pure; who runs the stage reads `requestOf`.
  */
 
-import { type FoundPackage, whyNotBeside } from '../compare/find-packages.ts';
+import { whyNotBeside } from '../compare/beside.ts';
+import type { FoundPackage } from '../compare/find-packages.ts';
 import { packageRows } from '../compare/grid.ts';
 import type { Event } from '../events.ts';
 import { type Axis, clipLabels } from '../sweep/axis.ts';

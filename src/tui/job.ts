@@ -5,7 +5,10 @@
 import { join } from 'node:path';
 import type { CheckVerdict, Event, Preview, StageName } from '../events.ts';
 import type { MadePackage } from '../publish/make-package.ts';
-import { type Findings, overall, VERIFICATION_FOLDER } from '../verify/report.ts';
+
+import type { Findings } from '../verify/report.ts';
+import { overall, VERIFICATION_FOLDER } from '../verify/verdict.ts';
+
 import { JOB_MARKS, type Mark } from './marks.ts';
 
 export type JobStatus = 'running' | 'stopping' | 'passed' | 'refused' | 'failed' | 'stopped';

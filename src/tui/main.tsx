@@ -18,6 +18,9 @@ import { createTranscript, type Transcript } from './transcript.ts';
 /** No key will ever come again: the window was closed, or the connection. */
 const HANG_UPS = ['end', 'close', 'error'] as const;
 
+/** The store decides when there is something to see: Ink, which would let every second key wait for 33 ms, does not. */
+const MAX_FPS = 1000;
+
 export interface TuiOptions {
   /** Recipes to list before those that are found. */
   readonly argv?: readonly string[];
@@ -67,6 +70,7 @@ export async function openTui({
         alternateScreen: !isRead(),
         incrementalRendering: !isRead(),
         exitOnCtrlC: false,
+        maxFps: MAX_FPS,
         patchConsole: stdout === process.stdout,
       },
     );

@@ -1,30 +1,26 @@
-/** What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. */
+/**
+ * What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. What the first frame does
+ * not need is loaded when it is asked for; what runs models, never here (test/tui/imports.test.ts).
+ */
 import { dirname, isAbsolute, relative } from 'node:path';
-import { type FoundPackage, findPackages } from '../compare/find-packages.ts';
+import type { FoundPackage } from '../compare/find-packages.ts';
 import { comparisonCells } from '../compare/table.ts';
 import { InputMissingError, LcmMergeError, RecipeError, UnmatchedError } from '../errors.ts';
-import type { Stage } from '../events.ts';
+import { drain, type Stage } from '../events.ts';
 import { failureOf } from '../exit-codes.ts';
 import { defaultOut } from '../export/default-out.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { MadePackage } from '../publish/make-package.ts';
 import type { Published } from '../publish/place.ts';
-import { type Publication, surveyPublication } from '../publish/preview.ts';
-import { kindOf } from '../recipe/input-files.ts';
-import { readRecipeText } from '../recipe/load.ts';
-import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../recipe/recipe-files.ts';
-import { createRecipe, saveRecipe } from '../recipe/save.ts';
+import type { Publication } from '../publish/preview.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
 import type { Survey } from '../survey/survey.ts';
-import { seenCells } from '../sweep/table.ts';
 import { nearby } from '../text/nearby.ts';
-import { readClip } from '../verify/clip.ts';
-import { type Findings, readFindings } from '../verify/report.ts';
+import type { Findings } from '../verify/report.ts';
 import type { ComparisonRequest } from './comparison.ts';
 import type { Failing } from './editor.ts';
 import type { Saving } from './effects.ts';
-import { editFile } from './external-editor.ts';
 import type { PublicationWish } from './publication.ts';
 import type { RecipeEntry } from './recipe-list.ts';
 
@@ -64,6 +60,9 @@ export interface Services extends AsyncDisposable {
   explain(error: unknown): { readonly problems: readonly string[]; readonly failure: Failing };
 }
 
+const recipeFiles = () => import('../recipe/recipe-files.ts');
+const recipeSaving = () => import('../recipe/save.ts');
+
 /** Where packages are put, and looked for. */
 const SHELF = 'out';
 
@@ -77,23 +76,24 @@ export function createServices(given: readonly string[] = []): Services {
   const { stages } = remote;
   return {
     findRecipes: async () => {
+      const { listRecipes, RECIPE_FOLDERS } = await recipeFiles();
       const found = await listRecipes(RECIPE_FOLDERS);
       const first = given.filter((file) => !found.some((entry) => entry.file === file)).map((file) => ({ file }));
       return [...first, ...found];
     },
-    findPackages: () => findPackages(SHELF),
-    read: readRecipeText,
+    findPackages: () => drain(stages.findPackages(SHELF, [], {})),
+    read: async (recipe) => (await import('../recipe/load.ts')).readRecipeText(recipe),
     save: async ({ recipe, text, replaces }) => {
       try {
-        await saveRecipe(recipe, text, { replaces });
+        await (await recipeSaving()).saveRecipe(recipe, text, { replaces });
       } catch (error) {
         throw error instanceof RecipeError ? new RecipeError([...error.problems, WAYS_OUT], { file: recipe }) : error;
       }
     },
-    create: createRecipe,
-    duplicate: duplicateRecipe,
-    rename: renameRecipe,
-    edit: editFile,
+    create: async (recipe, text) => (await recipeSaving()).createRecipe(recipe, text),
+    duplicate: async (recipe) => (await recipeFiles()).duplicateRecipe(recipe),
+    rename: async (recipe, name) => (await recipeFiles()).renameRecipe(recipe, name),
+    edit: async (recipe) => (await import('./external-editor.ts')).editFile(recipe),
     newRecipe: (folder, signal) => stages.newRecipe(folder, { signal }),
     findSources: (recipe, signal) => stages.surveyFiles(around(recipe), { signal }),
     plan: (recipe, options) => stages.plan(recipe, options),
@@ -103,11 +103,12 @@ export function createServices(given: readonly string[] = []): Services {
       const made = yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
       return { ...made, folder: nearby(made.folder) }; // as it is listed
     },
-    readClip,
+    readClip: async (folder) => (await import('../verify/clip.ts')).readClip(folder),
     readFindings: async (folder) => {
+      const { kindOf } = await import('../recipe/input-files.ts');
       if ((await kindOf(folder)) === 'nothing')
         throw new InputMissingError(`${folder} is not there any more. R looks for packages anew.`, { file: folder });
-      return readFindings(folder);
+      return (await import('../verify/report.ts')).readFindings(folder);
     },
     async *compare(request, signal) {
       const { prompt, seed } = request;
@@ -119,9 +120,9 @@ export function createServices(given: readonly string[] = []): Services {
       const { recipe, text, x, y } = request;
       const plan = yield* stages.plan(recipe, { text, signal });
       const { figures } = yield* stages.sweep(plan, { x, y, prompt, seed, signal });
-      return seenCells(figures);
+      return (await import('../sweep/table.ts')).seenCells(figures);
     },
-    survey: ({ folder, to }) => surveyPublication(folder, to),
+    survey: ({ folder, to }) => drain(stages.surveyPublication(folder, to, {})),
     preview: ({ folder, to }, signal) => stages.previewPublication(folder, { to, signal }),
     publish: ({ folder, to }, signal) => stages.publish(folder, { to, signal }),
     explain: (error) => {

@@ -4,7 +4,7 @@ import sharp from 'sharp';
 import { InputMissingError } from '../errors.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { CLIP_FPS, type Frames } from '../runtime/frames.ts';
-import { CLIP_FILE, VERIFICATION_FOLDER } from './report.ts';
+import { CLIP_FILE, VERIFICATION_FOLDER } from './verdict.ts';
 
 /** The frames of the package in `folder`. @throws InputMissingError when there are none; what sharp says when they are damaged. */
 export async function readClip(folder: string): Promise<Frames> {

@@ -21,11 +21,11 @@ import { FINGERPRINT_FILE, type Fingerprint } from './fingerprint.ts';
 import type { RunLimit } from './limit.ts';
 import { reportHtml } from './report/page.ts';
 import { picturesOf } from './report/pictures.ts';
+import { CLIP_FILE, VERIFICATION_FOLDER } from './verdict.ts';
 
-export const VERIFICATION_FOLDER = 'verification';
+export { overall, VERIFICATION_FOLDER } from './verdict.ts';
+
 export const REPORT_FILE = 'report.json';
-/** The clip that was judged, lossless. */
-export const CLIP_FILE = 'frames.webp';
 
 export interface CheckReport {
   readonly id: string;
@@ -133,12 +133,6 @@ async function readStored<Shape extends z.ZodType>(
     if (error instanceof InputMissingError) return undefined;
     throw error;
   });
-}
-
-/** Passed only if every check is; one that failed outweighs one that could not tell. */
-export function overall(checks: readonly { verdict: CheckVerdict }[]): CheckVerdict {
-  if (checks.some(({ verdict }) => verdict === 'failed')) return 'failed';
-  return checks.length > 0 && checks.every(({ verdict }) => verdict === 'passed') ? 'passed' : 'unknown';
 }
 
 /** What lies in the verification folder beside the report itself. */

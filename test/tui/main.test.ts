@@ -27,6 +27,7 @@ function open() {
   const services = {
     ...createServices(),
     findRecipes: async () => [{ file: 'a.yaml' }, { file: 'recipes/tiny.yaml' }],
+    findPackages: async () => [],
     readClip: async () => RED_THEN_BLUE,
   };
   return { stdin, written: () => written, left: openTui({ stdin, stdout, services }) };

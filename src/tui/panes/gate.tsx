@@ -3,9 +3,9 @@ import { Box } from 'ink';
 import type { CheckVerdict } from '../../events.ts';
 import { includes, type Profile } from '../../recipe/profile.ts';
 import { formatDuration } from '../../text/quantity.ts';
-import { CHECKS } from '../../verify/gate.ts';
 import { figure, label } from '../../verify/report/figures.ts';
-import { type CheckReport, overall } from '../../verify/report.ts';
+import type { CheckReport } from '../../verify/report.ts';
+import { CHECK_ORDER, overall } from '../../verify/verdict.ts';
 import { type CheckRow, gateMark, isBusy, type Job } from '../job.ts';
 import { Marked, Words } from '../theme.tsx';
 import { Pane, type PaneProps } from './pane.tsx';
@@ -63,7 +63,7 @@ function figuresOf({ report }: Job, { id, verdict }: CheckRow): string {
 function toCome(job: Job | undefined, profile: Profile): readonly string[] {
   const isWorking = isBusy(job) && job.stages.some(({ stage, finished }) => stage === 'verify' && !finished);
   if (!isWorking) return [];
-  const ids = CHECKS.filter(({ from }) => includes(profile, from)).map(({ id }) => id);
+  const ids = Object.keys(CHECK_ORDER).filter((id) => includes(profile, CHECK_ORDER[id] as Profile));
   const { checking, checks } = job;
   return ids.slice(checking ? ids.indexOf(checking.id) : ids.indexOf(checks.at(-1)?.id ?? '') + 1);
 }

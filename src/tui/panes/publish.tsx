@@ -1,6 +1,7 @@
 /** What would be published where, and whether it may be; the question, and what came of it. */
 import { Box } from 'ink';
-import { describePublication, type Publication } from '../../publish/preview.ts';
+import { describePublication } from '../../publish/describe.ts';
+import type { Publication } from '../../publish/preview.ts';
 import { table } from '../../text/columns.ts';
 import { formatBytes } from '../../text/quantity.ts';
 import type { StageRow } from '../job.ts';
