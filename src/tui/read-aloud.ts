@@ -19,7 +19,7 @@ const SPOKEN: readonly (readonly [sign: RegExp, words: string])[] = [
   [/→/g, 'right arrow'],
   [/←/g, 'left arrow'],
   [/^…$/g, 'working'],
-  [/^(\w+) +…$/, '$1'],
+  [/^([a-z]+) +…$/, '$1'], // a stage that has nothing to tell yet
   [/^!$/g, 'warning'],
   [/^\?$/g, 'could not tell'],
   [/^·$/g, ''],

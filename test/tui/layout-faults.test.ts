@@ -194,8 +194,8 @@ const SCENES: Readonly<Record<string, Scene>> = {
     some: true,
     async prepare(screen) {
       screen.press(KEYS.enter);
-      await screen.shows('▸ name');
-      for (let i = 0; i < 9; i++) screen.press('j');
+      await screen.shows('▸ α ink');
+      screen.press('j', 'j', 'j');
       await screen.shows('▸ blocks');
       screen.press(KEYS.enter, 'l', 'j');
       await screen.shows('▲');

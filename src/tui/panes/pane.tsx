@@ -46,9 +46,11 @@ export function Pane({ title, box, focused, head, children, offset = 0, onLimit 
   const top = focused ? paint(['bold', 'cyan'], line) : line;
   return (
     <Box flexDirection="column" width={box.width} height={box.height} flexShrink={0}>
-      <Text wrap="truncate-end" aria-label={`${readAloud(title)}:`}>
-        {top}
-      </Text>
+      <Box height={1} flexShrink={0}>
+        <Text wrap="truncate-end" aria-label={`${readAloud(title)}:`}>
+          {top}
+        </Text>
+      </Box>
       <Box
         borderStyle={style}
         {...(focused && depth > 1 && { borderColor: 'cyan' })}

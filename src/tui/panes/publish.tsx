@@ -19,21 +19,21 @@ export function PublishPane({ publication, ...pane }: PublishPaneProps) {
   const { run } = publication;
   const columns = pane.box.width - PANE_SIDES;
   const row = 'row' in run ? run.row : undefined;
+  const sayings = sayingsOf(publication).map(({ mark, text, isBold }) => (
+    <Marked key={text} mark={mark} {...(isBold && { style: 'bold' as const })}>
+      {text}
+    </Marked>
+  ));
+  const isLong = run.status === 'refused' || run.status === 'failed'; // reasons have any length, and are scrolled
+  const head = (
+    <>
+      {!isLong && sayings}
+      {row && <Advance row={row} columns={columns} />}
+    </>
+  );
   return (
-    <Pane
-      title="Publish"
-      {...pane}
-      head={
-        <>
-          {sayingsOf(publication).map(({ mark, text, isBold }) => (
-            <Marked key={text} mark={mark} {...(isBold && { style: 'bold' as const })}>
-              {text}
-            </Marked>
-          ))}
-          {row && <Advance row={row} columns={columns} />}
-        </>
-      }
-    >
+    <Pane title="Publish" {...pane} head={head}>
+      {isLong && sayings}
       <Facts publication={publication} />
     </Pane>
   );
