@@ -362,7 +362,7 @@ function chooseTile(state: State): State {
   const wall = wallOf(state);
   const tile = wall?.tiles[wall.selected];
   const { run } = state.comparison;
-  if (!tile) return say(state, 'note', 'This clip is still to come.');
+  if (!tile) return say(state, 'note', 'This clip is not there.');
   if (run.status === 'choosing' || run.request.kind === 'packages' || !tile.settings)
     return say(state, 'note', 'This is a package as it is: there is nothing to put into a recipe.');
   const editor = state.editors[run.request.recipe];

@@ -201,6 +201,14 @@ export const KEYS: readonly Binding[] = [
     help: 'stop what runs',
   },
 
+  {
+    keys: ['return'],
+    in: ['wall'],
+    does: 'choose-tile',
+    hint: 'take',
+    help: 'put the values of this clip into the recipe',
+  },
+  { keys: ['escape'], in: ['wall'], does: 'back', hint: 'list', help: 'back to the packages' },
   { keys: [' '], in: ['run', 'wall'], does: 'play', hint: 'play or pause', help: 'play or pause' },
   { keys: ['[', ','], in: ['run', 'wall'], does: 'earlier-frame', hint: 'back', help: 'one frame back' },
   { keys: [']', '.'], in: ['run', 'wall'], does: 'later-frame', hint: 'on', help: 'one frame on' },
@@ -216,17 +224,9 @@ export const KEYS: readonly Binding[] = [
   },
   { keys: ['p'], in: ['compare', 'wall'], does: 'set-prompt', hint: 'prompt', help: 'set the prompt' },
   { keys: ['S'], in: ['compare', 'wall'], does: 'set-seed', hint: 'seed', help: 'set the seed' },
-  {
-    keys: ['return'],
-    in: ['wall'],
-    does: 'choose-tile',
-    hint: 'take',
-    help: 'put the values of this clip into the recipe',
-  },
   { keys: ['left', 'h'], in: ['wall'], does: 'left', help: 'the clip to the left', move: true },
   { keys: ['right', 'l'], in: ['wall'], does: 'right', help: 'the clip to the right', move: true },
   { keys: ['a'], in: ['wall'], does: 'open', help: 'all of it again, with the prompt and the seed as they are now' },
-  { keys: ['escape'], in: ['wall'], does: 'back', hint: 'list', help: 'back to the packages' },
 
   { keys: ['return'], in: ['publish'], does: 'open', hint: 'publish', help: 'publish the package' },
   { keys: ['t'], in: ['publish'], does: 'set-target', hint: 'target', help: 'set the target' },

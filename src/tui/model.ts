@@ -146,8 +146,8 @@ export type Action =
   | { readonly type: 'finished'; readonly kind: WorkKind }
   | { readonly type: 'broken'; readonly kind: WorkKind; readonly problems: readonly string[]; readonly at: number }
   | { readonly type: 'stopped'; readonly kind: WorkKind; readonly at: number }
-  | { readonly type: 'clip'; readonly frames: Frames }
-  | { readonly type: 'no-clip'; readonly reason: string }
+  | { readonly type: 'clip'; readonly folder: string; readonly frames: Frames }
+  | { readonly type: 'no-clip'; readonly folder: string; readonly reason: string }
   /** Time has passed, for what is elapsed … */
   | { readonly type: 'clock'; readonly at: number }
   /** … and for what moves. */

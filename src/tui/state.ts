@@ -4,11 +4,11 @@
  */
 import { obey, onInput } from './commands.ts';
 import { compared, packagesFound, tickComparison } from './comparison.ts';
-import { answer, withEditor } from './drafts.ts';
+import { answer, plan } from './drafts.ts';
 import { markSaved, nextProblem, openEditor } from './editor.ts';
 import { typeText } from './input.ts';
 import { finishJob, jobOf } from './job.ts';
-import { type Action, ask, type State, say } from './model.ts';
+import { type Action, ask, type Clip, editorOf, type State, say, shownJob } from './model.ts';
 import { START, tick } from './playback.ts';
 import {
   choosePackage,
@@ -37,7 +37,12 @@ const HANDLERS: { readonly [T in Action['type']]: Handler<Extract<Action, { type
     const listed = { ...state, comparison: packagesFound(state.comparison, packages) };
     return withPublication(listed, offerPackages(listed.publication, folders));
   },
-  opened: (state, { recipe, text }) => withEditor({ ...state, open: recipe }, reopened(state, recipe, text)),
+  // files that it names may have changed, too, so that it is planned again in any case; another that was chosen since stays chosen
+  opened: (state, { recipe, text }) => {
+    const editor = reopened(state, recipe, text);
+    const editors = { ...state.editors, [recipe]: editor };
+    return state.open === recipe ? plan({ ...state, editors }, editor) : { ...state, editors };
+  },
   created: (state, { recipe, replaces = '', sentence }) => {
     const { [replaces]: _, ...editors } = state.editors;
     const next = focus({ ...state, editors, open: recipe, asked: undefined }, 'recipe');
@@ -68,7 +73,9 @@ const HANDLERS: { readonly [T in Action['type']]: Handler<Extract<Action, { type
     const told = job && state.pane === 'bake' ? focus(shown, job.status === 'passed' ? 'run' : 'gate') : shown;
     const to = made.report.verdict === 'passed' ? targetOf(state) : undefined;
     const publication = choosePackage(state.publication, made.folder, to);
-    return ask(endWork(withPublication({ ...told, job }, publication)), { do: 'find-packages' });
+    const next = ask(endWork(withPublication({ ...told, job }, publication)), { do: 'find-packages' });
+    const editor = editorOf(next);
+    return editor ? plan(next, editor) : next; // what was wrong with its files may have been put right
   },
   compared: (state, { figures }) => endWork({ ...state, comparison: compared(state.comparison, figures) }),
   surveyed: (state, { wish, survey }) => withPublication(state, surveyed(state.publication, wish, survey)),
@@ -90,8 +97,8 @@ const HANDLERS: { readonly [T in Action['type']]: Handler<Extract<Action, { type
   finished: endWork,
   broken: (state, { kind, problems, at }) => endWork(BREAK[kind](state, problems, at)),
   stopped: (state, { kind, at }) => endWork(STOP[kind](state, [], at)),
-  clip: (state, { frames }) => ({ ...state, clip: { status: 'ready', frames, ...START } }),
-  'no-clip': (state, { reason }) => ({ ...state, clip: { status: 'absent', reason } }),
+  clip: (state, { folder, frames }) => ofShown(state, folder, { status: 'ready', frames, ...START }),
+  'no-clip': (state, { folder, reason }) => ofShown(state, folder, { status: 'absent', reason }),
   clock: (state, { at }) =>
     state.job && state.work?.kind === 'make' ? { ...state, job: { ...state.job, at } } : state,
   tick: (state, { at }) => {
@@ -103,6 +110,11 @@ const HANDLERS: { readonly [T in Action['type']]: Handler<Extract<Action, { type
   measured: (state, { area, limit }) => ({ ...state, limits: { ...state.limits, [area]: limit } }),
   terminated: leave,
 };
+
+/** A clip of another package than the one that is looked at by now is too late. */
+function ofShown(state: State, folder: string, clip: Clip): State {
+  return shownJob(state)?.folder === folder ? { ...state, clip } : state;
+}
 
 export function reduce(before: State, action: Action): State {
   const state = before.effects.length === 0 ? before : { ...before, effects: [] };
@@ -116,7 +128,7 @@ export function reduce(before: State, action: Action): State {
 function reopened({ editors }: State, recipe: string, text: string) {
   const known = editors[recipe];
   if (!known) return openEditor(recipe, text);
-  if (known.text === text) return markSaved(known, text);
+  if (known.text === text || known.saved === text) return markSaved(known, text);
   const next = openEditor(recipe, text);
   return {
     ...next,

@@ -195,9 +195,9 @@ export function createStore(services: Services, now: () => number = () => perfor
 
   const show = async (folder: string) => {
     try {
-      dispatch({ type: 'clip', frames: await services.readClip(folder) });
+      dispatch({ type: 'clip', folder, frames: await services.readClip(folder) });
     } catch (error) {
-      dispatch({ type: 'no-clip', reason: services.explain(error).problems.join('\n') });
+      dispatch({ type: 'no-clip', folder, reason: services.explain(error).problems.join('\n') });
     }
   };
 

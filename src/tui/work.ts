@@ -80,13 +80,12 @@ export function focus(state: State, pane: PaneName): State {
 export function withComparison(state: State, comparison: Comparison): State {
   const [before, after] = [state.comparison, comparison];
   if (before === after) return state;
-  const { notice } = after;
   const request = requestOf(after);
   if (after.run.status === 'running' && request && request !== requestOf(before))
     return begin(state, 'compare', { do: 'compare', request }, (free) => ({ ...free, comparison }));
   const next = { ...state, comparison };
   if (after.run.status === 'stopping' && before.run.status === 'running') return stop(next);
-  return notice === undefined ? next : say(next, 'note', notice);
+  return next;
 }
 
 export function withPublication(state: State, publication: PublicationView): State {

@@ -364,11 +364,11 @@ describe('stopping and leaving', () => {
 });
 
 describe('clips', () => {
-  const clip: Action = { type: 'clip', frames: RED_THEN_BLUE };
+  const clip: Action = { type: 'clip', folder: '/out/tiny', frames: RED_THEN_BLUE };
   const tick = (at: number): Action => ({ type: 'tick', at });
   it('play by the clock, round and round', () => {
     const frames = [clip, tick(0), tick(130), tick(250), tick(380)];
-    expect([2, 3, 4, 5].map((n) => reached(...frames.slice(0, n)).clip)).toMatchObject([
+    expect([2, 3, 4, 5].map((n) => reached('make', passed, ...frames.slice(0, n)).clip)).toMatchObject([
       { at: 0 },
       { at: 1 },
       { at: 0 },
@@ -376,10 +376,14 @@ describe('clips', () => {
     ]);
   });
   it('stand still while paused or stepped through', () => {
-    const paused = reached('go-run', clip, 'play', tick(0), tick(500));
+    const paused = reached('make', passed, clip, 'play', tick(0), tick(500));
     expect(paused.clip).toMatchObject({ at: 0, playing: false });
     expect(from(paused, 'earlier-frame').clip).toMatchObject({ at: 1, playing: false });
     expect(from(paused, 'play').clip).toMatchObject({ playing: true });
+  });
+  it('of another package than the one that is looked at come too late', () => {
+    expect(reached('make', passed, { ...clip, folder: '/out/other' } as Action).clip).toBeUndefined();
+    expect(reached(clip).clip).toBeUndefined();
   });
   it('of an earlier job go when the next one begins', () => {
     expect(reached('make', passed, clip, 'go-recipes', 'make').clip).toBeUndefined();
@@ -394,7 +398,8 @@ describe('comparing', () => {
       work: { kind: 'compare' },
       effects: [{ do: 'compare', request: { kind: 'packages', packages: ['out/ink', 'out/oil'] } }],
     });
-    expect(reached(packages, 'go-compare', 'open')).toMatchObject({ work: undefined, notice: { mark: 'note' } });
+    const refused = reached(packages, 'go-compare', 'open');
+    expect(refused).toMatchObject({ work: undefined, comparison: { notice: expect.stringContaining('Mark two') } });
   });
   it('shows the strengths of a knob side by side, and takes one of them into the recipe', () => {
     const typing = atAlpha('strengths');
@@ -481,7 +486,7 @@ describe('a package of another time', () => {
   const findings = madePackage('', { integrity: 'passed', frames: 'failed' }, 'failed').report;
   const packages: Action = { type: 'packages', packages: [foundPackage('out/old'), foundPackage('out/new')] };
   const viewed: Action = { type: 'viewed', folder: 'out/new', findings };
-  const clip: Action = { type: 'clip', frames: RED_THEN_BLUE };
+  const clip: Action = { type: 'clip', folder: '/out/tiny', frames: RED_THEN_BLUE };
 
   it('is asked for where packages are chosen', () => {
     expect(from(reached(packages), 'go-compare', 'down', 'view').effects).toEqual([{ do: 'view', folder: 'out/new' }]);

@@ -112,8 +112,10 @@ function wishText({ prompt, seed }: Wish): string {
 
 type Watched = Exclude<ComparisonRun, { status: 'choosing' }>;
 
-/** Below this a clip is not recognised (wall.ts); the figures give way. */
-const LEAST_WALL = 9;
+/** Rows of a row of clips below which they are not well seen; the figures give way. */
+const LEAST_CLIP = 10;
+/** Of the line below the clips. */
+const WALL_FOOT = 1;
 
 interface WatchingProps extends Pick<PaneProps, 'box' | 'focused'> {
   readonly run: Watched;
@@ -137,7 +139,9 @@ function Watching({ run, notice, box, focused }: WatchingProps) {
   }
   const cautions = [...(notice === undefined ? [] : [notice]), ...run.warnings];
   const above = [headOf(run), ...cautions.map((text) => `${MARKS.warning[0]} ${text}`), ...progressOf(run, columns)];
-  const below = figuresOf(run, columns, rows - above.length - LEAST_WALL);
+  const { total, columns: across } = run.wall;
+  const least = LEAST_CLIP * Math.ceil(total / across) + WALL_FOOT;
+  const below = figuresOf(run, columns, rows - above.length - least);
   return (
     <Pane title="Compare" box={box} focused={focused}>
       {above.map((line) => (
@@ -145,7 +149,11 @@ function Watching({ run, notice, box, focused }: WatchingProps) {
           {line}
         </Words>
       ))}
-      <WallView wall={run.wall} cells={{ columns, rows: Math.max(1, rows - above.length - below.length) }} />
+      <WallView
+        wall={run.wall}
+        coming={run.status === 'running'}
+        cells={{ columns, rows: Math.max(1, rows - above.length - below.length) }}
+      />
       {below.map(({ text, style }) => (
         <Words key={text} style={style} wrap="truncate-end">
           {text}

@@ -14,12 +14,14 @@ export interface WallViewProps {
   readonly wall: Wall;
   /** The room that it has; all of it, inside a pane. */
   readonly cells: Cells;
+  /** Are the clips that are not there still being made? */
+  readonly coming: boolean;
 }
 
 /** The line below the tiles. */
 const FOOT = 1;
 
-export function WallView({ wall, cells }: WallViewProps) {
+export function WallView({ wall, cells, coming }: WallViewProps) {
   const arrangement = arrangeWall(wall, { columns: cells.columns, rows: cells.rows - FOOT });
   const { rows } = arrangement;
   const seen = rows.flat().length;
@@ -29,24 +31,24 @@ export function WallView({ wall, cells }: WallViewProps) {
         {rows.map((row) => (
           <Box key={row[0]} flexShrink={0}>
             {row.map((index) => (
-              <TileView key={index} wall={wall} index={index} {...arrangement} />
+              <TileView key={index} wall={wall} index={index} coming={coming} {...arrangement} />
             ))}
           </Box>
         ))}
       </Box>
-      <Words wrap="truncate-end">{foot(wall, seen)}</Words>
+      <Words wrap="truncate-end">{foot(wall, seen, coming)}</Words>
     </Box>
   );
 }
 
 /** `3 of 9  α 0.4  β 1 · motion 6.3, consistency 0.815 · 2.10 s · ▶ frame 3 of 16` */
-function foot(wall: Wall, seen: number): string {
+function foot(wall: Wall, seen: number, coming: boolean): string {
   const { selected, total, tiles } = wall;
   const tile = tiles[selected];
   const there = tiles.filter((one) => one !== undefined).length;
   return [
     `${selected + 1} of ${total}${seen < total ? ` (${seen} in sight)` : ''}  ${labelOf(wall, selected)}`.trimEnd(),
-    ...(tile ? [tile.note ?? '', formatDuration(tile.milliseconds)] : ['still to come']),
+    ...(tile ? [tile.note ?? '', formatDuration(tile.milliseconds)] : [absence(coming)]),
     ...(there > 0 ? [describePlayback(wall, frameCount(wall))] : []),
   ]
     .filter((part) => part !== '')
@@ -61,16 +63,18 @@ const FRAMES = {
   { corners: readonly string[]; side: string; fill: string; style: Style | undefined }
 >;
 
-type TileViewProps = { readonly wall: Wall; readonly index: number } & WallArrangement;
+type TileViewProps = { readonly wall: Wall; readonly index: number; readonly coming: boolean } & WallArrangement;
+
+const absence = (coming: boolean) => (coming ? 'still to come' : 'not made');
 
 /** The label stands in the frame above, the note in the one below; of a tile that is not selected the frame is blank. */
-function TileView({ wall, index, tile: { columns, rows }, budget }: TileViewProps) {
+function TileView({ wall, index, coming, tile: { columns, rows }, budget }: TileViewProps) {
   const { paint } = use(ThemeContext);
   const isRead = useIsScreenReaderEnabled();
   const isSelected = index === wall.selected;
   const tile = wall.tiles[index];
   if (isRead) {
-    const said = [labelOf(wall, index), tile ? describeFrames(tile.frames) : 'still to come', tile?.note ?? ''];
+    const said = [labelOf(wall, index), tile ? describeFrames(tile.frames) : absence(coming), tile?.note ?? ''];
     return <Words>{(isSelected ? '▸' : '') + said.filter((part) => part !== '').join(', ')}</Words>;
   }
   const { corners, side, fill, style } = FRAMES[isSelected ? 'selected' : 'other'];
@@ -88,7 +92,11 @@ function TileView({ wall, index, tile: { columns, rows }, budget }: TileViewProp
       <Box height={inside.rows}>
         <Text>{sides}</Text>
         <Box width={inside.columns} height={inside.rows} justifyContent="center" alignItems="center">
-          {tile ? <Moving frames={tile.frames} at={wall.at} room={inside} budget={budget} /> : <Words>…</Words>}
+          {tile ? (
+            <Moving frames={tile.frames} at={wall.at} room={inside} budget={budget} />
+          ) : (
+            <Words>{coming ? '…' : '–'}</Words>
+          )}
         </Box>
         <Text>{sides}</Text>
       </Box>

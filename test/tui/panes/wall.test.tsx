@@ -21,7 +21,7 @@ const tile = (index: number, total: number, more: Partial<Tile> = {}): Tile => (
 });
 
 const shown = (wall: Wall, columns: number, rows: number) =>
-  linesOf(<WallView wall={wall} cells={{ columns, rows }} />, columns);
+  linesOf(<WallView coming wall={wall} cells={{ columns, rows }} />, columns);
 
 describe('WallView', () => {
   it('frames the selected tile, and has label and note at each', () => {
