@@ -21,8 +21,12 @@ const COLUMNS: readonly Column[] = [
   { title: 'pixels off', of: ({ distance }) => distance?.pixels.toFixed(1) },
 ];
 
-/** Titles, then a line for each tile; columns that were not measured are left out. */
-export function sweepCells({ tiles }: Pick<SweepFigures, 'tiles'>): string[][] {
+/** Titles, then a line for each tile, those that failed at the end; columns that were not measured are left out. */
+export function sweepCells({ tiles, failed }: Pick<SweepFigures, 'tiles' | 'failed'>): string[][] {
   const measured = COLUMNS.filter(({ of }) => tiles.some((tile) => of(tile) !== undefined));
-  return [measured.map(({ title }) => title), ...tiles.map((tile) => measured.map(({ of }) => of(tile) ?? ''))];
+  return [
+    measured.map(({ title }) => title),
+    ...tiles.map((tile) => measured.map(({ of }) => of(tile) ?? '')),
+    ...failed.map(({ label }) => measured.map((_, i) => (i === 0 ? `${label} (failed)` : ''))),
+  ];
 }
