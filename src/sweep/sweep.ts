@@ -107,6 +107,7 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
   });
   let running: { readonly sessions: GraphSessions; readonly target: TargetName } | undefined;
 
+  /** By their place in the grid. */
   const made: Made[] = [];
   const failures: { readonly tile: FailedTile; readonly error: Error }[] = [];
   const warned = new Set<string>();
@@ -165,19 +166,8 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
       yield done;
       continue;
     }
-    const { package: _package, ...merged } = variant;
-    const { load_ms, denoise_ms, decode_ms } = video.timing;
-    const figures = { motion: motion(video.frames), consistency: temporalConsistency(video.frames) };
-    const swept = {
-      ...place,
-      own: settings.every(({ path, value }) => knobAt(recipe, path).value === value),
-      merged,
-      load_ms,
-      denoise_ms,
-      decode_ms,
-      milliseconds,
-      ...figures,
-    };
+    const own = settings.every(({ path, value }) => knobAt(recipe, path).value === value);
+    const swept = { ...place, own, milliseconds, ...figuresOf(variant, video) };
     made[tile.index] = { tile: swept, frames: video.frames, latents: video.latents };
     yield {
       type: 'tile',
@@ -188,13 +178,13 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
       settings,
       frames: video.frames,
       milliseconds,
-      note: `motion ${figures.motion.toFixed(1)}, consistency ${figures.consistency.toFixed(3)}`,
+      note: `motion ${swept.motion.toFixed(1)}, consistency ${swept.consistency.toFixed(3)}`,
     };
     yield done;
   }
   const [failure] = failures;
   if (failure && failures.length === tiles.length) throw failure.error;
-  const clips = made.filter((one) => one !== undefined); // row by row, with holes
+  const clips = made.filter((one) => one !== undefined); // none where one failed
   yield {
     type: 'stage-finished',
     stage: 'sweep',
@@ -220,6 +210,11 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
 /** Is it a matter of the numbers that this tile asks for? A machine that fails, fails all of them. */
 function isOfOneTile(error: unknown): error is MergeError | RuntimeFailure {
   return error instanceof MergeError || (error instanceof RuntimeFailure && error.blame === 'graph');
+}
+
+function figuresOf({ package: _, ...merged }: Variant, { frames, timing: { load_ms, denoise_ms, decode_ms } }: Video) {
+  const seen = { motion: motion(frames), consistency: temporalConsistency(frames) };
+  return { merged, load_ms, denoise_ms, decode_ms, ...seen };
 }
 
 interface Made extends Pick<Video, 'frames' | 'latents'> {

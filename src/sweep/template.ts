@@ -1,7 +1,7 @@
 /**
- * A graph that is loaded again and again with other numbers in some of its weights. What onnxruntime does to a graph before it looks at
- * kernels is done once, with those weights as inputs; they become weights again in each copy, which loads in half the time or less and computes
- * the same bits: the rest of the work on it, and all that depends on these weights, is done as ever when it loads.
+ * A graph that is loaded again and again with other numbers in some of its weights. Most of loading is onnxruntime's work on the graph, which is
+ * done once, with those weights as inputs; in each copy they are weights again, so that the kernels are those of the plain graph, and the bits.
+ * Source of truth: session.optimized_model_external_initializers_file_name, and the basic level of graph_transformer_utils.cc.
  */
 import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -62,6 +62,12 @@ interface Identity {
   readonly graph: string;
 }
 
+/**
+ * Bytes of weights up to which a template is made: those that do not change lie on the disk once more then, at more than twice their size. Models
+ * of SD1.5's width take minutes to sample and seconds to load.
+ */
+const TEMPLATE_BYTES = 2 ** 30;
+
 /** What a weight or a graph is part of. */
 interface Place {
   readonly index: number;
@@ -144,7 +150,7 @@ export async function openVariants(
   async function bytesOfGraph(place: Place, placed: Part, exported: GraphExport): Promise<Uint8Array> {
     const plan = plans[place.index] as Plan;
     const isRepeated = graphsLike(place) > 1 && parseGraphFileName(exported.file)?.target === 'cpu';
-    if (!isRepeated) return graphBytes(plan, placed, exported);
+    if (!isRepeated || placed.layout.bytes > TEMPLATE_BYTES) return graphBytes(plan, placed, exported);
     const key = `${batchOf(plan)}.${place.part.component}`;
     let template = templates.get(key);
     if (!template) {
