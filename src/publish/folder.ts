@@ -7,14 +7,9 @@ import { dirname, join } from 'node:path';
 import type { Stage } from '../events.ts';
 import { openStaging } from '../export/staging.ts';
 import { type Candidate, checkBytes, openCandidate } from './candidate.ts';
+import { openFolder } from './folder-target.ts';
+import { type Published, type PublishOptions, refuseRoom } from './place.ts';
 import { assertNoRefusal } from './refusal.ts';
-import { openTarget, refuseRoom } from './target.ts';
-
-export interface Published {
-  readonly to: string;
-  readonly files: number;
-  readonly bytes: number;
-}
 
 /** Every byte is read, copied, and read again: so often does progress count it. */
 const PASSES = 3;
@@ -23,12 +18,9 @@ const PASSES = 3;
  * @throws PublishError when the package has no passed report for exactly these bytes; there is no way around it. UsageError for a
  * place that cannot be published to, IoError when there is no room.
  */
-export async function* publish(
-  folder: string,
-  { to, signal }: { to: string; signal?: AbortSignal | undefined },
-): Stage<Published> {
+export async function* publishToFolder(folder: string, { to, signal }: PublishOptions): Stage<Published> {
   const started = performance.now();
-  const target = await openTarget(folder, to);
+  const target = await openFolder(folder, { to });
   yield { type: 'stage-started', stage: 'publish', subject: to };
   const candidate = await openCandidate(folder);
   const { files, bytes } = candidate;

@@ -3,8 +3,9 @@ import { resolve } from 'node:path';
 import type { Stage } from '../events.ts';
 import { formatBytes, formatTime } from '../text/quantity.ts';
 import { type Candidate, type CandidateFile, checkBytes, openCandidate } from './candidate.ts';
+import { describeStanding, refuseRoom, type Target } from './place.ts';
 import { orRefusal, type Refusal } from './refusal.ts';
-import { describeStanding, openTarget, refuseRoom, type Target } from './target.ts';
+import { openTarget } from './target.ts';
 
 export interface Publication extends Pick<Candidate, 'verdict' | 'verifiedAt' | 'bytes'> {
   readonly folder: string;
@@ -68,13 +69,13 @@ export function describePublication({
 }
 
 async function survey(folder: string, to: string) {
-  const found = await orRefusal(openTarget(folder, to));
+  const found = await orRefusal(openTarget(folder, { to }));
   const candidate = await openCandidate(folder);
   const { verdict, verifiedAt, files, bytes } = candidate;
-  const isTarget = 'folder' in found;
+  const isTarget = 'place' in found;
   const publication: Publication = {
     folder: resolve(folder),
-    to: isTarget ? found.folder : to,
+    to: isTarget ? found.place : to,
     verdict,
     ...(verifiedAt !== undefined && { verifiedAt }),
     files,

@@ -1,13 +1,13 @@
 /** `verify`: the gate's verdict on a package. */
 
 import { join, resolve } from 'node:path';
+import { EXIT_CODES } from '../../exit-codes.ts';
 import { LOCK_FILE } from '../../export/lock.ts';
+import { planRecipe } from '../../publish/plan-recipe.ts';
 import { kindOf } from '../../recipe/input-files.ts';
 import { verify } from '../../verify/gate.ts';
 import type { Report } from '../../verify/report.ts';
 import type { Command, Outcome } from '../context.ts';
-import { EXIT_CODES } from '../exit-codes.ts';
-import { planRecipe } from './plan-recipe.ts';
 
 export const verifyCommand: Command<'verify'> = async (
   { package: folder, recipe, device, 'allow-fallback': allowFallback, profile, offline },

@@ -9,7 +9,7 @@ import { LOCK_FILE, type Lock } from '../../../src/export/lock.ts';
 import { writeSafetensors } from '../../../src/formats/safetensors.ts';
 import { openTensorFile, readTensor, type TensorEntry } from '../../../src/formats/tensor-file.ts';
 import { type Plan, type PlannedTensor, plan, type Role } from '../../../src/merge/plan.ts';
-import { publish } from '../../../src/publish/folder.ts';
+import { publish } from '../../../src/publish/target.ts';
 import type { Profile } from '../../../src/recipe/profile.ts';
 import type { Recipe } from '../../../src/recipe/schema.ts';
 import { openPackage } from '../../../src/runtime/package-folder.ts';
