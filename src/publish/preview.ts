@@ -1,9 +1,8 @@
 /** What publishing would do, told without doing it: exactly what `publish` sends, what it replaces, and everything it would refuse for. */
 import { resolve } from 'node:path';
 import type { Stage } from '../events.ts';
-import { formatBytes, formatTime } from '../text/quantity.ts';
 import { type Candidate, type CandidateFile, checkBytes, openCandidate } from './candidate.ts';
-import { describeStanding, refuseRoom, type Target } from './place.ts';
+import { refuseRoom, type Target } from './place.ts';
 import { orRefusal, type Refusal } from './refusal.ts';
 import { openTarget } from './target.ts';
 
@@ -45,27 +44,6 @@ export async function* previewPublication(
     summary: `${files.length} files would be published`,
   };
   return { ...publication, files, refusals };
-}
-
-/** Everything but the files, as labels and texts. */
-export function describePublication({
-  folder,
-  to,
-  verdict,
-  verifiedAt,
-  bytes,
-  target,
-}: Publication): [string, string][] {
-  const { replaces, free } = target ?? {};
-  return [
-    ['package', folder],
-    ['verification', verifiedAt === undefined ? verdict : `${verdict}, ${formatTime(verifiedAt)}`],
-    ['to', to],
-    ...(target ? [['replaces', replaces ? describeStanding(replaces) : 'nothing'] as [string, string]] : []),
-    ...(free === undefined
-      ? []
-      : [['room', `${formatBytes(free)}, of which ${formatBytes(bytes)} would be used`] as [string, string]]),
-  ];
 }
 
 async function survey(folder: string, to: string) {

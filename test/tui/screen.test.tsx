@@ -240,10 +240,10 @@ describe('the terminal UI', () => {
     await screen.shows('─ Recipes ─', '─ Recipe recipes/tiny.yaml ─', '─ Plan ─', '━ Bake ━', '─ Run ─', '─ Gate ─');
     expect(linesWider(screen, 160)).toEqual([]);
     screen.resize(60, 20);
-    await screen.shows('▸4 Bake', '━ Bake ━', 'x stop');
+    await screen.shows('▸Bake', '3 Plan', '━ Bake ━', 'x stop');
     expect(screen.text()).not.toContain('─ Gate ─');
     screen.resize(40, 12);
-    await screen.shows('▸4 Bake', '━ Bake ━');
+    await screen.shows('▸Bake', '━ Bake ━');
     screen.resize(39, 12);
     await screen.shows('39×12', '40×12');
     screen.resize(80, 24);
