@@ -63,7 +63,8 @@ export async function* planGrid(recipe: Recipe, target: TargetName, options: Gri
       const label = labels[tiles.length] as string;
       const planned = await knownPlan(atLowSize(turned, clip, target));
       tiles.push({ index: tiles.length, column, row, label, settings, plan: planned });
-      yield { type: 'progress', stage: 'plan', done: tiles.length, total, unit: 'clips', detail: label };
+      const detail = `planning ${label}`;
+      yield { type: 'progress', stage: 'sweep', done: tiles.length, total, unit: 'steps', detail };
     }
   }
   return { x: across, ...(down && { y: down }), clip, tiles: inOrder(tiles) };

@@ -147,11 +147,14 @@ describe('a tile whose weights leave the range of fp16', PATIENCE, () => {
   ])('(%s) is left out with its reason, and the others are made: %s', async (label, x) => {
     const warnings: string[] = [];
     const done: number[] = [];
+    const planned: unknown[] = [];
     const swept = await run({ x: knob(x) }, (event) => {
       if (event.type === 'warning') warnings.push(event.message);
-      if (event.type === 'progress' && event.stage === 'sweep') done.push(event.done);
+      if (event.type === 'progress' && event.unit === 'steps') planned.push(event.detail);
+      if (event.type === 'progress' && event.unit === 'clips' && event.stage === 'sweep') done.push(event.done);
     });
     const values = knob(x).values;
+    expect(planned).toEqual(values.map((value) => `planning α ${value}`));
     expect(swept.figures.failed.map((tile) => [tile.label, tile.column])).toEqual([[label, values.indexOf(1e8)]]);
     expect(swept.figures.failed[0]?.reason).toMatch(/range of fp16|not finite|65504/);
     expect(warnings).toContainEqual(expect.stringMatching(/^α 100000000 is left out: /));
