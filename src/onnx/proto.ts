@@ -3,7 +3,7 @@
  * protobufjs. Parameters are always external data: the proto stays a few MB at most, below protobuf's 2 GB limit.
  */
 import onnxProto from 'onnx-proto';
-import type { Attribute, ElementType, Graph, Value } from './graph.ts';
+import type { Attribute, ElementType, Graph, Parameter, Value } from './graph.ts';
 
 const { onnx } = onnxProto;
 
@@ -68,26 +68,51 @@ export function serializeModel(
           dims: [...constant.shape],
           rawData: constant.data,
         })),
-        ...[...graph.parameters.values()].map((parameter) => {
-          const place = options.external?.get(parameter.name);
-          if (!place)
-            throw new RangeError(`No place in the weight file was given for the parameter ${parameter.name}.`);
-          return {
-            name: parameter.name,
-            dataType: DATA_TYPE[parameter.type],
-            dims: [...parameter.shape],
-            dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
-            externalData: [
-              { key: 'location', value: place.location },
-              { key: 'offset', value: String(place.offset) },
-              { key: 'length', value: String(place.length) },
-            ],
-          };
-        }),
+        ...[...graph.parameters.values()].map((parameter) =>
+          externalTensor(parameter, options.external?.get(parameter.name)),
+        ),
       ],
     },
   });
   return onnx.ModelProto.encode(model).finish();
+}
+
+/**
+ * Reads a model whose inputs include `parameters`; what is returned writes it with those as weights that lie elsewhere, again and again.
+ * @throws RangeError when one of them is no input of it
+ */
+export function parametrize(
+  model: Uint8Array,
+  parameters: readonly Parameter[],
+): (external: ReadonlyMap<string, ExternalLocation>) => Uint8Array {
+  const read = onnx.ModelProto.decode(model);
+  const graph = read.graph ?? onnx.GraphProto.create();
+  const inputs = new Set(graph.input?.map(({ name }) => name));
+  const missing = parameters.find(({ name }) => !inputs.has(name));
+  if (missing) throw new RangeError(`The model has no input ${missing.name}, which was to become a weight.`);
+  const names = new Set<string | null | undefined>(parameters.map(({ name }) => name));
+  const own = graph.initializer ?? [];
+  graph.input = graph.input?.filter(({ name }) => !names.has(name)) ?? [];
+  return (external) => {
+    const placed = parameters.map((parameter) => externalTensor(parameter, external.get(parameter.name)));
+    return onnx.ModelProto.encode({ ...read, graph: { ...graph, initializer: [...own, ...placed] } }).finish();
+  };
+}
+
+/** @throws RangeError without a place */
+function externalTensor({ name, type, shape }: Parameter, place: ExternalLocation | undefined) {
+  if (!place) throw new RangeError(`No place in the weight file was given for the parameter ${name}.`);
+  return {
+    name,
+    dataType: DATA_TYPE[type],
+    dims: [...shape],
+    dataLocation: onnx.TensorProto.DataLocation.EXTERNAL,
+    externalData: [
+      { key: 'location', value: place.location },
+      { key: 'offset', value: String(place.offset) },
+      { key: 'length', value: String(place.length) },
+    ],
+  };
 }
 
 function valueInfo(value: Value) {

@@ -1,5 +1,6 @@
 /** The child process of host.ts: answers one request after the other with onnxruntime-node. */
 import { writeSync } from 'node:fs';
+import { basename } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { END_OF_LOG, type HostRequest, type HostTensor } from './host.ts';
 
@@ -22,6 +23,14 @@ const answers = {
     const session = await open(request, LOG_SEVERITY_VERBOSE);
     await session.release();
     writeSync(STDERR, END_OF_LOG);
+  },
+  async optimise(request: Extract<HostRequest, { op: 'optimise' }>) {
+    const session = await open(request, LOG_SEVERITY_ERROR, {
+      graphOptimizationLevel: 'basic',
+      optimizedModelFilePath: request.into,
+      extra: { session: { optimized_model_external_initializers_file_name: `${basename(request.into)}_data` } },
+    });
+    await session.release();
   },
   async run({ session: id, feeds }: Extract<HostRequest, { op: 'run' }>) {
     const { name, session } = sessions.get(id) as { name: string; session: InferenceSession };
@@ -61,15 +70,20 @@ const COREML = { name: 'coreml', coreMlFlags: 0x010 };
 /** By its number: Node's process.stderr, once it is looked at, does not block, and what onnxruntime writes then is lost. */
 const STDERR = 2;
 
-type Opening = Extract<HostRequest, { op: 'load' | 'describe' }>;
+type Opening = Extract<HostRequest, { op: 'load' | 'describe' | 'optimise' }>;
 
-async function open(request: Opening, logSeverityLevel: 0 | 3): Promise<InferenceSession> {
+async function open(
+  request: Opening,
+  logSeverityLevel: 0 | 3,
+  more: InferenceSession.SessionOptions = {},
+): Promise<InferenceSession> {
   const { model, device, wholly = false } = request;
   const options = {
     executionProviders: [device === 'coreml' ? COREML : device],
     graphOptimizationLevel: 'all',
     logSeverityLevel,
     ...(wholly && { extra: { session: { disable_cpu_ep_fallback: '1' } } }),
+    ...more,
   } as const;
   const loading =
     typeof model === 'string' ? InferenceSession.create(model, options) : InferenceSession.create(model, options);

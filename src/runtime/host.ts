@@ -27,6 +27,7 @@ type Load = { readonly model: string | Uint8Array; readonly device: Device } & L
 export type HostRequest =
   | ({ readonly op: 'load' } & Load)
   | ({ readonly op: 'describe' } & Load)
+  | ({ readonly op: 'optimise'; readonly into: string } & Load)
   | { readonly op: 'run'; readonly session: number; readonly feeds: Readonly<Record<string, HostTensor>> }
   | { readonly op: 'release'; readonly session: number }
   | { readonly op: 'memory' };
@@ -50,6 +51,11 @@ export interface InferenceHost extends AsyncDisposable {
   load(model: string | Uint8Array, device: Device, options?: LoadOptions): Promise<HostedSession>;
   /** Everything that onnxruntime says while it loads a model, which is then given up. */
   loadingLog(model: string | Uint8Array, device: Device): Promise<string>;
+  /**
+   * Writes the model as onnxruntime makes it of `model` before anything is done for one device's kernels (its basic level): what depends on no
+   * input is computed; weights lie beside it in `<into>_data`. @throws RuntimeFailure naming model and device.
+   */
+  optimise(model: string, device: Device, into: string): Promise<void>;
   /** The most memory the process has had resident, in bytes. */
   peakBytes(): Promise<number>;
 }
@@ -198,6 +204,8 @@ export function startHost(signal?: AbortSignal, { patience = patienceOf(), entry
         complaint = ''; // that was none
       }
     },
+    optimise: (model, device, into) =>
+      call<void>({ op: 'optimise', model, device, into }, `optimising ${model}`, patience.load),
     peakBytes: () => call<number>({ op: 'memory' }, 'saying how much memory it has', patience.load),
     async [Symbol.asyncDispose]() {
       signal?.removeEventListener('abort', abort);

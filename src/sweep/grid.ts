@@ -1,6 +1,6 @@
 /** The tiles of a grid: the recipe of each, at a small clip, and its plan; in the order in which most of what was merged is of use again. */
 import { UsageError } from '../errors.ts';
-import type { Setting } from '../events.ts';
+import type { Setting, Stage } from '../events.ts';
 import { type Plan, type PlannedTensor, plan as planRecipe } from '../merge/plan.ts';
 import { planSampler } from '../merge/plan-sampler.ts';
 import { describeClip, smallClip } from '../recipe/clip-shapes.ts';
@@ -43,13 +43,14 @@ export interface GridOptions {
  * Plans every tile; `target` is that of the device that is to run them.
  * @throws UsageError for knobs that are none, values that the recipe does not let pass, and too many tiles; what planning throws
  */
-export async function planGrid(recipe: Recipe, target: TargetName, options: GridOptions): Promise<Grid> {
+export async function* planGrid(recipe: Recipe, target: TargetName, options: GridOptions): Stage<Grid> {
   const { x, y, signal } = options;
   refuseWhatIsNoGrid(x, y);
   const clip = { ...smallClip(recipe.output), ...options.clip };
   const [across, down] = labelAxes(recipe, x, y);
   const labels = clipLabels(across, down);
   const knownPlan = plansByWeights();
+  const total = x.values.length * (y?.values.length ?? 1);
   const tiles: PlannedTile[] = [];
   for (const [row, second] of (down?.values ?? [undefined]).entries()) {
     for (const [column, first] of across.values.entries()) {
@@ -62,6 +63,8 @@ export async function planGrid(recipe: Recipe, target: TargetName, options: Grid
       const label = labels[tiles.length] as string;
       const planned = await knownPlan(atLowSize(turned, clip, target));
       tiles.push({ index: tiles.length, column, row, label, settings, plan: planned });
+      const detail = `planning ${label}`;
+      yield { type: 'progress', stage: 'sweep', done: tiles.length, total, unit: 'steps', detail };
     }
   }
   return { x: across, ...(down && { y: down }), clip, tiles: inOrder(tiles) };

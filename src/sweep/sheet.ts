@@ -13,7 +13,7 @@ const MAX_FRAMES = 32;
 const [LEFT, TOP, CAPTION, GAP] = [130, 30, 22, 10];
 
 export async function sheetSvg({ figures, clips }: Sweep): Promise<string> {
-  const { x, y, prompt, seed, tiles } = figures;
+  const { x, y, prompt, seed, tiles, failed } = figures;
   const [first] = clips as [Frames];
   const indices = frameIndices(first.count, MAX_FRAMES);
   const { width, height } = sizeOnSheet(first);
@@ -30,6 +30,10 @@ export async function sheetSvg({ figures, clips }: Sweep): Promise<string> {
       });
     }),
   );
+  const missing = failed.map(({ column, row, reason }) => {
+    const [left, top] = [LEFT + column * stepX, TOP + row * stepY + height / 2];
+    return `<text text-anchor="middle" x="${left + width / 2}" y="${top}">failed<title>${escapeHtml(reason)}</title></text>`;
+  });
   const labelOf = (axis: Axis, i: number) => escapeHtml(`${axis.label} ${axis.values[i]}`);
   const columns = x.values.map(
     (_, i) =>
@@ -47,7 +51,7 @@ export async function sheetSvg({ figures, clips }: Sweep): Promise<string> {
 .clip{animation:play ${indices.length / CLIP_FPS}s steps(${indices.length}) infinite}@keyframes play{to{transform:translateX(-${width * indices.length}px)}}
 @media(prefers-reduced-motion:reduce){.clip{animation:none}}</style>
 <rect x="-12" y="-12" width="100%" height="100%" fill="#fff"/>
-${[...columns, ...rows, ...drawn].join('\n')}
+${[...columns, ...rows, ...drawn, ...missing].join('\n')}
 </svg>
 `;
 }

@@ -7,16 +7,17 @@
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { motion, pixelDistance, temporalConsistency } from '../compare/metrics.ts';
+import { MergeError, RuntimeFailure } from '../errors.ts';
 import { drain, type Stage } from '../events.ts';
 import { openStaging } from '../export/staging.ts';
 import type { Plan } from '../merge/plan.ts';
 import { describeClip } from '../recipe/clip-shapes.ts';
 import { knobAt } from '../recipe/knobs.ts';
-import type { ClipShape, Recipe } from '../recipe/schema.ts';
+import type { ClipShape, Recipe, TargetName } from '../recipe/schema.ts';
 import { chooseDevice } from '../runtime/choose-device.ts';
 import { type Device, TRAITS } from '../runtime/device.ts';
 import type { Frames } from '../runtime/frames.ts';
-import { openGraphs, sharedWith } from '../runtime/graph-sessions.ts';
+import { type GraphSessions, openGraphs, sharedWith } from '../runtime/graph-sessions.ts';
 import { targetFor } from '../runtime/graph-target.ts';
 import { sampleOn, type Video } from '../runtime/pipeline.ts';
 import { relativeRms } from '../runtime/relative-rms.ts';
@@ -56,6 +57,11 @@ export interface SweptTile extends Pick<PlannedTile, 'index' | 'column' | 'row' 
   readonly distance?: { readonly pixels: number; readonly latents: number };
 }
 
+/** A tile that could not be made: its weights or its picture leave the range of numbers. */
+export interface FailedTile extends Pick<PlannedTile, 'index' | 'column' | 'row' | 'label' | 'settings'> {
+  readonly reason: string;
+}
+
 export interface SweepFigures {
   readonly x: Axis;
   readonly y?: Axis | undefined;
@@ -65,18 +71,21 @@ export interface SweepFigures {
   readonly negative: string;
   /** Where no knob turns it. */
   readonly seed: number;
-  /** Row by row. */
+  /** Row by row; without those that failed. */
   readonly tiles: readonly SweptTile[];
+  readonly failed: readonly FailedTile[];
 }
 
 export interface Sweep {
   readonly figures: SweepFigures;
-  /** Of every tile: what is looked at, and not told in figures. */
+  /** Of every one of the tiles: what is looked at, and not told in figures. */
   readonly clips: readonly Frames[];
 }
 
 /**
- * @throws UsageError for a grid that cannot be; what planning, baking and sampling throw. Nothing is left behind.
+ * A tile that fails does not end the sweep: a warning names it, and the result its reason.
+ * @throws UsageError for a grid that cannot be; what planning, baking and sampling throw; what the first tile threw where all failed.
+ * Nothing is left behind.
  */
 export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions): Stage<Sweep> {
   const started = performance.now();
@@ -86,7 +95,7 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
   const type = recipe.output.dtype === 'fp16' ? 'float16' : 'float32';
   const choice = await chooseDevice(options.device ?? recipe.verify.device, type, options.signal);
   const { device } = choice;
-  const grid = await planGrid(recipe, TRAITS[device].target, options);
+  const grid = yield* planGrid(recipe, TRAITS[device].target, options);
   const { x, y, clip, tiles } = grid;
 
   await using stack = new AsyncDisposableStack();
@@ -100,54 +109,69 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
     leaving.abort();
     await ahead?.catch(() => undefined); // it writes where all is about to be removed
   });
-  let variant = yield* variants.make(0);
-  const sessions = stack.use(openGraphs(variant.package, choice));
-  const { target, warning } = await targetFor(variant.package, device, signal);
-  if (warning !== undefined) yield { type: 'warning', stage: 'sweep', message: warning };
+  let running: { readonly sessions: GraphSessions; readonly target: TargetName } | undefined;
 
+  /** By their place in the grid. */
   const made: Made[] = [];
+  const failures: { readonly tile: FailedTile; readonly error: Error }[] = [];
   const warned = new Set<string>();
   let ended = performance.now();
   for (const [i, tile] of tiles.entries()) {
-    if (i > 0) variant = await (ahead as Promise<Variant>);
-    ahead = i + 1 < tiles.length ? drain(variants.make(i + 1, target)) : undefined;
-    ahead?.catch(() => undefined); // met when it is wanted
+    const { plan: _, ...place } = tile;
+    const { index, label, settings } = tile;
     const { sampler, verify } = tile.plan.recipe;
     const warnings: string[] = [];
-    const video = await drain(
-      sampleOn(sharedWith(sessions, variant.package), {
-        prompt,
-        negative,
-        promptWeights,
-        seed: verify.seed,
-        steps: sampler.steps,
-        guidance: sampler.guidance,
-        signal,
-      }),
-      (event) => {
-        if (event.type === 'warning') warnings.push(event.message);
-      },
-    );
+    let [variant, video]: [Variant?, Video?] = [];
+    try {
+      const coming = ahead;
+      ahead = undefined;
+      variant = await (coming ?? (yield* variants.make(i, running?.target)));
+      if (!running) {
+        const { target, warning } = await targetFor(variant.package, device, signal);
+        if (warning !== undefined) warnings.push(warning);
+        running = { sessions: stack.use(openGraphs(variant.package, choice)), target };
+        ended = performance.now();
+      }
+      ahead = i + 1 < tiles.length ? drain(variants.make(i + 1, running.target)) : undefined;
+      ahead?.catch(() => undefined); // met when it is wanted
+      video = await drain(
+        sampleOn(sharedWith(running.sessions, variant.package), {
+          prompt,
+          negative,
+          promptWeights,
+          seed: verify.seed,
+          steps: sampler.steps,
+          guidance: sampler.guidance,
+          signal,
+        }),
+        (event) => {
+          if (event.type === 'warning') warnings.push(event.message);
+        },
+      );
+    } catch (error) {
+      if (!isOfOneTile(error)) throw error;
+      failures.push({ tile: { ...place, reason: error.message }, error });
+      warnings.push(`${label} is left out: ${error.message}`);
+    }
     for (const message of new Set(warnings).difference(warned)) yield { type: 'warning', stage: 'sweep', message };
     for (const message of warnings) warned.add(message);
     await variants.release(i);
     const milliseconds = performance.now() - ended;
     ended = performance.now();
-    const { index, label, settings } = tile;
-    const { plan: _, ...place } = tile;
-    const { package: _package, ...merged } = variant;
-    const { load_ms, denoise_ms, decode_ms } = video.timing;
-    const figures = { motion: motion(video.frames), consistency: temporalConsistency(video.frames) };
-    const swept = {
-      ...place,
-      own: settings.every(({ path, value }) => knobAt(recipe, path).value === value),
-      merged,
-      load_ms,
-      denoise_ms,
-      decode_ms,
-      milliseconds,
-      ...figures,
-    };
+    const done = {
+      type: 'progress',
+      stage: 'sweep',
+      done: i + 1,
+      total: tiles.length,
+      unit: 'clips',
+      detail: label,
+    } as const;
+    if (!variant || !video) {
+      yield done;
+      continue;
+    }
+    const own = settings.every(({ path, value }) => knobAt(recipe, path).value === value);
+    const swept = { ...place, own, milliseconds, ...figuresOf(variant, video) };
     made[tile.index] = { tile: swept, frames: video.frames, latents: video.latents };
     yield {
       type: 'tile',
@@ -158,20 +182,43 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
       settings,
       frames: video.frames,
       milliseconds,
-      note: `motion ${figures.motion.toFixed(1)}, consistency ${figures.consistency.toFixed(3)}`,
+      note: `motion ${swept.motion.toFixed(1)}, consistency ${swept.consistency.toFixed(3)}`,
     };
-    yield { type: 'progress', stage: 'sweep', done: i + 1, total: tiles.length, unit: 'clips', detail: label };
+    yield done;
   }
+  const [failure] = failures;
+  if (failure && failures.length === tiles.length) throw failure.error;
+  const clips = made.filter((one) => one !== undefined); // none where one failed
   yield {
     type: 'stage-finished',
     stage: 'sweep',
     milliseconds: performance.now() - started,
-    summary: `${count(tiles.length, 'clip')} of ${describeClip(clip)} on ${device}`,
+    summary: `${count(clips.length, 'clip')} of ${describeClip(clip)} on ${device}${failures.length > 0 ? `; ${failures.length} failed` : ''}`,
   };
   return {
-    figures: { x, y, device, clip, prompt, negative, seed, tiles: withDistances(made) },
-    clips: made.map(({ frames }) => frames),
+    figures: {
+      x,
+      y,
+      device,
+      clip,
+      prompt,
+      negative,
+      seed,
+      tiles: withDistances(clips),
+      failed: failures.map(({ tile }) => tile),
+    },
+    clips: clips.map(({ frames }) => frames),
   };
+}
+
+/** Is it a matter of the numbers that this tile asks for? A machine that fails, fails all of them. */
+function isOfOneTile(error: unknown): error is MergeError | RuntimeFailure {
+  return error instanceof MergeError || (error instanceof RuntimeFailure && error.blame === 'graph');
+}
+
+function figuresOf({ package: _, ...merged }: Variant, { frames, timing: { load_ms, denoise_ms, decode_ms } }: Video) {
+  const seen = { motion: motion(frames), consistency: temporalConsistency(frames) };
+  return { merged, load_ms, denoise_ms, decode_ms, ...seen };
 }
 
 interface Made extends Pick<Video, 'frames' | 'latents'> {

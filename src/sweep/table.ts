@@ -23,20 +23,26 @@ const COLUMNS: readonly Column[] = [
   { title: 'pixels off', of: ({ distance }) => distance?.pixels.toFixed(1), seen: true },
 ];
 
-/** Titles, then a line for each tile; columns that were not measured are left out. */
-export function sweepCells(figures: Pick<SweepFigures, 'tiles'>): string[][] {
+type Told = Pick<SweepFigures, 'tiles' | 'failed'>;
+
+/** Titles, then a line for each tile, those that failed at the end; columns that were not measured are left out. */
+export function sweepCells(figures: Told): string[][] {
   return cellsOf(COLUMNS, figures);
 }
 
 /** The same without what it took. */
-export function seenCells(figures: Pick<SweepFigures, 'tiles'>): string[][] {
+export function seenCells(figures: Told): string[][] {
   return cellsOf(
     COLUMNS.filter(({ seen }) => seen),
     figures,
   );
 }
 
-function cellsOf(columns: readonly Column[], { tiles }: Pick<SweepFigures, 'tiles'>): string[][] {
+function cellsOf(columns: readonly Column[], { tiles, failed }: Told): string[][] {
   const measured = columns.filter(({ of }) => tiles.some((tile) => of(tile) !== undefined));
-  return [measured.map(({ title }) => title), ...tiles.map((tile) => measured.map(({ of }) => of(tile) ?? ''))];
+  return [
+    measured.map(({ title }) => title),
+    ...tiles.map((tile) => measured.map(({ of }) => of(tile) ?? '')),
+    ...failed.map(({ label }) => measured.map((_, i) => (i === 0 ? `${label} (failed)` : ''))),
+  ];
 }

@@ -3,13 +3,14 @@
  * for it, and the graphs of all others read it where it lies. Each of them is what a bake of its recipe would write.
  */
 import { hash } from 'node:crypto';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Component } from '../architecture/names.ts';
 import { readSavedScheduler, schedulerConfigJson } from '../architecture/sampler-config.ts';
 import type { Stage } from '../events.ts';
 import { graphBytes } from '../export/graph-bytes.ts';
 import { parseGraphFileName } from '../export/graph-file-name.ts';
+import type { GraphExport } from '../export/graphs.ts';
 import { type ComponentLayout, layOutComponents } from '../export/layouts.ts';
 import { type Merging, mergeAnew } from '../export/merged-anew.ts';
 import { sideFiles } from '../export/side-files.ts';
@@ -20,6 +21,7 @@ import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import type { Parameter } from '../onnx/graph.ts';
 import type { TargetName } from '../recipe/schema.ts';
 import { type GraphFile, openPackage, type VideoPackage } from '../runtime/package-folder.ts';
+import { makeTemplate, type Template } from './template.ts';
 
 /** A package, and what it took to make it of those before. */
 export interface Variant {
@@ -35,8 +37,8 @@ export interface Variant {
 export interface Variants extends AsyncDisposable {
   /**
    * Makes the package of a plan. Plans are asked for in their order, one at a time; configs and tokenizer are the first one's.
-   * `target`: whose graphs are wanted, of all but the first; those of all targets of the recipe when left out.
-   * @throws what a bake throws
+   * `target`: whose graphs are wanted; those of all targets of the recipe when left out, as it must be until one has been made.
+   * @throws what a bake throws; the others can be made all the same
    */
   make(index: number, target?: TargetName): Stage<Variant>;
   /** Removes what no later one reads. */
@@ -60,6 +62,12 @@ interface Identity {
   readonly graph: string;
 }
 
+/**
+ * Bytes of weights up to which a template is made: those that do not change lie on the disk once more then, at more than twice their size. Models
+ * of SD1.5's width take minutes to sample and seconds to load.
+ */
+const TEMPLATE_BYTES = 2 ** 30;
+
 /** What a weight or a graph is part of. */
 interface Place {
   readonly index: number;
@@ -76,6 +84,8 @@ export async function openVariants(
   const identities = plans.map((plan) => new Map(parts.map((part) => [part, identityOf(plan, part.component)])));
   const identity = ({ index, part }: Place) => identities[index]?.get(part) as Identity;
   const lastUse = lastUses(identities);
+  const changing = new Map(parts.map((part) => [part, changingWeights(identities, part)]));
+  const templates = new Map<string, Template>();
   /** What is there, by identity. */
   const merged = new Map<string, WeightEntry>();
   const written = new Map<string, readonly GraphFile[]>();
@@ -107,10 +117,12 @@ export async function openVariants(
       const file = { folder: join(folder, part.folder), location: `${index}-${last}.onnx_data` };
       await mkdir(file.folder, { recursive: true });
       readBy(last, join(file.folder, file.location));
+      const entries: WeightEntry[] = [];
       for await (const entry of mergeAnew(part.parameters, tensors, file, merging)) {
-        merged.set(idOf(entry), entry);
+        entries.push(entry);
         yield entry;
       }
+      for (const entry of entries) merged.set(idOf(entry), entry); // a file that came to nothing has none
     }
   }
 
@@ -120,22 +132,53 @@ export async function openVariants(
     const known = written.get(graph);
     if (known) return known;
     const entries = part.layout.entries.map(({ name }) => merged.get(weights.get(name) as string) as WeightEntry);
-    const layout = { ...part.layout, entries };
+    const placed = { ...part, layout: { ...part.layout, entries } };
     const made: GraphFile[] = [];
     for (const exported of part.graphs) {
       const name = parseGraphFileName(exported.file);
-      if (!name || (index > 0 && target !== undefined && name.target !== target)) continue;
-      const path = join(folder, part.folder, index === 0 ? exported.file : `${index}.${exported.file}`);
+      if (!name || (target !== undefined && name.target !== target)) continue;
+      const path = join(folder, part.folder, `${index}.${exported.file}`);
       readBy(lastUse.get(graph) as number, path);
-      await put(path, graphBytes(plans[index] as Plan, { ...part, layout }, exported));
+      await put(path, await bytesOfGraph(place, placed, exported));
       made.push({ ...name, path });
     }
     written.set(graph, made);
     return made;
   }
 
-  /** The first package as a whole: the graphs are there already. */
-  async function openFirst(): Promise<VideoPackage> {
+  /** From a template where onnxruntime's CPU would do the same work on several such graphs. */
+  async function bytesOfGraph(place: Place, placed: Part, exported: GraphExport): Promise<Uint8Array> {
+    const plan = plans[place.index] as Plan;
+    const isRepeated = graphsLike(place) > 1 && parseGraphFileName(exported.file)?.target === 'cpu';
+    if (!isRepeated || placed.layout.bytes > TEMPLATE_BYTES) return graphBytes(plan, placed, exported);
+    const key = `${batchOf(plan)}.${place.part.component}`;
+    let template = templates.get(key);
+    if (!template) {
+      template = await makeTemplate(exported.make(), {
+        changing: changing.get(place.part) as ReadonlySet<string>,
+        write: (graph, path) => put(path, graphBytes(plan, placed, { ...exported, make: () => graph })),
+        folder: join(folder, place.part.folder),
+        name: `template.${key}.onnx`,
+        signal,
+      });
+      templates.set(key, template);
+    }
+    return template(new Map(placed.layout.entries.map((entry) => [entry.name, entry])));
+  }
+
+  /** How many graphs differ from one another in their weights alone, this one among them. */
+  function graphsLike({ index, part }: Place): number {
+    const batch = batchOf(plans[index] as Plan);
+    const alike = identities.filter((_, i) => batchOf(plans[i] as Plan) === batch);
+    return new Set(alike.map((parts) => parts.get(part)?.graph)).size;
+  }
+
+  /** The first package as a whole; its graphs are there already, under names of their own. */
+  async function openFirst(graphs: Readonly<Partial<Record<Component, readonly GraphFile[]>>>): Promise<VideoPackage> {
+    for (const { component, folder: own, graphs: exports } of parts) {
+      const portable = graphs[component]?.find(({ target }) => target === 'portable') as GraphFile;
+      await copyFile(portable.path, join(folder, own, exports[0].file));
+    }
     for (const [file, data] of await sideFiles(first, parts)) await put(join(folder, file), data);
     return openPackage(folder);
   }
@@ -159,7 +202,7 @@ export async function openVariants(
         graph_ms += performance.now() - weighed;
       }
       await merging.session.assertInputsUnchanged();
-      base ??= await openFirst();
+      base ??= await openFirst(graphs);
       const file = join(folder, 'scheduler', 'scheduler_config.json');
       const made: VideoPackage = {
         ...base,
@@ -199,6 +242,13 @@ function lastUses(identities: readonly ReadonlyMap<Part, Identity>[]): ReadonlyM
       for (const id of [...weights.values(), graph]) lastUse.set(id, index);
   }
   return lastUse;
+}
+
+/** The names of the weights that are not made the same for all. */
+function changingWeights(identities: readonly ReadonlyMap<Part, Identity>[], part: Part): ReadonlySet<string> {
+  const [first, ...others] = identities.map((parts) => (parts.get(part) as Identity).weights);
+  const names = [...(first as Identity['weights'])].filter(([name, id]) => others.some((ids) => ids.get(name) !== id));
+  return new Set(names.map(([name]) => name));
 }
 
 function bytesOf({ layout }: Part, tensors: readonly PlannedTensor[]): number {
