@@ -73,13 +73,28 @@ async function answer(request: Request, output: Console, color: boolean): Promis
 async function bare(color: boolean, signal: AbortSignal): Promise<number> {
   const obstacle = obstacleToScreen();
   if (obstacle === undefined) {
-    (await import('../tui/quick-start.ts')).quickStart();
-    return (await import('../tui/main.tsx')).openTui({ signal });
+    const first = isRead()
+      ? undefined
+      : (await import('../tui/first-frame.ts')).showFirstFrame(process.stdout, process.stdin);
+    try {
+      (await import('../tui/quick-start.ts')).quickStart();
+      const { openTui } = await import('../tui/main.tsx');
+      signal.throwIfAborted();
+      return openTui({ signal });
+    } catch (error) {
+      first?.leave();
+      throw error;
+    }
   }
   const { listRecipes, RECIPE_FOLDERS } = await import('../recipe/recipe-files.ts');
   const recipes = (await listRecipes(RECIPE_FOLDERS)).map(({ file }) => file);
   process.stderr.write(`${withoutScreen(obstacle, recipes)}\n\n${help(undefined, painter(process.stderr, color))}`);
   return EXIT_CODES.usage;
+}
+
+/** Is the screen for ears, for which nothing is drawn that is gone a moment later? As Ink asks it. */
+function isRead(): boolean {
+  return process.env['INK_SCREEN_READER'] === 'true';
 }
 
 /** Why the terminal UI cannot be shown, as the end of a sentence. */
