@@ -3,17 +3,28 @@
  * the version that stood there before stays until then.
  */
 import { constants, copyFile, mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Stage } from '../events.ts';
 import { openStaging } from '../export/staging.ts';
-import { type Candidate, checkBytes, openCandidate } from './candidate.ts';
+import { describeKey, type Signer } from '../sign/keys.ts';
+import { type Candidate, checkBytes, digestsByName, openCandidate } from './candidate.ts';
 import { assertNoRefusal } from './refusal.ts';
+import { writeSignature } from './sign.ts';
 import { openTarget, refuseRoom } from './target.ts';
 
 export interface Published {
   readonly to: string;
   readonly files: number;
   readonly bytes: number;
+  /** The key that it was signed with now, as its signature names it. */
+  readonly signed?: string;
+}
+
+export interface PublishOptions {
+  readonly to: string;
+  /** Signs what is published, in place of a signature that was there. */
+  readonly signer?: Signer | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Every byte is read, copied, and read again: so often does progress count it. */
@@ -23,14 +34,11 @@ const PASSES = 3;
  * @throws PublishError when the package has no passed report for exactly these bytes; there is no way around it. UsageError for a
  * place that cannot be published to, IoError when there is no room.
  */
-export async function* publish(
-  folder: string,
-  { to, signal }: { to: string; signal?: AbortSignal | undefined },
-): Stage<Published> {
+export async function* publish(folder: string, { to, signer, signal }: PublishOptions): Stage<Published> {
   const started = performance.now();
   const target = await openTarget(folder, to);
   yield { type: 'stage-started', stage: 'publish', subject: to };
-  const candidate = await openCandidate(folder);
+  const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   const { files, bytes } = candidate;
   assertNoRefusal([...candidate.refusals, ...refuseRoom(target, bytes)]);
   const total = PASSES * bytes;
@@ -41,12 +49,21 @@ export async function* publish(
   assertNoRefusal(copied.refusals);
   const checked = yield* checkBytes(copied, { done: total - bytes, total, action: 'check the copy of', signal });
   assertNoRefusal(checked.refusals);
-  const published = { to: await staging.commit(), files: files.length, bytes };
+  const name = basename(target.folder);
+  const signature = signer
+    ? await writeSignature({ name, files: digestsByName(files, checked.digests) }, signer, { folder: staging.path })
+    : undefined;
+  const published: Published = {
+    to: await staging.commit(),
+    files: files.length + (signature ? 1 : 0),
+    bytes: bytes + (signature?.bytes ?? 0),
+    ...(signer && { signed: signer.hint }),
+  };
   yield {
     type: 'stage-finished',
     stage: 'publish',
     milliseconds: performance.now() - started,
-    summary: `${published.files} files in ${published.to}`,
+    summary: `${published.files} files in ${published.to}${signer ? `, signed with the ${describeKey(signer)}` : ''}`,
   };
   return published;
 }

@@ -56,7 +56,7 @@ export function refuseRoom({ folder, free }: Target, bytes: number): readonly Re
   return [{ kind: 'io', message }];
 }
 
-function contains(outer: string, inner: string): boolean {
+export function contains(outer: string, inner: string): boolean {
   const [first] = relative(resolve(outer), resolve(inner)).split(sep);
   return first !== '..';
 }

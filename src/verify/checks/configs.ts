@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { WEIGHTS_FILES } from '../../export/diffusers-weights.ts';
 import { type ComponentLayout, layOutComponents } from '../../export/layouts.ts';
 import { LOCK_FILE, type Lock } from '../../export/lock.ts';
+import { PROVENANCE_FILE } from '../../export/provenance.ts';
 import { sideFiles } from '../../export/side-files.ts';
 import type { Plan } from '../../merge/plan.ts';
 import { type Check, failed, passed, unknown } from '../check.ts';
@@ -32,7 +33,7 @@ export const configs: Check = {
       if (!files[file]) faults.push(`${file} is missing`);
       else faults.push(...fileFaults(file, await readFile(join(folder, file)), wanted));
     }
-    const known = new Set([LOCK_FILE, ...expected.keys(), ...largeFiles(plan, components)]);
+    const known = new Set([LOCK_FILE, PROVENANCE_FILE, ...expected.keys(), ...largeFiles(plan, components)]);
     for (const file of Object.keys(files))
       if (!known.has(file)) faults.push(`${file} is nothing that the recipe makes`);
     if (lock) faults.push(...lockFaults(lock, plan));
