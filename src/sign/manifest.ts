@@ -45,6 +45,10 @@ export function statementJson({ name, files }: Pick<Manifest, 'name' | 'files'>)
   });
 }
 
+/** One of the values that the specification has, which is all that is understood here. */
+const only = (value: string, reason: string) =>
+  z.string().refine((found) => found === value, `must be "${value}": ${reason}`);
+
 const hex = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits');
 const text = z.string().min(1);
 const statementSchema = z.looseObject({
@@ -53,8 +57,8 @@ const statementSchema = z.looseObject({
   predicateType: z.literal(PREDICATE_TYPE),
   predicate: z.looseObject({
     serialization: z.looseObject({
-      method: z.literal('files', 'must be "files": lcm-merge checks whole files, not shards'),
-      hash_type: z.literal('sha256', 'must be "sha256": lcm-merge knows no other hash'),
+      method: only('files', 'lcm-merge checks whole files, not shards'),
+      hash_type: only('sha256', 'lcm-merge knows no other hash'),
       allow_symlinks: z.boolean(),
       ignore_paths: z.array(text).optional(),
     }),
