@@ -65,7 +65,7 @@ export function describePublication({
   return [
     ['package', folder],
     ['verification', verifiedAt === undefined ? verdict : `${verdict}, ${formatTime(verifiedAt)}`],
-    ['signature', describeSigning(signer, files)],
+    ...describeSigning(signer, files),
     ['to', to],
     ...(target ? [['replaces', replaces ? describeStanding(replaces) : 'nothing'] as [string, string]] : []),
     ...(free === undefined
@@ -74,9 +74,9 @@ export function describePublication({
   ];
 }
 
-function describeSigning(signer: KeyName | undefined, files: Publication['files']): string {
-  if (signer) return `would be made with the ${describeKey(signer)}`;
-  return files.some(({ name }) => name === SIGNATURE_FILE) ? `${SIGNATURE_FILE} of the package` : 'none';
+function describeSigning(signer: KeyName | undefined, files: Publication['files']): [string, string][] {
+  if (signer) return [['signature', `would be made with the ${describeKey(signer)}`]];
+  return files.some(({ name }) => name === SIGNATURE_FILE) ? [['signature', `${SIGNATURE_FILE} of the package`]] : [];
 }
 
 async function survey(folder: string, to: string, signer?: KeyName) {

@@ -48,15 +48,17 @@ describe('a private key', () => {
     expect((await openSigner(file)).hint).toBe(hint);
   });
 
-  const encodings = {
-    publicKeyEncoding: { type: 'spki', format: 'pem' },
-    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
-  } as const;
-  const ofKind = (kind: string): { readonly privateKey: string; readonly publicKey: string } => {
-    if (kind === 'rsa') return generateKeyPairSync('rsa', { modulusLength: 2048, ...encodings });
-    if (kind === 'ed25519')
-      return generateKeyPairSync('ed25519', encodings) as unknown as Record<'privateKey' | 'publicKey', string>;
-    return generateKeyPairSync('ec', { namedCurve: kind, ...encodings });
+  const pairOf = (kind: string) => {
+    if (kind === 'rsa') return generateKeyPairSync('rsa', { modulusLength: 2048 });
+    if (kind === 'ed25519') return generateKeyPairSync('ed25519');
+    return generateKeyPairSync('ec', { namedCurve: kind });
+  };
+  const ofKind = (kind: string) => {
+    const { privateKey, publicKey } = pairOf(kind);
+    return {
+      privateKey: String(privateKey.export({ type: 'pkcs8', format: 'pem' })),
+      publicKey: String(publicKey.export({ type: 'spki', format: 'pem' })),
+    };
   };
 
   it.each(['rsa', 'ed25519', 'secp256k1'])('of the kind %s is refused, and so is its public key', async (kind) => {
