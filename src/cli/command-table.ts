@@ -399,6 +399,34 @@ export const COMMANDS = {
       'lcm-merge verify /srv/models/tiny --public-key release.pub.pem',
     ],
   },
+  reproduce: {
+    summary: 'make a package once more from its lock and compare every byte',
+    details:
+      'The lock keeps the recipe, the commits of inputs on the Hub and the SHA-256 of every input; where files of a machine were merged, --recipe says where they are. What is made anew is removed again unless -o names a place for it.',
+    operands: { package: PACKAGE },
+    options: {
+      recipe: {
+        type: 'string',
+        placeholder: 'RECIPE',
+        completes: 'file',
+        otherwise: 'the recipe in the lock, if all its inputs are on the Hub',
+        description: 'the recipe that it was baked from',
+      },
+      out: {
+        type: 'string',
+        short: 'o',
+        placeholder: 'DIR',
+        completes: 'folder',
+        description: 'keep what is made anew there; an older package there is replaced',
+      },
+      ...HUB,
+      ...COMMON,
+    },
+    examples: [
+      'lcm-merge reproduce out/tiny --recipe recipes/tiny.yaml',
+      'lcm-merge reproduce out/hub -o out/hub-again --json',
+    ],
+  },
   sign: {
     summary: 'sign a package that has passed verification',
     details:

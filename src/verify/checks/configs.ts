@@ -11,7 +11,7 @@ import { PROVENANCE_FILE } from '../../export/provenance.ts';
 import { sideFiles } from '../../export/side-files.ts';
 import type { Plan } from '../../merge/plan.ts';
 import { type Check, failed, passed, unknown } from '../check.ts';
-import { expectedLock } from '../expected-lock.ts';
+import { expectedLock, provedAs } from '../expected-lock.ts';
 import { describeDifference, jsonDifferences } from '../json-difference.ts';
 import { sentence } from '../sentence.ts';
 import { madeByAnother } from '../tool-version.ts';
@@ -44,11 +44,6 @@ export const configs: Check = {
     return another ? unknown(`${another} ${sentence(faults)}`, figures) : failed(sentence(faults), figures);
   },
 };
-
-/** How a package is proved may change without baking it anew: what was said of that when it was baked is no fault. */
-function provedAs(plan: Plan, { recipe: { verify } }: Lock): Plan {
-  return { ...plan, recipe: { ...plan.recipe, verify } };
-}
 
 /** Graphs and weights, which other checks look at. */
 function largeFiles({ recipe }: Plan, components: readonly ComponentLayout[]): string[] {
