@@ -9,9 +9,9 @@ import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { planRecipe } from '../src/cli/commands/plan-recipe.ts';
 import { drain, type Stage } from '../src/events.ts';
 import { makePackage } from '../src/publish/make-package.ts';
+import { planRecipe } from '../src/publish/plan-recipe.ts';
 import { openStages } from '../src/remote/stages.ts';
 import { describeLoad, describeMachine } from './measure.ts';
 

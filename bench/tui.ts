@@ -10,9 +10,9 @@ import { Writable } from 'node:stream';
 import { Box, render } from 'ink';
 import { createElement } from 'react';
 import { CLIP_FPS, type Frames } from '../src/runtime/frames.ts';
-import { readClip } from '../src/tui/clip.ts';
 import type { Cells } from '../src/tui/pixels.ts';
 import { hearTile, startWall, tickWall, type Wall } from '../src/tui/wall.ts';
+import { readClip } from '../src/verify/clip.ts';
 import { describeLoad, describeMachine } from './measure.ts';
 
 // Node reads no TSX

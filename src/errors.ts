@@ -1,6 +1,6 @@
 /**
  * One family of errors. A message is a full sentence: what was found, where, what was expected, what to do.
- * `exitCode` follows the table in cli/exit-codes.ts (sysexits where one fits).
+ * `exitCode` follows the table in exit-codes.ts (sysexits where one fits).
  */
 
 export type ErrorKind =
@@ -86,6 +86,20 @@ export class MergeError extends LcmMergeError {
   override readonly name = 'MergeError' as const;
   constructor(message: string, place: Place = {}, located: readonly RecipeProblem[] = []) {
     super('merge', message, place, { located });
+  }
+}
+
+/** Tensors that fit nothing. `reason` says which; `globs` are what `allow_unmatched` would say to leave them out. */
+export class UnmatchedError extends MergeError {
+  readonly reason: string;
+  readonly globs: readonly string[];
+  constructor(
+    { reason, remedy, globs }: { readonly reason: string; readonly remedy: string; readonly globs: readonly string[] },
+    place: Place,
+  ) {
+    super(`${reason}\nNothing was merged. ${remedy}`, place);
+    this.reason = reason;
+    this.globs = globs;
   }
 }
 

@@ -455,15 +455,16 @@ export const COMMANDS = {
     ],
   },
   publish: {
-    summary: 'copy a package that has passed verification to its place',
+    summary: 'put a package that has passed verification in its place: a folder or a registry',
     operands: { package: PACKAGE },
     options: {
       to: {
         type: 'string',
-        placeholder: 'DIR',
+        placeholder: 'PLACE',
         completes: 'folder',
         required: true,
-        description: 'the folder that becomes the published package; an older package there is replaced',
+        description:
+          'the folder that becomes the published package, or oci://registry/name:tag; an older package there is replaced',
       },
       sign: {
         ...PRIVATE_KEY,
@@ -478,7 +479,28 @@ export const COMMANDS = {
     },
     examples: [
       'lcm-merge publish out/tiny --to /srv/models/tiny --dry-run',
-      'lcm-merge publish out/tiny --to /srv/models/tiny --sign release.pem',
+      'lcm-merge publish out/tiny --to oci://ghcr.io/you/tiny:v1 --sign release.pem',
+    ],
+  },
+  pull: {
+    summary: 'fetch a package from a registry',
+    details:
+      'Byte for byte as it was published, each file checked by its digest; what is in the cache already is not fetched again. Run lcm-merge verify on it before you trust it.',
+    operands: { reference: { description: 'oci://registry/name, with :tag or @sha256:… behind it' } },
+    options: {
+      out: {
+        type: 'string',
+        short: 'o',
+        placeholder: 'DIR',
+        completes: 'folder',
+        required: true,
+        description: 'the folder that becomes the package; an older package there is replaced',
+      },
+      ...COMMON,
+    },
+    examples: [
+      'lcm-merge pull oci://ghcr.io/you/tiny:v1 -o out/tiny',
+      'lcm-merge pull oci://localhost:5000/tiny -o out/tiny --json',
     ],
   },
   compare: {

@@ -3,11 +3,11 @@
  * goes to stdout, everything else to stderr. Commands know neither JSON nor terminals.
  */
 import { drain, type Event, type Stage } from '../events.ts';
+import { type Failure, Interruption } from '../exit-codes.ts';
+import { type Paint, painter, sanitise } from '../text/terminal.ts';
 import type { OutputOptions } from './args.ts';
 import type { Arguments, Verb } from './command-table.ts';
-import { type Failure, Interruption } from './exit-codes.ts';
 import { createProgress } from './progress.ts';
-import { type Paint, painter, sanitise } from './terminal.ts';
 
 export interface Context {
   /** Aborted by Ctrl-C, by SIGTERM, by the terminal's end, and when nobody reads stdout any more. */

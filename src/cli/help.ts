@@ -1,8 +1,9 @@
 /** Help, made from the command table: an overview, and one page per verb. */
+
+import { EXIT_CODES, EXIT_MEANINGS } from '../exit-codes.ts';
+import { wrap } from '../text/columns.ts';
+import type { Paint } from '../text/terminal.ts';
 import { COMMANDS, type OptionSpec, SPECS, type Verb } from './command-table.ts';
-import { EXIT_CODES, EXIT_MEANINGS } from './exit-codes.ts';
-import { wrap } from './format.ts';
-import type { Paint } from './terminal.ts';
 
 const INDENT = '  ';
 /** Lines of help end here. */
@@ -11,7 +12,7 @@ const COLUMNS = 100;
 /** The verbs by what one wants. */
 const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ['The job', ['make']],
-  ['Its parts', ['init', 'plan', 'bake', 'verify', 'sign', 'publish']],
+  ['Its parts', ['init', 'plan', 'bake', 'verify', 'sign', 'publish', 'pull']],
   ['Using and examining', ['run', 'sweep', 'compare', 'inspect', 'reproduce', 'doctor']],
   ['For editor and shell', ['schema', 'completion']],
 ];

@@ -3,13 +3,13 @@
  * command is loaded when it is called for, so that help and completion do not wait for onnxruntime.
  */
 import { statSync } from 'node:fs';
+import { EXIT_CODES, failureOf, Interruption, SIGNALS, type Signal } from '../exit-codes.ts';
+import { painter, sanitise } from '../text/terminal.ts';
 import { VERSION } from '../version.ts';
 import { outputOptions, parseCommandLine, type Request } from './args.ts';
 import type { Arguments, Invocation, Verb } from './command-table.ts';
 import { type Command, type Console, createConsole, type Outcome, stopWhenUnwritable, writeResult } from './context.ts';
-import { EXIT_CODES, failureOf, Interruption, SIGNALS, type Signal } from './exit-codes.ts';
 import { help } from './help.ts';
-import { painter, sanitise } from './terminal.ts';
 
 const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
   make: async () => (await import('./commands/make.ts')).make,
@@ -23,6 +23,7 @@ const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
   reproduce: async () => (await import('./commands/reproduce.ts')).reproduceCommand,
   sign: async () => (await import('./commands/sign.ts')).signCommand,
   publish: async () => (await import('./commands/publish.ts')).publishCommand,
+  pull: async () => (await import('./commands/pull.ts')).pullCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspect,
   doctor: async () => (await import('./commands/doctor.ts')).doctor,
   schema: async () => (await import('./commands/schema.ts')).schema,

@@ -1,12 +1,13 @@
 /**
  * Events for somebody who watches. On a terminal: one line that is drawn over, at most ten times a second, and a lasting one for
  * whatever ends; above it, where previews are wanted, the picture of the last step. Elsewhere, as in a log: one plain line per
- * stage, check and warning. Rates and times left are computed here.
+ * stage, check and warning.
  */
 import type { CheckVerdict, Event, Preview, StageName, Tile } from '../events.ts';
+import { type Moment, progressBar, progressNumbers, rateBetween } from '../text/progress.ts';
+import { formatDuration } from '../text/quantity.ts';
+import { type Output, type Paint, sanitise } from '../text/terminal.ts';
 import { halfBlocks, resize, sizeIn } from '../tui/pixels.ts';
-import { formatBytes, formatDuration } from './format.ts';
-import { type Output, type Paint, sanitise } from './terminal.ts';
 
 export interface Progress {
   show(event: Event): void;
@@ -32,8 +33,6 @@ export interface ProgressOptions {
 /** Faster than this nobody sees. */
 const MIN_INTERVAL = 100;
 const BAR_WIDTH = 20;
-/** Before this a rate says more about the start than about the work. */
-const MIN_RATE_TIME = 500;
 const [DEFAULT_COLUMNS, DEFAULT_ROWS] = [80, 24];
 /** Back to the first column and erase to the end of the line (ECMA-48: EL). */
 const WIPE = '\r\u001b[K';
@@ -65,7 +64,7 @@ export function createProgress({
   let picture: string | undefined;
   let above = 0;
   /** Where each stage was when it first told; what came before (loading, compiling) says nothing of its pace. */
-  const first = new Map<StageName, { readonly at: number; readonly done: number }>();
+  const first = new Map<StageName, Moment>();
 
   const end = () => {
     if (drawn) output.write(wipeFrom(above));
@@ -106,11 +105,11 @@ export function createProgress({
           else line(`${event.stage}: ${sanitise(event.subject)}`);
           return;
         case 'progress': {
-          const since = first.get(event.stage) ?? { at: now(), done: event.done };
+          const moment = { at: now(), done: event.done };
+          const since = first.get(event.stage) ?? moment;
           first.set(event.stage, since);
-          if (live && (now() - drawnAt >= MIN_INTERVAL || event.done === event.total)) {
-            draw(statusLine(event, { elapsed: now() - since.at, advanced: event.done - since.done }));
-          }
+          if (live && (moment.at - drawnAt >= MIN_INTERVAL || event.done === event.total))
+            draw(statusLine(event, rateBetween(since, moment)));
           return;
         }
         case 'preview':
@@ -141,21 +140,12 @@ function tileText({ label, milliseconds, note }: Tile): string {
   return [label, formatDuration(milliseconds), ...(note === undefined ? [] : [note])].join(', ');
 }
 
-/** `bake  ████████░░░░░░░░░░░░  41%  7.9 of 19.3 MB  38 MB/s  2 s left  conv_in.weight` */
-function statusLine(
-  { stage, done, total, unit, detail }: Advance,
-  pace: { elapsed: number; advanced: number },
-): string {
-  const share = total > 0 ? Math.min(1, done / total) : 0;
-  const filled = Math.round(share * BAR_WIDTH);
-  const rate = pace.elapsed >= MIN_RATE_TIME ? pace.advanced / pace.elapsed : 0;
+/** `bake  ████████░░░░░░░░░░░░  41%  7.9 MB of 19.3 MB  38 MB/s  2 s left  conv_in.weight` */
+function statusLine({ stage, detail, ...amount }: Advance, rate: number | undefined): string {
   return [
     stage,
-    '█'.repeat(filled) + '░'.repeat(BAR_WIDTH - filled),
-    `${Math.floor(share * 100)}%`.padStart(4),
-    unit === 'bytes' ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`,
-    ...(rate > 0 && unit === 'bytes' ? [`${formatBytes(Math.round(rate * 1000))}/s`] : []),
-    ...(rate > 0 && done < total ? [`${formatDuration((total - done) / rate)} left`] : []),
+    progressBar(amount, BAR_WIDTH),
+    ...progressNumbers(amount, rate),
     ...(detail === undefined ? [] : [sanitise(detail)]),
   ].join('  ');
 }

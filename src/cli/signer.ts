@@ -1,6 +1,6 @@
 /** The key that was named on the command line; its passphrase is in the environment, so that no list of processes shows it. */
 import { UsageError } from '../errors.ts';
-import { contains } from '../publish/target.ts';
+import { contains } from '../publish/folder-target.ts';
 import { openSigner, type Signer } from '../sign/keys.ts';
 
 /** @throws UsageError for a key that lies in the package, which is given away; what reading the key throws */

@@ -18,6 +18,7 @@ import { openPackage, type VideoPackage } from '../runtime/package-folder.ts';
 import type { Video } from '../runtime/pipeline.ts';
 import { relativeRms } from '../runtime/relative-rms.ts';
 import { mean, median } from '../runtime/statistics.ts';
+import { count } from '../text/quantity.ts';
 import { type ClipEncoders, openClipEncoders } from './clip-encoders.ts';
 import { frechetDistance } from './frechet.ts';
 import { gridRows, packageRows, type Row } from './grid.ts';
@@ -135,7 +136,7 @@ export async function* compare(options: CompareOptions): Stage<Compared> {
     type: 'stage-finished',
     stage: 'compare',
     milliseconds: performance.now() - started,
-    summary: `${total} ${total === 1 ? 'clip' : 'clips'} on ${device}`,
+    summary: `${count(total, 'clip')} on ${device}`,
   };
   const results = rows.flatMap((row) => compared.get(row) ?? []);
   return {

@@ -2,17 +2,19 @@
  * The packages that lie in a folder, each in a line: what is said comes from their locks, reports and graph headers, so that a
  * shelf of them is looked through at once. One that is broken is listed with what is wrong with it.
  */
+
 import { readdir, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { InputMissingError, LcmMergeError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
 import { LOCK_FILE, type Lock } from '../export/lock.ts';
-import { describeClip } from '../recipe/clip-shapes.ts';
+import { clipSize, describeClip } from '../recipe/clip-shapes.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import type { ClipShape } from '../recipe/schema.ts';
 import { defaultClip } from '../runtime/clip-shape.ts';
 import { readLock } from '../runtime/lock-file.ts';
 import { openPackage } from '../runtime/package-folder.ts';
+import { count } from '../text/quantity.ts';
 import { REPORT_FILE, readReport, VERIFICATION_FOLDER } from '../verify/report.ts';
 
 export interface PackageFound {
@@ -96,7 +98,7 @@ async function baked(folder: string, lock: Lock): Promise<Described> {
   await Promise.all(Object.entries(outputs).map(([file, { bytes }]) => assertLength(join(folder, file), bytes)));
   return {
     name,
-    summary: [...strengthsOf(lock), samplerOf(lock), shapeOf(clip)].join(' · '),
+    summary: [...strengthsOf(lock), samplerOf(lock), clipSize(clip)].join(' · '),
     clip,
     suggests: { prompt: recipe.verify.prompt, seed: recipe.verify.seed },
     bytes: Object.values(outputs).reduce((sum, { bytes }) => sum + bytes, 0),
@@ -109,7 +111,7 @@ async function foreign(folder: string): Promise<Described> {
   const clip = defaultClip(opened);
   return {
     name: basename(folder),
-    summary: [opened.scheduler.kind, shapeOf(clip)].join(' · '),
+    summary: [opened.scheduler.kind, clipSize(clip)].join(' · '),
     clip,
     bytes: await folderBytes(folder),
   };
@@ -139,7 +141,5 @@ function strengthsOf({ strengths: { alpha, beta, gamma }, inputs, recipe }: Lock
 }
 
 function samplerOf({ recipe: { sampler } }: Lock): string {
-  return `${sampler.kind} ${sampler.steps} ${sampler.steps === 1 ? 'step' : 'steps'}`;
+  return `${sampler.kind} ${count(sampler.steps, 'step')}`;
 }
-
-const shapeOf = ({ frames, width, height }: ClipShape) => `${frames}×${width}×${height}`;

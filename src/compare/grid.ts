@@ -1,5 +1,7 @@
 /** The rows of a comparison: which package is sampled how. The grid is that of AnimateLCM (arXiv 2402.00769, Fig. 3 and Tab. 1). */
+
 import type { SamplerKind, TimestepSpacing } from '../architecture/sampler-config.ts';
+import { count } from '../text/quantity.ts';
 
 export interface Row {
   readonly label: string;
@@ -31,7 +33,7 @@ export function gridRows(packages: readonly string[], teacher: string, guidance:
   const names = namesOf(packages);
   const slow = (sampler: SamplerKind, label: string, steps: number): Row => {
     return {
-      label: `${label}, ${count(steps)}`,
+      label: `${label}, ${count(steps, 'step')}`,
       id: `${sampler}-${steps}`,
       package: teacher,
       sampler,
@@ -46,7 +48,14 @@ export function gridRows(packages: readonly string[], teacher: string, guidance:
       ...packages.map((folder, i): Row => {
         const name = packages.length > 1 ? ` (${names[i]})` : '';
         const id = packages.length > 1 ? `lcm-${i + 1}-${steps}` : `lcm-${steps}`;
-        return { label: `LCM${name}, ${count(steps)}`, id, package: folder, sampler: 'lcm', steps, guidance: 1 };
+        return {
+          label: `LCM${name}, ${count(steps, 'step')}`,
+          id,
+          package: folder,
+          sampler: 'lcm',
+          steps,
+          guidance: 1,
+        };
       }),
       ...BASELINES.map(([sampler, label]) => slow(sampler, label, steps)),
     ]),
@@ -59,8 +68,6 @@ export function packageRows(packages: readonly string[], teacher: string | undef
   const names = namesOf(folders);
   return folders.map((folder, i) => ({ label: names[i] as string, id: `clip-${i + 1}`, package: folder }));
 }
-
-const count = (steps: number) => `${steps} ${steps === 1 ? 'step' : 'steps'}`;
 
 /** The ends of the paths that tell the folders apart: `tiny`, or `a/tiny` beside `b/tiny`. */
 function namesOf(folders: readonly string[]): readonly string[] {

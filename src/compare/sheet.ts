@@ -5,7 +5,7 @@
 import sharp from 'sharp';
 import { CHANNELS, type Frames } from '../runtime/frames.ts';
 import { escapeHtml } from '../text/escape-html.ts';
-import { threeFigures } from '../text/quantity.ts';
+import { count, threeFigures } from '../text/quantity.ts';
 import type { Compared, ComparedRow } from './compare.ts';
 
 /** Frames shown of a clip, evenly spread. */
@@ -43,7 +43,7 @@ ${rows.join('\n')}
 function labelOf({ label, evaluations, denoise_ms, speedup, consistency }: ComparedRow): string[] {
   return [
     label,
-    `${evaluations} UNet ${evaluations === 1 ? 'run' : 'runs'}, ${Math.round(denoise_ms)} ms`,
+    `${count(evaluations, 'UNet run')}, ${Math.round(denoise_ms)} ms`,
     `${threeFigures(speedup)}×, consistency ${consistency.toFixed(3)}`,
   ];
 }

@@ -8,6 +8,7 @@ import { type ByteSource, ioError } from './byte-source.ts';
 import { DTYPES, type DType, denseByteLength, isDType } from './dtype.ts';
 import { formatError, quoteName } from './format-error.ts';
 import { isJsonObject, parseJson } from './json.ts';
+import { MAX_NAME } from './limits.ts';
 import type { TensorEntry, TensorFile } from './tensor-file.ts';
 
 /** The Rust library's own limit. SD1.5 as one file needs 150 KB; a header is held in memory as text and as objects. */
@@ -116,6 +117,8 @@ function checkMetadata(file: string, value: unknown): Record<string, string> {
 
 function checkEntry(file: string, name: string, value: unknown, dataStart: number, size: number): TensorEntry {
   const fail = (problem: string) => formatError(file, `tensor ${quoteName(name)} ${problem}`, { tensor: name });
+  if (name.length > MAX_NAME)
+    throw fail(`has a name of ${name.length} characters; no weight file needs more than ${MAX_NAME}.`);
   if (!isJsonObject(value)) throw fail(`must be described by an object; it is ${show(value)}.`);
   const missing = ENTRY_KEYS.find((key) => !Object.hasOwn(value, key));
   if (missing) throw fail(`has no ${missing}; dtype, shape and data_offsets are expected.`);

@@ -5,6 +5,7 @@
 
 import { DTYPES, type DType, denseByteLength } from './dtype.ts';
 import { formatError, quoteName } from './format-error.ts';
+import { MAX_NAME } from './limits.ts';
 import { isNode, type Pickle, type Pickled, type PickleNode, type PickleObject } from './pickle.ts';
 import { elementSpan } from './strided.ts';
 
@@ -66,8 +67,6 @@ const UNDERSTOOD = new Set([
 const MAX_NESTING = 32;
 /** Values looked at. A pickle of 1 KB can say "twice the previous" 30 times; SD1.5 has 1,131 values. */
 const MAX_VALUES = 500_000;
-/** Characters. The longest name in the SD1.5 family has 130; values that a pickle repeats would repeat longer ones. */
-const MAX_NAME = 512;
 /** What PyTorch's own operators allow; the copying of strided tensors recurses over dimensions. */
 const MAX_DIMENSIONS = 64;
 /** What an expanded tensor (stride 0) may come to: a few bytes of file can claim any amount of memory. */

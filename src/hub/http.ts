@@ -1,6 +1,6 @@
 /**
- * Requests to the Hub: the token goes to the Hub's own address and nowhere else, redirects never lead from https to http, and
- * what may pass (429, 5xx, a lost connection) is tried again, so often and so long as `Patience` says.
+ * Requests to one host, the Hub or a registry: the secret goes to the host's own address and nowhere else, redirects never lead from
+ * https to http, and what may pass (429, 5xx, a lost connection) is tried again, so often and so long as `Patience` says.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VERSION } from '../version.ts';
@@ -37,12 +37,15 @@ export class HttpRefusal extends Error {
   readonly code: string | undefined;
   /** Seconds that a server asked to be left alone, when that was too long. */
   readonly retryAfter: number | undefined;
+  /** How one has to show who one is, where the server asks for that (WWW-Authenticate, RFC 9110, 11.6.1). */
+  readonly challenge: string | undefined;
 
   constructor(url: URL, response: Response, retryAfter: number | undefined) {
     super(`${url.host} answers ${response.status}`);
     this.status = response.status;
     this.code = response.headers.get('x-error-code') ?? undefined;
     this.retryAfter = retryAfter;
+    this.challenge = response.headers.get('www-authenticate') ?? undefined;
   }
 }
 
@@ -62,6 +65,8 @@ export interface Wire {
   readonly fetch: typeof fetch;
   /** An answer whose body is still to come, by `chunks`. */
   open(url: string, headers: Readonly<Record<string, string>>): Promise<Opened>;
+  /** The same for any method; what is sent is in memory, so that it can be sent again. */
+  send(url: string, call: Call): Promise<Opened>;
   /** Waits before try number `attempt` (from 1) of something. */
   pause(attempt: number): Promise<void>;
 }
@@ -76,21 +81,24 @@ export interface Opened {
 
 export interface WireOptions {
   readonly endpoint: string;
-  readonly token: string | undefined;
+  /** What to show the endpoint, and nobody else; asked before each request. */
+  readonly authorization?: (() => string | undefined) | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly patience?: Patience;
 }
 
-interface Call {
+export interface Call {
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** How often it is tried; default: what patience says. */
+  readonly attempts?: number;
 }
 
 /** @throws HttpRefusal, ConnectionFailure, the signal's reason: all calls of the wire */
-export function openWire({ endpoint, token, signal, patience = PATIENCE }: WireOptions): Wire {
+export function openWire({ endpoint, authorization, signal, patience = PATIENCE }: WireOptions): Wire {
   const home = new URL(endpoint);
-  const secret = token !== undefined && isPrivate(home) ? `Bearer ${token}` : undefined;
+  const secret = () => (isPrivate(home) ? authorization?.() : undefined);
 
   /** One try, through all redirects. */
   async function go(
@@ -99,7 +107,8 @@ export function openWire({ endpoint, token, signal, patience = PATIENCE }: WireO
   ): Promise<{ response: Response; url: URL; watch: Watch }> {
     const watch = watchSilence(patience.idle, signal);
     let url = new URL(address);
-    let trusted = true;
+    let trusted = url.origin === home.origin;
+    const shown = trusted ? secret() : undefined;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
       trusted &&= url.origin === home.origin; // whoever was sent away does not come back with the token
       const response = await fetch(url, {
@@ -108,7 +117,7 @@ export function openWire({ endpoint, token, signal, patience = PATIENCE }: WireO
           ...headers,
           'user-agent': `lcm-merge/${VERSION}`,
           'accept-encoding': 'identity', // sizes and ranges are those of the file
-          ...(trusted && secret !== undefined && { authorization: secret }),
+          ...(trusted && shown !== undefined && { authorization: shown }),
         },
         redirect: 'manual',
         signal: watch.signal,
@@ -141,7 +150,7 @@ export function openWire({ endpoint, token, signal, patience = PATIENCE }: WireO
         throw new HttpRefusal(url, response, delayOf(response));
       } catch (error) {
         signal?.throwIfAborted();
-        if (!mayPass(error, patience) || attempt >= patience.attempts) throw error;
+        if (!mayPass(error, patience) || attempt >= (call.attempts ?? patience.attempts)) throw error;
         await pause(attempt, error instanceof HttpRefusal ? error.retryAfter : undefined);
       }
     }
@@ -158,6 +167,7 @@ export function openWire({ endpoint, token, signal, patience = PATIENCE }: WireO
     patience,
     pause: (attempt) => pause(attempt),
     open: (url, headers) => persist(url, { method: 'GET', headers }, async (found) => found),
+    send: (url, call) => persist(url, call, async (found) => found),
     fetch: async (input, init = {}) => {
       const { method = 'GET', body } = init;
       const headers = Object.fromEntries(new Headers(init.headers));

@@ -3,7 +3,7 @@
  * Unmatched is an error unless the recipe's allow-list names it.
  */
 import { matchesGlob } from 'node:path';
-import { MergeError } from '../errors.ts';
+import { UnmatchedError } from '../errors.ts';
 import { didYouMean } from '../text/did-you-mean.ts';
 import { nearest } from '../text/nearest.ts';
 
@@ -36,7 +36,7 @@ export interface Accounting {
 export interface Account {
   apply(tensor: string): void;
   ignore(rule: IgnoreRule, tensor: string): void;
-  /** @throws MergeError listing every unmatched tensor that no glob of `allow` covers. */
+  /** @throws UnmatchedError listing every unmatched tensor that no glob of `allow` covers. */
   close(options: CloseOptions): Accounting;
 }
 
@@ -86,9 +86,12 @@ export function openAccount(path: string, tensors: Iterable<string>, role = 'thi
         });
         const untold = groups.slice(LISTED).reduce((sum, { count }) => sum + count, 0);
         const more = untold > 0 ? `\n  … and ${untold} more` : '';
-        throw new MergeError(
-          `${path}: ${refused.length} of ${total} tensors fit nothing in this model:\n${lines.join('\n')}${more}\n` +
-            `Nothing was merged. ${allow ? remedy(role, groups) : 'A base must be of SD1.5 structure to the last tensor.'}`,
+        throw new UnmatchedError(
+          {
+            reason: `${path}: ${refused.length} of ${total} tensors fit nothing in this model:\n${lines.join('\n')}${more}`,
+            remedy: allow ? remedy(role, groups) : 'A base must be of SD1.5 structure to the last tensor.',
+            globs: allow && canBeWritten(groups) ? groups.map(({ glob }) => glob) : [],
+          },
           { file: path, tensor: refused[0] as string },
         );
       }
@@ -129,7 +132,10 @@ function grouped(
 function remedy(role: string, groups: readonly Group[]): string {
   const first = 'Correct the names in the file, or take a file that was made for this model.';
   const globs = groups.map(({ glob }) => glob);
-  return globs.length <= SUGGESTED && globs.every((glob) => /^[\w.*-]+$/.test(glob))
+  return globs.length <= SUGGESTED && canBeWritten(groups)
     ? `${first} Or leave these tensors out, by this line under ${role} in the recipe:\n  allow_unmatched: [${globs.map((glob) => JSON.stringify(glob)).join(', ')}]\nThe rest of the file is merged then.`
     : `${first} Or leave these tensors out: list them (globs are fine) under allow_unmatched of ${role} in the recipe.`;
 }
+
+/** Does every glob mean its tensors and nothing else? Names may have characters that globs are made of. */
+const canBeWritten = (groups: readonly Group[]) => groups.every(({ glob }) => /^[\w.*-]+$/.test(glob));

@@ -6,26 +6,12 @@ import { constants, copyFile, mkdir } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { Stage } from '../events.ts';
 import { openStaging } from '../export/staging.ts';
-import { describeKey, type Signer } from '../sign/keys.ts';
+import { describeKey } from '../sign/keys.ts';
 import { type Candidate, checkBytes, digestsByName, openCandidate } from './candidate.ts';
+import { openFolder } from './folder-target.ts';
+import { type Published, type PublishOptions, refuseRoom } from './place.ts';
 import { assertNoRefusal } from './refusal.ts';
 import { writeSignature } from './sign.ts';
-import { openTarget, refuseRoom } from './target.ts';
-
-export interface Published {
-  readonly to: string;
-  readonly files: number;
-  readonly bytes: number;
-  /** The key that it was signed with now, as its signature names it. */
-  readonly signed?: string;
-}
-
-export interface PublishOptions {
-  readonly to: string;
-  /** Signs what is published, in place of a signature that was there. */
-  readonly signer?: Signer | undefined;
-  readonly signal?: AbortSignal | undefined;
-}
 
 /** Every byte is read, copied, and read again: so often does progress count it. */
 const PASSES = 3;
@@ -34,9 +20,9 @@ const PASSES = 3;
  * @throws PublishError when the package has no passed report for exactly these bytes; there is no way around it. UsageError for a
  * place that cannot be published to, IoError when there is no room.
  */
-export async function* publish(folder: string, { to, signer, signal }: PublishOptions): Stage<Published> {
+export async function* publishToFolder(folder: string, { to, signer, signal }: PublishOptions): Stage<Published> {
   const started = performance.now();
-  const target = await openTarget(folder, to);
+  const target = await openFolder(folder, { to });
   yield { type: 'stage-started', stage: 'publish', subject: to };
   const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   const { files, bytes } = candidate;
@@ -49,7 +35,7 @@ export async function* publish(folder: string, { to, signer, signal }: PublishOp
   assertNoRefusal(copied.refusals);
   const checked = yield* checkBytes(copied, { done: total - bytes, total, action: 'check the copy of', signal });
   assertNoRefusal(checked.refusals);
-  const name = basename(target.folder);
+  const name = basename(target.place);
   const signature = signer
     ? await writeSignature({ name, files: digestsByName(files, checked.digests) }, signer, { folder: staging.path })
     : undefined;

@@ -12,8 +12,8 @@ import { assertOffered, type Device } from '../runtime/device.ts';
 import { probeDevice } from '../runtime/probe.ts';
 import { verify } from '../verify/gate.ts';
 import type { Report } from '../verify/report.ts';
-import { publish } from './folder.ts';
-import { openTarget } from './target.ts';
+
+import { openTarget, publish } from './target.ts';
 
 export interface MakeOptions {
   /** The folder that becomes the package. */
@@ -51,7 +51,7 @@ export async function* makePackage(
   const target = resolve(out);
   const failed = `${target}.failed`;
   await assertReplaceable(failed); // where the package goes if it does not pass
-  if (recipe.publish) await openTarget(target, recipe.publish.to); // what publishing would refuse is found before baking
+  if (recipe.publish) await openTarget(target, { to: recipe.publish.to, signal }); // what publishing would refuse is found before baking
   await using staging = await openStaging(target);
   yield* bake(plan, { into: staging.path, signal });
   const report = yield* verify(staging.path, {

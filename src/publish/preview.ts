@@ -5,8 +5,9 @@ import { describeKey, type KeyName } from '../sign/keys.ts';
 import { SIGNATURE_FILE } from '../sign/manifest.ts';
 import { formatBytes, formatTime } from '../text/quantity.ts';
 import { type Candidate, type CandidateFile, checkBytes, openCandidate } from './candidate.ts';
+import { describeStanding, refuseRoom, type Target } from './place.ts';
 import { orRefusal, type Refusal } from './refusal.ts';
-import { describeStanding, openTarget, refuseRoom, type Target } from './target.ts';
+import { openTarget } from './target.ts';
 
 export interface Publication extends Pick<Candidate, 'verdict' | 'verifiedAt' | 'bytes'> {
   readonly folder: string;
@@ -80,13 +81,13 @@ function describeSigning(signer: KeyName | undefined, files: Publication['files'
 }
 
 async function survey(folder: string, to: string, signer?: KeyName) {
-  const found = await orRefusal(openTarget(folder, to));
+  const found = await orRefusal(openTarget(folder, { to }));
   const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   const { verdict, verifiedAt, files, bytes } = candidate;
-  const isTarget = 'folder' in found;
+  const isTarget = 'place' in found;
   const publication: Publication = {
     folder: resolve(folder),
-    to: isTarget ? found.folder : to,
+    to: isTarget ? found.place : to,
     verdict,
     ...(verifiedAt !== undefined && { verifiedAt }),
     ...(signer && { signer: { curve: signer.curve, hint: signer.hint } }),

@@ -10,8 +10,8 @@ import { bundleJson } from '../sign/bundle.ts';
 import { describeKey, type Signer } from '../sign/keys.ts';
 import { type Manifest, SIGNATURE_FILE } from '../sign/manifest.ts';
 import { checkBytes, digestsByName, openCandidate } from './candidate.ts';
+import { contains } from './folder-target.ts';
 import { assertNoRefusal } from './refusal.ts';
-import { contains } from './target.ts';
 
 export interface SignOptions {
   readonly signer: Signer;

@@ -1,84 +1,44 @@
-/** Where a package is published to: what stands there now, and whether there is room. Nothing is written to find out. */
-import { access, constants, readdir, stat, statfs } from 'node:fs/promises';
-import { dirname, join, relative, resolve, sep } from 'node:path';
-import { FormatError, UsageError } from '../errors.ts';
-import { assertReplaceable, followLink } from '../export/staging.ts';
-import { ioError } from '../formats/byte-source.ts';
-import { kindOf } from '../recipe/input-files.ts';
-import { readLock } from '../runtime/lock-file.ts';
-import { formatBytes } from '../text/quantity.ts';
-import type { Refusal } from './refusal.ts';
+/** Publishing, by the kind of place: one row for each. */
+import { UsageError } from '../errors.ts';
+import type { Stage } from '../events.ts';
+import { isOciReference } from '../oci/reference.ts';
+import { publishToFolder } from './folder.ts';
+import { openFolder } from './folder-target.ts';
+import type { Published, PublishOptions, Target } from './place.ts';
+import { openRegistryTarget, publishToRegistry } from './registry.ts';
 
-/** A package that would be replaced; its name is unknown where its lock is damaged. */
-export interface Standing {
-  readonly name?: string;
-  readonly files: number;
-  readonly bytes: number;
+interface Kind {
+  readonly is: (to: string) => boolean;
+  /** What stands there; nothing is written to find out. */
+  readonly open: (folder: string, options: PublishOptions) => Promise<Target>;
+  readonly publish: (folder: string, options: PublishOptions) => Stage<Published>;
 }
 
-export interface Target {
-  /** Absolute, a link followed. */
-  readonly folder: string;
-  readonly replaces?: Standing;
-  /** Bytes that may be written there, where the file system tells. */
-  readonly free?: number;
+const ADDRESS = /^\w+:\/\//;
+
+/** The first that fits. */
+const KINDS: readonly Kind[] = [
+  { is: isOciReference, open: openRegistryTarget, publish: publishToRegistry },
+  { is: (to) => !ADDRESS.test(to), open: openFolder, publish: publishToFolder },
+];
+
+function kindOf(to: string): Kind {
+  const kind = KINDS.find(({ is }) => is(to));
+  if (kind) return kind;
+  throw new UsageError(
+    `This version does not publish to ${to} yet, only to a local folder or a registry (oci://registry/name:tag).`,
+  );
+}
+
+/** @throws UsageError for a place that cannot be published to, IoError or UnavailableError when it cannot be looked at */
+export async function openTarget(folder: string, options: PublishOptions): Promise<Target> {
+  return kindOf(options.to).open(folder, options);
 }
 
 /**
- * A package is copied to another place than itself, on this machine, and to where nothing stands but an older package.
- * @throws UsageError, IoError when nothing may be written there
+ * @throws PublishError when the package has no passed report for exactly these bytes; there is no way around it. UsageError for a
+ * place that cannot be published to, IoError when there is no room, UnavailableError when a registry is not there or refuses.
  */
-export async function openTarget(folder: string, to: string): Promise<Target> {
-  if (/^\w+:\/\//.test(to)) throw new UsageError(`This version does not publish to ${to} yet, only to a local folder.`);
-  if (contains(folder, to))
-    throw new UsageError(`${to} lies inside the package ${folder}, which cannot be copied into itself.`);
-  if (contains(to, folder))
-    throw new UsageError(`The package ${folder} lies inside ${to}, which it would replace. Choose another place.`);
-  const target = await followLink(to);
-  await assertReplaceable(target);
-  const parent = await nearestFolder(dirname(target));
-  await access(parent, constants.W_OK | constants.X_OK).catch((error: unknown) => {
-    throw ioError('write', parent, error);
-  });
-  const [replaces, free] = [await standing(target), await freeBytes(parent)];
-  return { folder: target, ...(replaces && { replaces }), ...(free !== undefined && { free }) };
-}
-
-/** `tiny (24 files, 21.8 MB)` */
-export function describeStanding({ name, files, bytes }: Standing): string {
-  return `${name ?? 'a package whose lock is damaged'} (${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)})`;
-}
-
-/** What stands at the target stays until the copy is whole, so there must be room beside it. */
-export function refuseRoom({ folder, free }: Target, bytes: number): readonly Refusal[] {
-  if (free === undefined || free >= bytes) return [];
-  const message = `${folder}: the package has ${bytes} bytes, and there is room for ${free}. Free some, or choose another place.`;
-  return [{ kind: 'io', message }];
-}
-
-export function contains(outer: string, inner: string): boolean {
-  const [first] = relative(resolve(outer), resolve(inner)).split(sep);
-  return first !== '..';
-}
-
-async function nearestFolder(path: string): Promise<string> {
-  return (await kindOf(path)) === 'nothing' ? nearestFolder(dirname(path)) : path;
-}
-
-async function standing(target: string): Promise<Standing | undefined> {
-  const entries = await readdir(target, { recursive: true, withFileTypes: true }).catch(() => []);
-  const files = entries.filter((entry) => entry.isFile());
-  if (files.length === 0) return undefined;
-  const sizes = await Promise.all(files.map(async (entry) => (await stat(join(entry.parentPath, entry.name))).size));
-  const lock = await readLock(target).catch((error: unknown) => {
-    if (error instanceof FormatError) return undefined;
-    throw error;
-  });
-  return { ...(lock && { name: lock.name }), files: files.length, bytes: sizes.reduce((sum, size) => sum + size, 0) };
-}
-
-/** Of a file system that tells no sizes at all (some network ones), nothing is known. */
-async function freeBytes(path: string): Promise<number | undefined> {
-  const { bavail, bsize, blocks } = await statfs(path);
-  return blocks > 0 ? bavail * bsize : undefined;
+export async function* publish(folder: string, options: PublishOptions): Stage<Published> {
+  return yield* kindOf(options.to).publish(folder, options);
 }

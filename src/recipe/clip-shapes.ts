@@ -15,6 +15,11 @@ export function describeClip({ frames, width, height }: ClipShape): string {
   return `${frames} frames of ${width}×${height}`;
 }
 
+/** `16×512×512`, where there is little room. */
+export function clipSize({ frames, width, height }: ClipShape): string {
+  return `${frames}×${width}×${height}`;
+}
+
 /** `16 frames of 512×512, static shapes`, or all that there are. */
 export function describeShapes(output: Recipe['output']): string {
   const each = clipShapes(output).map(describeClip);

@@ -76,7 +76,14 @@ export async function* fetchInputs(recipe: Recipe, options: FetchOptions = {}): 
   const { endpoint, token } = settings;
   const { signal, patience } = options;
   const offline = options.offline === true || settings.offline.length > 0;
-  const wire = offline ? undefined : openWire({ endpoint, token, signal, ...(patience && { patience }) });
+  const wire = offline
+    ? undefined
+    : openWire({
+        endpoint,
+        authorization: token === undefined ? undefined : () => `Bearer ${token}`,
+        signal,
+        ...(patience && { patience }),
+      });
   const context: Context = { recipe, cache: openCache(settings.cache), settings, wire, options };
   const { host } = new URL(endpoint);
   yield {

@@ -4,6 +4,7 @@
  */
 
 import { isReference } from '../hub/reference.ts';
+import { isOciReference } from '../oci/reference.ts';
 import { quote } from '../text/quote.ts';
 import type { KeyPath } from './located-yaml.ts';
 import type { SchemaProblem } from './problems.ts';
@@ -46,8 +47,9 @@ const PLANNED: readonly Planned[] = [
   {
     at: ['publish', 'to'],
     part: 'value',
-    asksForIt: isAddress,
-    sentence: (value) => `This version does not publish to ${quote(String(value))} yet, only to a local folder.`,
+    asksForIt: (value) => isAddress(value) && !isOciReference(String(value)),
+    sentence: (value) =>
+      `This version does not publish to ${quote(String(value))} yet, only to a local folder or a registry (oci://registry/name:tag).`,
     instead: 'folder',
   },
 ];

@@ -7,10 +7,10 @@ import { basename, dirname, extname, join, resolve } from 'node:path';
 import { LcmMergeError, RecipeError, UsageError } from '../errors.ts';
 import { ioError } from '../formats/byte-source.ts';
 import { quote } from '../text/quote.ts';
-import { existsAlready, tryCreateRecipe } from './create-recipe.ts';
+import { clipSize } from './clip-shapes.ts';
 import { editRecipe } from './edit.ts';
 import { parseRecipe, readRecipeText } from './load.ts';
-import { saveRecipe } from './save.ts';
+import { existsAlready, saveRecipe, tryCreateRecipe } from './save.ts';
 import { type Recipe, recipeSchema } from './schema.ts';
 
 /** `file` as the folder was given and the name in it. `problem` is the first of those that parsing finds, as `line:column: sentence`. */
@@ -79,7 +79,7 @@ function summarise({ base, personalized, lcm, motion, output }: Recipe): string 
     ...(lcm ? [`${stem(lcm.lora)} β ${lcm.beta}`] : []),
     `${stem(motion.module)} γ ${motion.gamma}`,
   ];
-  return `${terms.join(' + ')} · ${output.frames}×${output.width}×${output.height}`;
+  return `${terms.join(' + ')} · ${clipSize(output)}`;
 }
 
 /** Copies tried before giving up: nobody has so many of one recipe. */

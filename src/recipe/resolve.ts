@@ -5,7 +5,11 @@
 
 import { dirname, resolve } from 'node:path';
 import { isReference } from '../hub/reference.ts';
+import { isOciReference } from '../oci/reference.ts';
 import { type Recipe, type RecipeDocument, TARGET_NAMES } from './schema.ts';
+
+/** A registry is a place as it is. */
+const placeOf = (to: string, absolute: (path: string) => string): string => (isOciReference(to) ? to : absolute(to));
 
 /** `file` is the recipe's path, relative to the working directory or absolute. Looks at no file. */
 export function resolveRecipe(document: RecipeDocument, file: string, text: string): Recipe {
@@ -39,6 +43,6 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
     sampler,
     output: { ...output, targets: TARGET_NAMES.filter((name) => name === 'portable' || output.targets.includes(name)) },
     verify: { ...verify, ...(verify.reference !== undefined && { reference: absolute(verify.reference) }) },
-    ...(document.publish && { publish: { to: absolute(document.publish.to) } }),
+    ...(document.publish && { publish: { to: placeOf(document.publish.to, absolute) } }),
   };
 }

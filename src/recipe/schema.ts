@@ -14,6 +14,7 @@ import {
   TIMESTEP_SPACINGS,
   type TimestepSpacing,
 } from '../architecture/sampler-config.ts';
+import { isOciReference, parseOciReference } from '../oci/reference.ts';
 import { blockWeights } from './block-weights.ts';
 import { byteSize } from './byte-size.ts';
 import { PROFILES, type Profile } from './profile.ts';
@@ -383,7 +384,19 @@ const verify = z
   .describe('How the result is proved.');
 
 const publish = z
-  .strictObject({ to: path().describe('A folder.') })
+  .strictObject({
+    to: path()
+      .check(({ value, issues }) => {
+        const reference = isOciReference(value) ? parseOciReference(value) : undefined;
+        if (!reference || !('fault' in reference)) return;
+        issues.push({
+          code: 'custom',
+          message: `is no place to publish to. ${reference.fault.replace(/\.$/, '')}`,
+          input: value,
+        });
+      })
+      .describe('A folder, or a registry: oci://registry/name:tag.'),
+  })
   .describe('Where the package goes once it has passed; without this key it stays where it was baked.');
 
 /** A recipe as written. Its input type is the file, its output type has the defaults that depend on nothing else. */
@@ -545,7 +558,7 @@ export interface Recipe {
     /** A fingerprint, or a file of tensors. */
     readonly reference?: string;
   };
-  /** A folder. */
+  /** An absolute path, or a reference to a registry. */
   readonly publish?: { readonly to: string };
   /** Inputs that were fetched from the Hub, by the name of their field (`personalized[0].lora`). */
   readonly origins?: Readonly<Record<string, Origin>>;

@@ -3,6 +3,7 @@
  * line, lists of mappings and whatever is too long for a line in block style.
  */
 import { parse } from 'yaml';
+import { withoutNoise } from '../text/quantity.ts';
 import { printable } from '../text/quote.ts';
 import { YAML_OPTIONS } from './located-yaml.ts';
 
@@ -11,8 +12,6 @@ export type Json = null | boolean | number | string | readonly Json[] | { readon
 /** Columns that a value may reach on one line. */
 const LINE = 100;
 const STEP = '  ';
-/** Of numbers that arithmetic has passed through: 0.8, not 0.8000000000000002. */
-const DIGITS = 12;
 
 export type Context = 'block' | 'flow';
 
@@ -21,7 +20,7 @@ export type Quoting = 'plain' | 'single' | 'double';
 
 /** The value as it will be written: numbers that are not whole lose the noise of arithmetic. */
 export function plainNumbers(value: Json): Json {
-  if (typeof value === 'number') return Number.isInteger(value) ? value : Number(value.toPrecision(DIGITS));
+  if (typeof value === 'number') return Number.isInteger(value) ? value : withoutNoise(value);
   if (value === null || typeof value !== 'object') return value;
   if (isList(value)) return value.map(plainNumbers);
   return Object.fromEntries(Object.entries(value).map(([key, member]) => [key, plainNumbers(member)]));

@@ -10,7 +10,7 @@ interface Running {
   readonly controller: AbortController;
   /** Events that may be sent before one is taken. */
   credit: number;
-  /** The caller has taken one. */
+  /** One was taken, or the stage is to stop. */
   wake: () => void;
 }
 
@@ -24,6 +24,7 @@ export function serve(table: StageTable): void {
     const job: Running = { controller: new AbortController(), credit: EVENTS_AHEAD, wake: () => undefined };
     running = job;
     const { signal } = job.controller;
+    signal.addEventListener('abort', () => job.wake(), { once: true });
     try {
       const load = table[name];
       if (!load) throw new RangeError(`There is no stage ${name}.`);
@@ -32,8 +33,8 @@ export function serve(table: StageTable): void {
       const reason = packError(signal.aborted ? signal.reason : error);
       await send({ type: 'failed', error: reason, last: leaving });
     }
-    running = undefined;
-    if (leaving) process.exit(0);
+    if (running === job) running = undefined; // the next one may be here before this one's end is known to be sent
+    if (leaving && !running) process.exit(0);
   };
 
   const leave = (reason: unknown) => {
@@ -77,10 +78,9 @@ async function run(stage: AnyStage, args: readonly unknown[], job: Running): Pro
       const next = await events.next();
       if (next.done) return next.value;
       if (job.credit === 0 && !signal.aborted) {
-        const { promise: wanted, resolve } = Promise.withResolvers<void>();
-        job.wake = resolve;
-        signal.addEventListener('abort', () => resolve(), { once: true });
-        await wanted;
+        await new Promise<void>((resolve) => {
+          job.wake = resolve;
+        });
       }
       job.credit -= 1;
       await send({ type: 'event', event: next.value });

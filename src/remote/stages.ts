@@ -2,13 +2,14 @@
 import { openRemote, type Remote } from './remote.ts';
 
 export const STAGES = {
-  plan: async () => (await import('../cli/commands/plan-recipe.ts')).planRecipe,
+  plan: async () => (await import('../publish/plan-recipe.ts')).planRecipe,
   makePackage: async () => (await import('../publish/make-package.ts')).makePackage,
+  surveyFiles: async () => (await import('../survey/survey.ts')).surveyFiles,
   newRecipe: async () => (await import('../survey/new-recipe.ts')).newRecipe,
   compare: async () => (await import('../compare/compare.ts')).compare,
   sweep: async () => (await import('../sweep/sweep.ts')).sweep,
   previewPublication: async () => (await import('../publish/preview.ts')).previewPublication,
-  publish: async () => (await import('../publish/folder.ts')).publish,
+  publish: async () => (await import('../publish/target.ts')).publish,
 };
 
 /** The process runs TypeScript from the sources and JavaScript from the build. */

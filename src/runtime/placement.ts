@@ -3,8 +3,10 @@
  * single numbers belongs there: their results are wanted there. A tensor that is computed there goes to and fro at every step.
  * Source of truth: session.disable_cpu_ep_fallback, and what onnxruntime says of placements in its log (session_state.cc).
  */
+
 import { RuntimeFailure } from '../errors.ts';
 import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
+import { count } from '../text/quantity.ts';
 import { type Device, TRAITS } from './device.ts';
 import type { HostedSession, InferenceHost } from './host.ts';
 
@@ -96,5 +98,5 @@ function describe(nodes: readonly PlacedNode[]): string {
   for (const { operator } of nodes) counts.set(operator, (counts.get(operator) ?? 0) + 1);
   if (nodes[0]?.name === '' && nodes.length === 1) return 'Nodes';
   const kinds = [...counts].sort(([, a], [, b]) => b - a).map(([operator, n]) => `${n} × ${operator}`);
-  return `${nodes.length} ${nodes.length === 1 ? 'node' : 'nodes'} (${kinds.join(', ')})`;
+  return `${count(nodes.length, 'node')} (${kinds.join(', ')})`;
 }

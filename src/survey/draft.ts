@@ -2,12 +2,12 @@
  * The text of a recipe made from what a survey found: it can be baked as it stands, and says in comments why each source was chosen
  * and what else there is, as lines that only need their `#` removed.
  */
-import { dirname, relative, resolve, sep } from 'node:path';
 import { stringify } from 'yaml';
 import { recipeSchema } from '../recipe/schema.ts';
 import { printable } from '../text/quote.ts';
 import { type BaseOption, type Choice, chooseSources } from './choose.ts';
 import type { Usable } from './identify.ts';
+import { pathFrom } from './path-from.ts';
 import type { Survey } from './survey.ts';
 
 export interface DraftOptions {
@@ -142,15 +142,6 @@ function about({ title, note, guess, part, modules }: Usable): string {
   const told = part === 'lcm' && guess === undefined ? `told by the ${modules} modules that it changes` : undefined;
   const guessed = guess && `a guess: ${guess}`;
   return [title, note, told, guessed].filter((text) => text !== undefined).join('; ');
-}
-
-/** With slashes on every system. */
-function pathFrom(file: string, target: string): string {
-  return (
-    relative(dirname(resolve(file)), resolve(target))
-      .split(sep)
-      .join('/') || '.'
-  );
 }
 
 /** On one line, whatever a file is called. */

@@ -2,7 +2,7 @@
 import { basename, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
-import { tryCreateRecipe } from '../recipe/create-recipe.ts';
+import { tryCreateRecipe } from '../recipe/save.ts';
 import { draftRecipe } from './draft.ts';
 import { surveyFiles } from './survey.ts';
 

@@ -4,6 +4,7 @@ import { findKnob, knobsOf, type RecipeKnob } from '../recipe/knobs.ts';
 import { type KeyPath, keyName } from '../recipe/located-yaml.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import { nearest } from '../text/nearest.ts';
+import { withoutNoise } from '../text/quantity.ts';
 import { quote } from '../text/quote.ts';
 
 /** A number of the recipe, and the values that it is turned to. */
@@ -63,11 +64,8 @@ function readNumber(text: string, whole: string): number {
 function spread(from: number, to: number, count: number, whole: string): number[] {
   if (count < 2 || count > MAX_TILES)
     throw new UsageError(`${quote(whole)} asks for ${count} values between two; 2 to ${MAX_TILES} can be made.`);
-  return Array.from({ length: count }, (_, i) => rounded(from + ((to - from) * i) / (count - 1)));
+  return Array.from({ length: count }, (_, i) => withoutNoise(from + ((to - from) * i) / (count - 1)));
 }
-
-/** 0.6, not 0.6000000000000001. */
-const rounded = (value: number) => Number(value.toPrecision(12));
 
 /** `personalized[0].blocks.IN08` as a path, or a short name. @throws UsageError for what is no knob of the recipe */
 export function parseKnobPath(written: string, recipe: Recipe): KeyPath {
@@ -109,13 +107,14 @@ function splitPath(text: string): KeyPath | undefined {
 /** Three values of the first strength and of the second, around the recipe's own. */
 export function defaultAxes(recipe: Recipe): readonly [x: Knob, y?: Knob] {
   const strengths = knobsOf(recipe).filter(({ path }) => ['alpha', 'beta', 'gamma'].includes(String(path.at(-1))));
-  const [x, y] = strengths.map(around) as [Knob, Knob?]; // every recipe has γ
+  const [x, y] = strengths.map(aroundItsValue) as [Knob, Knob?]; // every recipe has γ
   return y ? [x, y] : [x];
 }
 
 /** The value, and one on each side of it a quarter of the usual range away; above it, where there is nothing below. */
-function around({ path, value, range: [from, to] }: RecipeKnob): Knob {
-  const step = Number(((to - from) / 4).toFixed(1));
+export function aroundItsValue({ path, value, range: [from, to], whole }: RecipeKnob): Knob {
+  const quarter = (to - from) / 4;
+  const step = whole ? Math.max(1, Math.round(quarter)) : Number(quarter.toFixed(1));
   const first = value >= from && value - step < from ? value : value - step;
-  return { path, values: [0, 1, 2].map((i) => rounded(first + i * step)) };
+  return { path, values: [0, 1, 2].map((i) => withoutNoise(first + i * step)) };
 }

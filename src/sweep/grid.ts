@@ -3,7 +3,7 @@ import { UsageError } from '../errors.ts';
 import type { Setting } from '../events.ts';
 import { type Plan, type PlannedTensor, plan as planRecipe } from '../merge/plan.ts';
 import { planSampler } from '../merge/plan-sampler.ts';
-import { smallClip } from '../recipe/clip-shapes.ts';
+import { describeClip, smallClip } from '../recipe/clip-shapes.ts';
 import { knobAt, type RecipeKnob, withKnob } from '../recipe/knobs.ts';
 import { keyName } from '../recipe/located-yaml.ts';
 import { describeIssues } from '../recipe/problems.ts';
@@ -105,7 +105,7 @@ function atLowSize(recipe: Recipe, clip: ClipShape, target: TargetName): Recipe 
   const parsed = recipeSchema.shape.output.safeParse(small, { reportInput: true });
   if (parsed.success) return { ...recipe, output: small };
   const sentences = describeIssues(parsed.error.issues, recipeSchema.shape.output).map(({ sentence }) => sentence);
-  throw new UsageError(`No clip can be ${clip.frames} frames of ${clip.width}×${clip.height}: ${sentences.join(' ')}`);
+  throw new UsageError(`No clip can be ${describeClip(clip)}: ${sentences.join(' ')}`);
 }
 
 /** Recipes that differ in how they are sampled share the plan of their weights. */

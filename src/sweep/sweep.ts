@@ -3,12 +3,14 @@
  * recipe at that size would show. What is merged for one tile serves all others that have it (variants.ts), and the weights of the next
  * are merged while a tile loads and is sampled.
  */
+
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { motion, pixelDistance, temporalConsistency } from '../compare/metrics.ts';
 import { drain, type Stage } from '../events.ts';
 import { openStaging } from '../export/staging.ts';
 import type { Plan } from '../merge/plan.ts';
+import { describeClip } from '../recipe/clip-shapes.ts';
 import { knobAt } from '../recipe/knobs.ts';
 import type { ClipShape, Recipe } from '../recipe/schema.ts';
 import { chooseDevice } from '../runtime/choose-device.ts';
@@ -18,6 +20,7 @@ import { openGraphs, sharedWith } from '../runtime/graph-sessions.ts';
 import { targetFor } from '../runtime/graph-target.ts';
 import { sampleOn, type Video } from '../runtime/pipeline.ts';
 import { relativeRms } from '../runtime/relative-rms.ts';
+import { count } from '../text/quantity.ts';
 import { type Axis, type GridOptions, type PlannedTile, planGrid } from './grid.ts';
 import { openVariants, type Variant } from './variants.ts';
 
@@ -162,7 +165,7 @@ export async function* sweep(plan: Pick<Plan, 'recipe'>, options: SweepOptions):
     type: 'stage-finished',
     stage: 'sweep',
     milliseconds: performance.now() - started,
-    summary: `${tiles.length} ${tiles.length === 1 ? 'clip' : 'clips'} of ${clip.frames} frames of ${clip.width}×${clip.height} on ${device}`,
+    summary: `${count(tiles.length, 'clip')} of ${describeClip(clip)} on ${device}`,
   };
   return {
     figures: { x, y, device, clip, prompt, negative, seed, tiles: withDistances(made) },
@@ -198,7 +201,7 @@ function withWish(recipe: Recipe, { prompt, negative, seed }: SweepOptions): Rec
   };
 }
 
-/** One for each user: what others have left may not be removed. */
+/** One for each user: what others have left may not be removed. A user of a container may have a number and no name. */
 function defaultScratch(): string {
-  return join(tmpdir(), `lcm-merge-sweep-${userInfo().username}`);
+  return join(tmpdir(), `lcm-merge-sweep-${process.getuid?.() ?? userInfo().username}`);
 }

@@ -1,4 +1,4 @@
-/** Quantities as people read them: three figures and a decimal prefix; and times. */
+/** Quantities as people read them: three figures and a decimal prefix, durations and times. */
 
 const BYTE_UNITS = ['bytes', 'kB', 'MB', 'GB', 'TB'] as const;
 const PREFIXES = ['', 'k', 'M', 'G', 'T', 'P'] as const;
@@ -30,4 +30,28 @@ export function formatTime(at: number): string {
   const date = new Date(at);
   const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join('-');
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
+}
+
+/** 480 → "480 ms", 12300 → "12.3 s", 150000 → "2 min 30 s". */
+export function formatDuration(milliseconds: number): string {
+  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
+  const seconds = milliseconds / 1000;
+  if (seconds < 60) return `${threeFigures(seconds)} s`;
+  const whole = Math.round(seconds);
+  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+/** 0.8, not 0.8000000000000002: the noise of arithmetic is beyond twelve figures. */
+export function withoutNoise(value: number): number {
+  return Number(value.toPrecision(12));
+}
+
+/** At most six significant figures, without trailing zeros. */
+export function formatNumber(value: number): string {
+  return String(Number(value.toPrecision(6)));
+}
+
+/** 1, "clip" → "1 clip"; 2, "clip" → "2 clips". */
+export function count(n: number, one: string, many = `${one}s`): string {
+  return `${n} ${n === 1 ? one : many}`;
 }

@@ -4,6 +4,7 @@ import { useEffect, useEffectEvent, useSyncExternalStore } from 'react';
 import { Body } from './body.tsx';
 import { contextOf } from './commands.ts';
 import { Foot, footRows } from './foot.tsx';
+import { hasList } from './input.ts';
 import { commandFor, keyNames } from './keys.ts';
 import { type Arrangement, arrange, type PaneName, SMALLEST } from './layout.ts';
 import { type State, wallOf } from './model.ts';
@@ -109,7 +110,7 @@ function useFrames(state: State, arrangement: Arrangement, { dispatch, now }: St
 }
 
 function isShown(pane: PaneName, { cover, input, pane: focused }: State, arrangement: Arrangement): boolean {
-  if (cover === 'help' || input?.purpose === 'command') return false;
+  if (cover === 'help' || hasList(input)) return false;
   if (arrangement.kind === 'columns') return arrangement.columns.flat().some((box) => box.pane === pane);
   return arrangement.kind === 'tabs' && focused === pane;
 }

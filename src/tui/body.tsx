@@ -1,6 +1,7 @@
 /** The panes where the arrangement puts them, or what covers them all. */
 import { Box } from 'ink';
 import type { ReactNode } from 'react';
+import { contextBelow } from './commands.ts';
 import { unsavedFiles } from './drafts.ts';
 import type { Arrangement, PaneBox, PaneName } from './layout.ts';
 import { editorOf, planView, type ScrollArea, type State, scrollOf } from './model.ts';
@@ -14,6 +15,7 @@ import { PublishPane } from './panes/publish.tsx';
 import { RecipePane } from './panes/recipe.tsx';
 import { RecipesPane } from './panes/recipes.tsx';
 import { RunPane } from './panes/run.tsx';
+import { SourcesPane } from './panes/sources.tsx';
 import type { Store } from './store.ts';
 
 export interface BodyProps {
@@ -32,8 +34,12 @@ export function Body({ state, store, arrangement }: BodyProps) {
     offset: scrollOf(state, area),
     onLimit: (limit: number) => store.dispatch({ type: 'measured', area, limit }),
   });
+  if (state.input?.purpose === 'source') return <SourcesPane box={arrangement.whole} state={state} />;
   if (state.input?.purpose === 'command') return <PalettePane box={arrangement.whole} state={state} />;
-  if (state.cover === 'help') return <HelpPane box={arrangement.whole} {...scroll('help')} />;
+  if (state.cover === 'help') {
+    const at = contextBelow({ ...state, cover: undefined });
+    return <HelpPane box={arrangement.whole} at={at} {...scroll('help')} />;
+  }
   const draw: Readonly<Record<PaneName, (place: Place) => ReactNode>> = {
     recipes: (place) => <RecipesPane {...place} list={state.recipes} unsaved={unsavedFiles(state)} />,
     recipe: (place) => <RecipePane {...place} editor={editorOf(state)} />,

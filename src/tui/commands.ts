@@ -1,9 +1,10 @@
 /** What each command does, wherever it comes from: a key, the palette, or the line that was typed. */
-import { EXIT_CODES } from '../cli/exit-codes.ts';
+import { EXIT_CODES } from '../exit-codes.ts';
 import { type ComparisonCommand, obeyComparison, setPrompt, setSeed, wishOf } from './comparison.ts';
 import { recipeAt, savingOf, unsavedFiles, withEditor } from './drafts.ts';
-import { addSource, type Editor, obeyEditor, rowAt, setValue, setValues, typedValue } from './editor.ts';
-import { type Input, isInputCommand, obeyInput, type Purpose, startInput, textOf } from './input.ts';
+import { type Editor, nextProblem, obeyEditor, rowAt, setValue, setValues, typedValue } from './editor.ts';
+import type { RowKind } from './form.ts';
+import { hasList, type Input, isInputCommand, obeyInput, type Purpose, startInput, textOf } from './input.ts';
 import { type Command, isEditorCommand, isMove, type KeyContext, type Move } from './keys.ts';
 import { PANES, type PaneName } from './layout.ts';
 import { ask, editorOf, type ScrollArea, type State, say, scrollOf, wallOf } from './model.ts';
@@ -11,13 +12,15 @@ import { findCommands } from './palette.ts';
 import { obeyPlayback, type PlaybackCommand } from './playback.ts';
 import { obeyPublication, setTarget } from './publication.ts';
 import { filterRecipes, moveInRecipes, nameIn } from './recipe-list.ts';
+import { listSources, sourcesShown } from './source-list.ts';
+import { takeSource, takesFile } from './sources.ts';
 import { firstKnobs, sweepOf } from './sweeping.ts';
 import { begin, busy, focus, leave, make, stop, withComparison, withPublication } from './work.ts';
 
 /** Where keys are pressed now. */
 export function contextOf(state: State): KeyContext {
   const { input } = state;
-  if (input) return input.purpose === 'command' ? 'palette' : 'input';
+  if (input) return hasList(input) ? 'palette' : 'input';
   return contextBelow(state);
 }
 
@@ -34,6 +37,7 @@ export function contextBelow(state: State): KeyContext {
 export function obey(state: State, command: Command, at: number): State {
   if (state.input) return typing(state, state.input, command, at);
   if (isMove(command)) return move(state, command);
+  if (command === 'next-problem') return toNextProblem(state);
   if (isEditorCommand(command)) return onEditor(state, (editor) => obeyEditor(editor, command));
   return COMMANDS[command]?.(state, at) ?? state;
 }
@@ -48,21 +52,21 @@ const COMMANDS: Readonly<Partial<Record<Command, Obey>>> = {
   confirm: (state) => withPublication(state, obeyPublication(state.publication, 'confirm')),
   make,
   stop,
-  'new-recipe': (state) => startTyping(state, 'folder', 'Make a recipe of the weight files in', '.'),
+  'new-recipe': (state) => startTyping(state, 'folder', 'Make a recipe of the weight files in', '.', { fresh: true }),
   duplicate: (state) => onRecipe(state, (recipe) => ask(state, { do: 'duplicate', recipe })),
   rename: (state) =>
-    onRecipe(state, (recipe) => startTyping(state, 'rename', `New name of ${recipe}`, nameIn(state.recipes, recipe))),
-  'edit-text': (state) =>
     onRecipe(state, (recipe) =>
-      unsavedFiles(state).has(recipe)
-        ? say(state, 'warning', `${recipe} has changes that are not saved. Save or undo them first.`)
-        : { ...state, external: recipe },
+      startTyping(state, 'rename', `New name of ${recipe}`, nameIn(state.recipes, recipe), { fresh: true }),
     ),
+  'edit-text': (state) =>
+    onRecipe(state, (recipe) => {
+      const saving = savingOf(state.editors[recipe]);
+      return saving ? ask(state, { do: 'save', ...saving, edit: true }) : { ...state, external: recipe };
+    }),
   reload: (state) => ask(state, { do: 'find-recipes' }, { do: 'find-packages' }),
   filter: (state) => startTyping(state, 'filter', 'Filter', state.recipes.filter),
   'set-value': typeValue,
-  'add-source': (state) =>
-    editorOf(state) ? startTyping(state, 'source', 'LoRA to add, a path from the folder of the recipe') : state,
+  'add-source': (state) => listSources(state, 'Add', undefined),
   save: (state) => {
     const saving = savingOf(editorOf(state));
     return saving ? ask(state, { do: 'save', ...saving }) : say(state, 'note', 'There is nothing to save.');
@@ -71,8 +75,10 @@ const COMMANDS: Readonly<Partial<Record<Command, Obey>>> = {
   sweep: (state) => typeKnobs(state, 2),
   'choose-tile': chooseTile,
   'set-prompt': (state) => startTyping(state, 'prompt', 'Prompt', wishOf(state.comparison).prompt ?? ''),
-  'set-seed': (state) => startTyping(state, 'seed', 'Seed', String(wishOf(state.comparison).seed ?? '')),
-  'set-target': (state) => startTyping(state, 'target', 'Folder to publish to', state.publication.to ?? ''),
+  'set-seed': (state) =>
+    startTyping(state, 'seed', 'Seed', String(wishOf(state.comparison).seed ?? ''), { fresh: true }),
+  'set-target': (state) =>
+    startTyping(state, 'target', 'Folder to publish to', state.publication.to ?? '', { fresh: true }),
   'previous-package': (state) => withPublication(state, obeyPublication(state.publication, 'left')),
   'next-package': (state) => withPublication(state, obeyPublication(state.publication, 'right')),
   play: (state) => onPlayback(state, 'play'),
@@ -84,7 +90,7 @@ const COMMANDS: Readonly<Partial<Record<Command, Obey>>> = {
   palette: (state) => ({ ...startTyping(state, 'command', 'Command'), choice: 0 }),
   help: (state) => ({ ...state, cover: 'help', scroll: { ...state.scroll, help: 0 } }),
   close: (state) => ({ ...state, cover: undefined }),
-  interrupt: (state) => (state.work && !state.work.stopping ? stop(state) : { ...state, exit: EXIT_CODES.SIGINT }),
+  interrupt,
   quit: (state) => (state.work || unsavedFiles(state).size > 0 ? { ...state, cover: 'quit' } : leave(state)),
   leave,
   ...(Object.fromEntries(
@@ -105,6 +111,7 @@ const OPEN: Readonly<Partial<Record<PaneName, (state: State) => State>>> = {
 };
 
 const BACK: Readonly<Partial<Record<KeyContext, (state: State) => State>>> = {
+  recipes: (state) => ({ ...state, recipes: filterRecipes(state.recipes, '') }),
   bars: (state) => onEditor(state, (editor) => obeyEditor(editor, 'close')),
   wall: (state) => (state.work ? focus(state, 'recipe') : onComparison(state, 'back')),
   confirm: (state) => withPublication(state, obeyPublication(state.publication, 'back')),
@@ -113,6 +120,21 @@ const BACK: Readonly<Partial<Record<KeyContext, (state: State) => State>>> = {
 function onRecipe(state: State, change: (recipe: string) => State): State {
   const recipe = recipeAt(state);
   return recipe === undefined ? say(state, 'note', 'Choose a recipe first.') : change(recipe);
+}
+
+/** First the work stops, then the program does; in between it is asked about what would be lost. */
+function interrupt(state: State): State {
+  if (state.work && !state.work.stopping) return stop(state);
+  if (unsavedFiles(state).size > 0 && state.cover !== 'quit') return { ...state, cover: 'quit' };
+  return { ...state, exit: EXIT_CODES.SIGINT };
+}
+
+/** Nothing is right before it has been looked at. */
+function toNextProblem(state: State): State {
+  const editor = editorOf(state);
+  return editor && state.planning?.reading && !nextProblem(editor)
+    ? say(state, 'note', 'The recipe is still being checked.')
+    : onEditor(state, (before) => obeyEditor(before, 'next-problem'));
 }
 
 function onEditor(state: State, change: (editor: Editor) => Editor): State {
@@ -182,8 +204,8 @@ function scroll(state: State, area: ScrollArea, by: number): State {
 
 // ---------------------------------------------------------------------------------------------------------- typing
 
-function startTyping(state: State, purpose: Purpose, label: string, text = ''): State {
-  return { ...state, input: startInput(purpose, label, text) };
+function startTyping(state: State, purpose: Purpose, label: string, text = '', options?: { fresh: boolean }): State {
+  return { ...state, input: startInput(purpose, label, text, options) };
 }
 
 /** What is typed changes what is seen at once, where it only changes that. */
@@ -196,12 +218,13 @@ function typing(state: State, input: Input, command: Command, at: number): State
   if (isInputCommand(command)) return onInput(state, obeyInput(input, command));
   switch (command) {
     case 'commit':
-      return COMMIT[input.purpose]({ ...state, input: undefined }, textOf(input), input, at);
+      return COMMIT[input.purpose]({ ...state, input: undefined, asked: undefined }, textOf(input), input, at);
     case 'close':
       return { ...onInput(state, startInput(input.purpose, '', '')), input: undefined };
     case 'up':
     case 'down': {
-      const last = findCommands(contextBelow(state), textOf(input)).length - 1;
+      const list = input.purpose === 'source' ? sourcesShown(state) : findCommands(contextBelow(state), textOf(input));
+      const last = list.length - 1;
       return { ...state, choice: Math.max(0, Math.min(last, state.choice + (LINES[command] ?? 0))) };
     }
     case 'interrupt':
@@ -230,13 +253,19 @@ const COMMIT: Readonly<Record<Purpose, Commit>> = {
     if (typeof changed === 'string') return refuse(state, input, changed);
     return changed ? withEditor(state, changed) : state;
   },
-  source: (state, text) =>
-    text.trim() === '' ? state : onEditor(state, (editor) => addSource(editor, 'lora', text.trim())),
-  folder: (state, text) => {
-    const folder = text.trim() === '' ? '.' : text.trim();
-    return begin(state, 'new', { do: 'new', folder }, (before) => before);
+  source: (state, _, input) => {
+    const editor = editorOf(state);
+    const chosen = sourcesShown({ ...state, input })[state.choice];
+    if (!editor || !state.sources || !chosen) return state;
+    const changed = takeSource(editor, state.sources, chosen);
+    return typeof changed === 'string' ? refuse(state, input, changed) : withEditor(state, changed);
   },
-  rename: (state, text) => onRecipe(state, (recipe) => ask(state, { do: 'rename', recipe, name: text.trim() })),
+  folder: (state, text, input) => {
+    const folder = text.trim() === '' ? '.' : text.trim();
+    return begin(state, 'new', { do: 'new', folder }, (before) => ({ ...before, asked: input }));
+  },
+  rename: (state, text, asked) =>
+    onRecipe(state, (recipe) => ask({ ...state, asked }, { do: 'rename', recipe, name: text.trim() })),
   knobs: (state, text, input) => {
     const editor = editorOf(state);
     const answer = state.planning?.answer;
@@ -252,6 +281,9 @@ const COMMIT: Readonly<Record<Purpose, Commit>> = {
   target: (state, text) => withPublication(state, setTarget(state.publication, text)),
 };
 
+/** Of these one types another, rather than goes on with what is there. */
+const REPLACED: ReadonlySet<RowKind> = new Set(['strength', 'number', 'file']);
+
 function typeValue(state: State): State {
   const editor = editorOf(state);
   const row = editor && rowAt(editor);
@@ -261,7 +293,10 @@ function typeValue(state: State): State {
     const opened = obeyEditor(editor, 'open');
     if (opened.bar !== undefined) return withEditor(state, opened);
   }
-  return startTyping(state, 'value', row.label, typedValue(editor));
+  if (row.kind === 'file' && takesFile(row.path)) return listSources(state, row.label, row.path, typedValue(editor));
+  return startTyping(state, 'value', row.label, typedValue(editor), {
+    fresh: REPLACED.has(row.kind) || editor.bar !== undefined,
+  });
 }
 
 const NOT_PLANNED = 'The recipe cannot be baked yet; Plan says why. Then its strengths can be compared.';

@@ -3,11 +3,11 @@
  * wall, with the figures below. Pure; who runs the stage reads `requestOf`.
  */
 
-import { formatDuration } from '../cli/format.ts';
 import { type FoundPackage, whyNotBeside } from '../compare/find-packages.ts';
 import { packageRows } from '../compare/grid.ts';
 import type { Event } from '../events.ts';
 import type { Knob } from '../sweep/axis.ts';
+import { formatDuration } from '../text/quantity.ts';
 import { hearStage, type StageRow } from './job.ts';
 import { hearTile, obeyWall, startWall, tickWall, type Wall, type WallCommand } from './wall.ts';
 

@@ -3,11 +3,11 @@
  * (recipe/edit.ts), so comments and order stay; whether it is right is what reading the text says.
  */
 import { dirname, resolve, sep } from 'node:path';
-import { type LcmMergeError, RecipeError, type RecipeProblem } from '../errors.ts';
+import { type LcmMergeError, RecipeError, type RecipeProblem, type UnmatchedError } from '../errors.ts';
 import { type Edit, editRecipe, type Json } from '../recipe/edit.ts';
 import { parseRecipe } from '../recipe/load.ts';
 import { type KeyPath, parseLocatedYaml } from '../recipe/located-yaml.ts';
-import { isSamePath, makeForm, type Row } from './form.ts';
+import { isSamePath, makeForm, type Row, startsWith } from './form.ts';
 
 interface Draft {
   readonly text: string;
@@ -27,7 +27,7 @@ export interface Editor extends Draft {
   /** What the last change turned: turning it on is the same step of undo. */
   readonly turning: string | undefined;
   /** What planning `text` found, such as missing files. */
-  readonly found: readonly RecipeProblem[];
+  readonly found: readonly Found[];
   /** Why the last command did nothing. */
   readonly notice: string | undefined;
 }
@@ -40,7 +40,7 @@ export interface Form {
   readonly at: number;
 }
 
-/** With the cursor on what is wrong, where something is. */
+/** With the cursor on what is wrong, where something is, else on the first knob. */
 export function openEditor(file: string, text: string): Editor {
   const editor: Editor = {
     file,
@@ -54,7 +54,8 @@ export function openEditor(file: string, text: string): Editor {
     found: [],
     notice: undefined,
   };
-  return { ...editor, cursor: nextProblem(editor) ?? editor.cursor };
+  const knob = rowsOf(editor).find(({ kind }) => kind === 'strength')?.path;
+  return { ...editor, cursor: nextProblem(editor) ?? knob ?? editor.cursor };
 }
 
 /** Path of the next row below the cursor's that has problems, from the top again after the last. */
@@ -69,25 +70,47 @@ export const isDirty = ({ text, saved }: Editor): boolean => text !== saved;
 export const markSaved = (editor: Editor, text: string): Editor => ({ ...editor, saved: text, turning: undefined });
 
 /** What planning `text` found; an answer about another text is too late. */
-export function hearProblems(editor: Editor, text: string, found: readonly RecipeProblem[]): Editor {
+export function hearProblems(editor: Editor, text: string, found: readonly Found[]): Editor {
   return editor.text === text ? { ...editor, found } : editor;
+}
+
+/** What is known of an error that planning has thrown. */
+export interface Failing extends Pick<LcmMergeError, 'located' | 'place' | 'message'> {
+  /** Tensors that fit nothing, and what leaves them out. */
+  readonly unmatched?: Pick<UnmatchedError, 'reason' | 'globs'>;
+}
+
+/** What planning found wrong with a key. */
+export interface Found extends RecipeProblem {
+  /** What `allow_unmatched` would say to leave out the tensors that the problem is about. */
+  readonly globs?: readonly string[];
 }
 
 /**
  * What an error of planning says of the recipe's keys: those that it names itself, else the source whose file it is about. Empty where
  * it speaks of neither.
  */
-/** What is known of an error that planning has thrown. */
-export type Failing = Pick<LcmMergeError, 'located' | 'place' | 'message'>;
-
-export function problemsFrom(editor: Editor, { located, place, message }: Failing): readonly RecipeProblem[] {
+export function problemsFrom(editor: Editor, { located, place, message, unmatched }: Failing): readonly Found[] {
   const { file } = place;
   if (located.length > 0 || file === undefined) return located;
   const row = rowsOf(editor).find(({ kind, value }) => {
     const path = kind === 'file' && typeof value === 'string' ? resolve(dirname(editor.file), value) : undefined;
     return path !== undefined && (file === path || file.startsWith(path + sep));
   });
-  return row ? [{ path: row.path, ...START, sentence: message }] : [];
+  if (!row) return [];
+  if (!unmatched || unmatched.globs.length === 0) return [{ path: row.path, ...START, sentence: message }];
+  const { reason, globs } = unmatched;
+  const told = reason.startsWith(`${file}: `) ? reason.slice(file.length + 2) : reason; // its row says which file
+  return [{ path: row.path, ...START, sentence: `${told}\n${LEAVE_OUT}`, globs }];
+}
+
+const LEAVE_OUT =
+  'Nothing is merged so. Press o to leave these tensors out and merge the rest, or x to remove the source.';
+
+/** The first problem of `path`'s source that leaving tensors out would solve, else of any. */
+export function unmatchedIn({ found, cursor }: Editor): Found | undefined {
+  const all = found.filter(({ globs }) => globs !== undefined);
+  return all.find(({ path }) => startsWith(cursor, path.slice(0, -1))) ?? all[0];
 }
 
 const START = { line: 1, column: 1 };

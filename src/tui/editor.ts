@@ -15,7 +15,9 @@ import {
   removals,
   removeAt,
   rowAt,
+  rowsOf,
   travel,
+  unmatchedIn,
 } from './draft.ts';
 import { isSamePath, type Row, startsWith } from './form.ts';
 import { readNumber, readTyped } from './typed-value.ts';
@@ -28,10 +30,12 @@ export {
   hearProblems,
   isDirty,
   markSaved,
+  nextProblem,
   openEditor,
   problemsFrom,
   rowAt,
   rowsOf,
+  unmatchedIn,
 } from './draft.ts';
 
 export type EditorCommand =
@@ -53,6 +57,7 @@ export type EditorCommand =
   | 'close'
   | 'reset'
   | 'remove'
+  | 'leave-out'
   | 'undo'
   | 'redo';
 
@@ -81,6 +86,8 @@ export function obeyEditor(editor: Editor, command: EditorCommand): Editor {
       return row.kind === 'flag' || row.kind === 'choice' ? turnRow(calm, row, { steps: 1, isMuch: false }) : calm;
     case 'open':
       return row.kind === 'blocks' && barsOf(row.value, row.path) ? { ...calm, bar: 0, turning: undefined } : calm;
+    case 'leave-out':
+      return leaveOut(calm);
     case 'reset':
       return removeKey(calm, row);
     case 'remove':
@@ -140,11 +147,12 @@ export function addSource(editor: Editor, kind: SourceKind, file: string): Edito
   return change(editor, [{ path: source, value: { [key]: file, [strength]: 1 } }], { cursor });
 }
 
-/** Sets any fields at once, in one step of undo: what a sweep has found best. */
+/** Sets any fields at once, in one step of undo, with the cursor on the first: what a sweep has found best. */
 export function setValues(editor: Editor, values: readonly { readonly path: KeyPath; readonly value: Json }[]): Editor {
   return change(
     editor,
     values.flatMap(({ path, value }) => editsFor(editor, path, value)),
+    values[0] && { cursor: values[0].path },
   );
 }
 
@@ -246,12 +254,25 @@ function removeKey(editor: Editor, row: Row): Editor {
   return removeAt(editor, row.path);
 }
 
-/** On its file a whole source, elsewhere the key. */
+/** The source that the row belongs to; the key where it belongs to none, or where nobody knows the key. */
 function removeRow(editor: Editor, row: Row): Editor {
-  const { path, kind } = row;
-  const source = path.slice(0, -1);
-  const isSource = typeof source.at(-1) === 'number' || isSamePath(source, ['lcm']);
-  return isSource && kind === 'file' && !row.isDefault ? removeAt(editor, source) : removeKey(editor, row);
+  const source = sourceOf(row.path);
+  return source.length > 0 && row.kind !== 'unknown' ? removeAt(editor, source) : removeKey(editor, row);
+}
+
+/** Of a field of a source, which can be removed as a whole; empty for any other. */
+function sourceOf(path: KeyPath): KeyPath {
+  return path[0] === 'lcm' ? ['lcm'] : path.slice(0, path.findLastIndex((key) => typeof key === 'number') + 1);
+}
+
+/** Puts what fits nothing into `allow_unmatched` of its source, beside what it says already. */
+function leaveOut(editor: Editor): Editor {
+  const found = unmatchedIn(editor);
+  if (!found) return notice(editor, 'No tensors are known that fit nothing.');
+  const path = [...found.path.slice(0, -1), 'allow_unmatched'];
+  const before = rowsOf(editor).find((row) => isSamePath(row.path, path))?.value;
+  const globs = new Set([...(Array.isArray(before) ? before : []), ...(found.globs ?? [])]);
+  return change(editor, [{ path, value: [...globs] }], { cursor: path });
 }
 
 const lengthOf = (list: unknown): number => (Array.isArray(list) ? list.length : 0);

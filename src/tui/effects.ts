@@ -20,7 +20,10 @@ export type Effect =
   | { readonly do: 'open'; readonly recipe: string }
   /** A later one for whatever recipe takes the place of an earlier one. */
   | { readonly do: 'plan'; readonly recipe: string; readonly text: string }
-  | ({ readonly do: 'save' } & Saving)
+  /** What could be a source of the recipe. A later one takes the place of an earlier one. */
+  | { readonly do: 'find-sources'; readonly recipe: string }
+  /** `edit`: the file is for the person's editor then. */
+  | ({ readonly do: 'save'; readonly edit?: true } & Saving)
   | { readonly do: 'duplicate'; readonly recipe: string }
   | { readonly do: 'rename'; readonly recipe: string; readonly name: string }
   /** Begins work: the recipe is read from its file. */

@@ -2,10 +2,12 @@
 import { Box } from 'ink';
 import { contextOf } from './commands.ts';
 import { unsavedFiles } from './drafts.ts';
+import { formOf, isDirty, rowAt, unmatchedIn } from './editor.ts';
+import type { RowKind } from './form.ts';
 import { textOf } from './input.ts';
-import { footer, HINT_GAP } from './keys.ts';
+import { footer, HINT_GAP, type Situation } from './keys.ts';
 import { MARKS } from './marks.ts';
-import type { State } from './model.ts';
+import { editorOf, type State } from './model.ts';
 import { Marked, Words } from './theme.tsx';
 import { WORKING } from './work.ts';
 
@@ -47,14 +49,16 @@ export function Foot({ state, columns, rows }: FootProps) {
 
 /** What is before the cursor loses its beginning where there is no room for all. */
 function Line({ input, columns }: { readonly input: NonNullable<State['input']>; readonly columns: number }) {
-  const { label, before, behind } = input;
+  const { label, before, behind, fresh = false } = input;
   const [under = ' ', ...after] = [...behind];
   const room = Math.max(8, columns - label.length - 4 - after.length);
   return (
     <Box height={1} flexShrink={0} overflow="hidden">
       <Words style="bold">{`${label}: `}</Words>
       <Box flexShrink={0}>
-        <Words>{before.length > room ? `…${before.slice(1 - room)}` : before}</Words>
+        <Words style={fresh ? 'inverse' : undefined}>
+          {before.length > room ? `…${before.slice(1 - room)}` : before}
+        </Words>
         <Words style="inverse">{under}</Words>
       </Box>
       <Words wrap="truncate-end">{after.join('')}</Words>
@@ -74,16 +78,35 @@ function Hints({ state, columns }: { readonly state: State; readonly columns: nu
           <Words style="bold">{asked}</Words>
         </Box>
       )}
-      {footer(context, { working: state.work !== undefined, columns: columns - asked.length - HINT_GAP }).map(
-        ([keys, hint]) => (
-          <Box key={keys} flexShrink={0}>
-            <Words style="bold">{keys}</Words>
-            <Words style="dim">{` ${hint}`}</Words>
-          </Box>
-        ),
-      )}
+      {footer(context, { now: situationsOf(state), columns: columns - asked.length - HINT_GAP }).map(([keys, hint]) => (
+        <Box key={keys} flexShrink={0}>
+          <Words style="bold">{keys}</Words>
+          <Words style="dim">{` ${hint}`}</Words>
+        </Box>
+      ))}
     </Box>
   );
+}
+
+const TURNS: ReadonlySet<RowKind> = new Set(['strength', 'number', 'choice', 'flag']);
+
+export function situationsOf(state: State): ReadonlySet<Situation> {
+  const { work, recipes } = state;
+  const editor = editorOf(state);
+  const row = editor && rowAt(editor);
+  const form = editor && formOf(editor);
+  const is: Readonly<Record<Situation, boolean>> = {
+    working: work !== undefined,
+    idle: work === undefined,
+    listed: (recipes.entries?.length ?? 0) > 0,
+    filtered: recipes.filter !== '',
+    wrong: form !== undefined && (form.others.length > 0 || form.rows.some(({ problems }) => problems.length > 0)),
+    unmatched: editor !== undefined && unmatchedIn(editor) !== undefined,
+    turns: row !== undefined && TURNS.has(row.kind),
+    unsaved: editor !== undefined && isDirty(editor),
+    undoable: (editor?.undo.length ?? 0) > 0,
+  };
+  return new Set((Object.keys(is) as Situation[]).filter((situation) => is[situation]));
 }
 
 /** Why it is asked at all. */

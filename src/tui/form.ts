@@ -201,7 +201,7 @@ function row(
 function sectionOf([head, next, index]: KeyPath): string {
   if (head === 'personalized' && typeof next === 'number') return `personalized ${next + 1}`;
   if (head === 'motion' && next === 'loras' && typeof index === 'number') return `motion LoRA ${index + 1}`;
-  return head === 'name' ? 'recipe' : printable(String(head));
+  return head === 'name' ? '' : printable(String(head));
 }
 
 function labelOf(path: KeyPath, source: Readonly<Record<string, unknown>>): string {

@@ -16,12 +16,18 @@ export type Purpose =
   | 'seed'
   | 'target';
 
+/** Above such a line stands a list that it narrows down, and in which one is chosen. */
+export const hasList = (input: Input | undefined): input is Input =>
+  input?.purpose === 'command' || input?.purpose === 'source';
+
 export interface Input {
   readonly purpose: Purpose;
   /** What is asked for. */
   readonly label: string;
   readonly before: string;
   readonly behind: string;
+  /** Nothing was typed yet, and what is typed takes the place of the whole. */
+  readonly fresh?: true;
   /** Why the line was not taken. */
   readonly problem?: string;
 }
@@ -36,8 +42,9 @@ export type InputCommand =
   | 'erase-word'
   | 'erase-line';
 
-export function startInput(purpose: Purpose, label: string, text = ''): Input {
-  return { purpose, label, before: text, behind: '' };
+/** `fresh`: another value is likelier than one that goes on where this one ends. */
+export function startInput(purpose: Purpose, label: string, text = '', { fresh = false } = {}): Input {
+  return { purpose, label, before: text, behind: '', ...(fresh && text !== '' && { fresh }) };
 }
 
 export function textOf({ before, behind }: Input): string {
@@ -45,9 +52,15 @@ export function textOf({ before, behind }: Input): string {
 }
 
 /** A line stays a line: what is pasted over several becomes one. */
-export function typeText({ problem: _, ...input }: Input, text: string): Input {
-  return { ...input, before: input.before + text.replace(/[\r\n\t]+/g, ' ').replace(/\p{Cc}/gu, '') };
+export function typeText({ problem: _, fresh, ...input }: Input, text: string): Input {
+  const { before, behind } = fresh ? NOTHING : input;
+  return { ...input, behind, before: before + text.replace(/[\r\n\t]+/g, ' ').replace(/\p{Cc}/gu, '') };
 }
+
+const NOTHING = { before: '', behind: '' };
+
+/** What erases a line that is fresh erases all of it. */
+const ERASES: ReadonlySet<InputCommand> = new Set(['erase', 'erase-forward', 'erase-word', 'erase-line']);
 
 type Edit = (input: Input) => Pick<Input, 'before' | 'behind'>;
 
@@ -68,8 +81,8 @@ const EDITS: Readonly<Record<InputCommand, Edit>> = {
   'erase-line': ({ behind }) => ({ before: '', behind }),
 };
 
-export function obeyInput({ problem: _, ...input }: Input, command: InputCommand): Input {
-  return { ...input, ...EDITS[command](input) };
+export function obeyInput({ problem: _, fresh, ...input }: Input, command: InputCommand): Input {
+  return { ...input, ...(fresh && ERASES.has(command) ? NOTHING : EDITS[command](input)) };
 }
 
 export function isInputCommand(command: string): command is InputCommand {

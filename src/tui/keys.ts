@@ -56,21 +56,36 @@ export type EditorCommand =
   | 'much-more'
   | 'reset'
   | 'remove'
+  | 'leave-out'
   | 'undo'
   | 'redo'
   | 'next-problem';
 
 export type Move = 'up' | 'down' | 'left' | 'right' | 'page-up' | 'page-down' | 'first' | 'last';
 
+/** What is so now, by which the footer tells keys that would do something from those that would not. */
+export type Situation =
+  | 'working'
+  | 'idle'
+  | 'listed' // there are recipes
+  | 'filtered' // of which some are hidden
+  | 'wrong' // the open recipe has mistakes
+  | 'unmatched' // and tensors that fit nothing
+  | 'turns' // the field under the cursor can be turned
+  | 'unsaved'
+  | 'undoable';
+
 export interface Binding {
   readonly keys: readonly string[];
+  /** For the footer, where the first of the keys is not all that is to be said. */
+  readonly shown?: string;
   readonly in: readonly KeyContext[];
   readonly does: Command;
   readonly help: string;
   /** Short, for the footer; without it the footer leaves the key out. */
   readonly hint?: string;
-  /** Shown in the footer only while something is worked on, or while nothing is. */
-  readonly when?: 'working' | 'idle';
+  /** Shown in the footer only while this is so. */
+  readonly when?: Situation;
   /** Moves about, and is no command that one would look for by its name. */
   readonly move?: true;
 }
@@ -83,19 +98,43 @@ const EVERYWHERE: readonly KeyContext[] = [...IN_PANES, 'help', 'quit', 'input',
 const TYPING: readonly KeyContext[] = ['input', 'palette'];
 
 export const KEYS: readonly Binding[] = [
-  { keys: ['return'], in: ['recipes'], does: 'open', hint: 'open', help: 'open the recipe' },
-  { keys: ['b'], in: ['recipes'], does: 'make', hint: 'bake', help: 'bake and verify the recipe' },
+  { keys: ['escape'], in: ['recipes'], does: 'back', hint: 'all', when: 'filtered', help: 'all recipes again' },
+  { keys: ['return'], in: ['recipes'], does: 'open', hint: 'open', when: 'listed', help: 'open the recipe' },
   { keys: ['n'], in: ['recipes'], does: 'new-recipe', hint: 'new', help: 'new recipe from the files of a folder' },
-  { keys: ['e'], in: ['recipes', 'recipe'], does: 'edit-text', hint: 'edit', help: 'edit the recipe in $EDITOR' },
-  { keys: ['d'], in: ['recipes'], does: 'duplicate', hint: 'duplicate', help: 'duplicate the recipe' },
-  { keys: ['r'], in: ['recipes'], does: 'rename', hint: 'rename', help: 'rename the recipe and its file' },
+  { keys: ['b'], in: ['recipes'], does: 'make', hint: 'bake', when: 'listed', help: 'bake and verify the recipe' },
+  { keys: ['d'], in: ['recipes'], does: 'duplicate', hint: 'duplicate', when: 'listed', help: 'duplicate the recipe' },
+  {
+    keys: ['r'],
+    in: ['recipes'],
+    does: 'rename',
+    hint: 'rename',
+    when: 'listed',
+    help: 'rename the recipe and its file',
+  },
+  { keys: ['/'], in: ['recipes'], does: 'filter', hint: 'filter', when: 'listed', help: 'filter the list' },
   { keys: ['R'], in: ['recipes', 'compare', 'publish'], does: 'reload', help: 'look for files anew' },
-  { keys: ['/'], in: ['recipes'], does: 'filter', hint: 'filter', help: 'filter the list' },
 
+  { keys: ['n'], in: ['recipe'], does: 'next-problem', hint: 'mistake', when: 'wrong', help: 'to the next mistake' },
+  {
+    keys: ['o'],
+    in: ['recipe', 'plan'],
+    does: 'leave-out',
+    hint: 'leave out',
+    when: 'unmatched',
+    help: 'leave out the tensors that fit nothing (allow_unmatched)',
+  },
   { keys: ['left', 'h'], in: ['recipe'], does: 'less', help: 'turn it down' },
-  { keys: ['right', 'l'], in: ['recipe'], does: 'more', hint: 'turn', help: 'turn it up' },
+  { keys: ['right', 'l'], shown: '← →', in: ['recipe'], does: 'more', hint: 'turn', when: 'turns', help: 'turn it up' },
   { keys: ['left', 'h'], in: ['bars'], does: 'left', help: 'the block before', move: true },
-  { keys: ['right', 'l'], in: ['bars'], does: 'right', hint: 'block', help: 'the next block', move: true },
+  {
+    keys: ['right', 'l'],
+    shown: '← →',
+    in: ['bars'],
+    does: 'right',
+    hint: 'block',
+    help: 'the next block',
+    move: true,
+  },
   { keys: ['up', 'k'], in: ['bars'], does: 'up', hint: 'more', help: 'more of the block', move: true },
   { keys: ['down', 'j'], in: ['bars'], does: 'down', hint: 'less', help: 'less of the block', move: true },
   {
@@ -110,20 +149,40 @@ export const KEYS: readonly Binding[] = [
     in: ['recipe', 'bars'],
     does: 'set-value',
     hint: 'type',
-    help: 'type a value, or open what has parts',
+    help: 'type a value, choose a file, or open what has parts',
   },
+  { keys: ['escape'], in: ['bars'], does: 'back', hint: 'done', help: 'close the block weights' },
+  {
+    keys: ['s', 'ctrl+s'],
+    in: ['recipe', 'bars'],
+    does: 'save',
+    hint: 'save',
+    when: 'unsaved',
+    help: 'save the recipe',
+  },
+  { keys: ['u'], in: ['recipe', 'bars'], does: 'undo', hint: 'undo', when: 'undoable', help: 'undo' },
   { keys: ['b'], in: ['recipe', 'bars'], does: 'make', hint: 'bake', help: 'save what has changed, bake and verify' },
-  { keys: ['s', 'ctrl+s'], in: ['recipe', 'bars'], does: 'save', hint: 'save', help: 'save the recipe' },
-  { keys: ['u'], in: ['recipe', 'bars'], does: 'undo', hint: 'undo', help: 'undo' },
+  { keys: ['a'], in: ['recipe'], does: 'add-source', hint: 'add', help: 'add a source: a LoRA, or another file' },
+  { keys: ['w'], in: ['recipe'], does: 'sweep', hint: 'sweep', help: 'sweep two knobs by eye' },
+  { keys: ['c'], in: ['recipe'], does: 'strengths', hint: 'compare', help: 'compare several values of this knob' },
+  {
+    keys: ['x', 'delete'],
+    in: ['recipe'],
+    does: 'remove',
+    hint: 'remove',
+    help: 'remove the source, or an unknown key',
+  },
+  {
+    keys: ['e'],
+    in: ['recipes', 'recipe'],
+    does: 'edit-text',
+    hint: 'edit',
+    when: 'listed',
+    help: 'save what has changed, and edit in $EDITOR',
+  },
   { keys: ['U', 'ctrl+r'], in: ['recipe', 'bars'], does: 'redo', help: 'redo' },
   { keys: ['r', 'backspace'], in: ['recipe', 'bars'], does: 'reset', help: 'back to the default' },
-  { keys: ['n'], in: ['recipe'], does: 'next-problem', help: 'to the next mistake' },
   { keys: [' '], in: ['recipe'], does: 'toggle', help: 'turn it on or off, or to the next choice' },
-  { keys: ['a'], in: ['recipe'], does: 'add-source', hint: 'add', help: 'add a LoRA' },
-  { keys: ['x', 'delete'], in: ['recipe'], does: 'remove', help: 'remove the source or the key' },
-  { keys: ['c'], in: ['recipe'], does: 'strengths', hint: 'compare', help: 'compare several values of this knob' },
-  { keys: ['w'], in: ['recipe'], does: 'sweep', hint: 'sweep', help: 'sweep two knobs by eye' },
-  { keys: ['escape'], in: ['bars'], does: 'back', hint: 'done', help: 'close the block weights' },
 
   { keys: ['return', 'b'], in: ['plan'], does: 'make', hint: 'bake', help: 'bake and verify what is planned' },
 
@@ -159,7 +218,14 @@ export const KEYS: readonly Binding[] = [
 
   { keys: ['return'], in: ['publish'], does: 'open', hint: 'publish', help: 'publish the package' },
   { keys: ['t'], in: ['publish'], does: 'set-target', hint: 'target', help: 'set the target' },
-  { keys: ['left', 'h'], in: ['publish'], does: 'previous-package', hint: 'package', help: 'the package before' },
+  {
+    keys: ['left', 'h'],
+    shown: '← →',
+    in: ['publish'],
+    does: 'previous-package',
+    hint: 'package',
+    help: 'the package before',
+  },
   { keys: ['right', 'l'], in: ['publish'], does: 'next-package', help: 'the next package' },
   { keys: ['y', 'return'], in: ['confirm'], does: 'confirm', hint: 'publish it', help: 'yes, publish it' },
   { keys: ['n', 'escape'], in: ['confirm'], does: 'back', hint: 'no', help: 'no, publish nothing' },
@@ -185,7 +251,12 @@ export const KEYS: readonly Binding[] = [
   { keys: [':', 'ctrl+p'], in: IN_PANES, does: 'palette', hint: 'commands', help: 'find a command by its name' },
   { keys: ['?'], in: IN_PANES, does: 'help', hint: 'help', help: 'this help' },
   { keys: ['q'], in: IN_PANES, does: 'quit', hint: 'quit', help: 'quit; asks while a job runs or changes are unsaved' },
-  { keys: ['ctrl+c'], in: EVERYWHERE, does: 'interrupt', help: 'stop what runs; when nothing does, leave' },
+  {
+    keys: ['ctrl+c'],
+    in: EVERYWHERE,
+    does: 'interrupt',
+    help: 'stop what runs; when nothing does, leave, but ask first where changes are unsaved',
+  },
 
   { keys: ['escape', '?', 'q', 'return'], in: ['help'], does: 'close', hint: 'close', help: 'close the help' },
   { keys: ['up', 'k'], in: ['help'], does: 'up', help: 'one line up', move: true },
@@ -204,8 +275,8 @@ export const KEYS: readonly Binding[] = [
 
   { keys: ['return'], in: TYPING, does: 'commit', hint: 'take', help: 'take the line' },
   { keys: ['escape'], in: TYPING, does: 'close', hint: 'leave it', help: 'leave everything as it was' },
-  { keys: ['up', 'ctrl+p'], in: ['palette'], does: 'up', help: 'the command above', move: true },
-  { keys: ['down', 'ctrl+n', 'tab'], in: ['palette'], does: 'down', help: 'the command below', move: true },
+  { keys: ['up', 'ctrl+p'], in: ['palette'], does: 'up', help: 'the command or file above', move: true },
+  { keys: ['down', 'ctrl+n', 'tab'], in: ['palette'], does: 'down', help: 'the command or file below', move: true },
   { keys: ['left', 'ctrl+b'], in: TYPING, does: 'cursor-left', help: 'one character to the left', move: true },
   { keys: ['right', 'ctrl+f'], in: TYPING, does: 'cursor-right', help: 'one character to the right', move: true },
   { keys: ['home', 'ctrl+a'], in: TYPING, does: 'cursor-start', help: 'to the beginning of the line', move: true },
@@ -229,6 +300,7 @@ const EDITING: ReadonlySet<string> = new Set<EditorCommand>([
   'much-more',
   'reset',
   'remove',
+  'leave-out',
   'undo',
   'redo',
   'next-problem',
@@ -265,13 +337,13 @@ export const HINT_GAP = 2;
 /** As many of the keys of `context` as fit, each as it is written and with its hint; those that lead to the others are always there. */
 export function footer(
   context: KeyContext,
-  { working, columns }: { readonly working: boolean; readonly columns: number },
+  { now, columns }: { readonly now: ReadonlySet<Situation>; readonly columns: number },
 ): readonly (readonly [keys: string, hint: string])[] {
   const usable = KEYS.filter(
     ({ in: places, hint, when }) =>
-      hint !== undefined && places.includes(context) && (when === undefined || (when === 'working') === working),
-  ).map(({ keys, hint = '', does }) => ({
-    shown: [label(keys[0] ?? ''), hint] as const,
+      hint !== undefined && places.includes(context) && (when === undefined || now.has(when)),
+  ).map(({ keys, shown = label(keys[0] ?? ''), hint = '', does }) => ({
+    shown: [shown, hint] as const,
     always: ALWAYS.includes(does),
   }));
   const width = ([keys, hint]: readonly [string, string]) => keys.length + 1 + hint.length + HINT_GAP;
@@ -297,22 +369,24 @@ function isPart([context]: readonly KeyContext[]): boolean {
   return context === 'bars' || context === 'wall' || context === 'confirm';
 }
 
-/** All keys by where they work; a part of a pane shows what the pane itself does not have. */
-export function helpSections(): readonly {
+/** All keys by where they work, those of `here` first; a part of a pane shows what the pane itself does not have. */
+export function helpSections(here?: KeyContext): readonly {
   readonly title: string;
   readonly rows: readonly (readonly [keys: string, help: string])[];
 }[] {
   const known = new Set<Binding>();
-  return SECTIONS.map(([title, contexts]) => ({
+  const sections = SECTIONS.map(([title, contexts]) => ({
     title,
+    isHere: here !== undefined && contexts !== EVERYWHERE && contexts.includes(here),
     rows: KEYS.filter((binding) => {
       const everywhere = PANES.every((pane) => binding.in.includes(pane));
-      const here = contexts === EVERYWHERE ? everywhere : !everywhere && binding.in.some((at) => contexts.includes(at));
-      if (!here || (isPart(contexts) && known.has(binding))) return false;
+      const fits = contexts === EVERYWHERE ? everywhere : !everywhere && binding.in.some((at) => contexts.includes(at));
+      if (!fits || (isPart(contexts) && known.has(binding))) return false;
       known.add(binding);
       return true;
     }).map(({ keys, help }) => [keys.map(label).join(' '), help] as const),
   })).filter(({ rows }) => rows.length > 0);
+  return sections.toSorted((a, b) => Number(b.isHere) - Number(a.isHere));
 }
 
 const LABELS: Readonly<Record<string, string>> = {
@@ -365,5 +439,13 @@ export function keyNames(input: string, key: Key): readonly string[] {
   const flag = (Object.keys(FLAGS) as (keyof typeof FLAGS)[]).find((name) => key[name]);
   if (flag !== undefined) return [key.shift && SHIFTED.has(FLAGS[flag]) ? `shift+${FLAGS[flag]}` : FLAGS[flag]];
   if (key.meta) return [];
-  return key.ctrl ? [`ctrl+${input}`] : [...input];
+  return key.ctrl ? [`ctrl+${input}`] : [...input].map(nameOf);
+}
+
+/** Of a character among others: Ink names control characters only where they come alone. */
+function nameOf(character: string): string {
+  const code = character.charCodeAt(0);
+  if (character === '\r' || character === '\n') return 'return';
+  if (character === '\t') return 'tab';
+  return code > 0 && code <= 26 ? `ctrl+${String.fromCharCode(96 + code)}` : character;
 }

@@ -4,7 +4,7 @@
  */
 import { render } from 'ink';
 import { useSyncExternalStore } from 'react';
-import { Interruption } from '../cli/exit-codes.ts';
+import { Interruption } from '../exit-codes.ts';
 import { App, type AppProps } from './app.tsx';
 import type { Graphics } from './drawing.ts';
 import { chooseGraphics, GraphicsContext } from './graphics.ts';

@@ -1,5 +1,5 @@
 /** What things are marked with: a sign and a colour, never a colour alone. */
-import type { Style } from '../cli/terminal.ts';
+import type { Style } from '../text/terminal.ts';
 import type { JobStatus } from './job.ts';
 
 export type Mark = 'passed' | 'failed' | 'unknown' | 'warning' | 'working' | 'stopped' | 'note';

@@ -2,10 +2,11 @@
 import type { FoundPackage } from '../compare/find-packages.ts';
 import type { Event } from '../events.ts';
 import type { Plan } from '../merge/plan.ts';
-import type { Published } from '../publish/folder.ts';
 import type { MadePackage } from '../publish/make-package.ts';
+import type { Published } from '../publish/place.ts';
 import type { Publication } from '../publish/preview.ts';
 import type { Frames } from '../runtime/frames.ts';
+import type { Finding } from '../survey/identify.ts';
 import { type Comparison, NO_COMPARISON } from './comparison.ts';
 import type { Editor, Failing } from './editor.ts';
 import type { Effect, WorkKind } from './effects.ts';
@@ -16,6 +17,7 @@ import type { Aside, PaneName } from './layout.ts';
 import type { Playback } from './playback.ts';
 import { NO_PUBLICATION, type PublicationView, type PublicationWish } from './publication.ts';
 import { NO_RECIPES, type RecipeEntry, type RecipeList } from './recipe-list.ts';
+import type { SourceList } from './sources.ts';
 import type { Wall } from './wall.ts';
 
 /** What a recipe's text comes to. While a new text is planned, the last answer stays. */
@@ -56,8 +58,12 @@ export interface State {
   readonly zoomed: boolean;
   readonly cover: 'help' | 'quit' | undefined;
   readonly input: Input | undefined;
-  /** Which of the commands that fit is chosen in the palette. */
+  /** Which of the list above the line is chosen: commands, or files. */
   readonly choice: number;
+  /** Files that can be a source, as they were listed last. */
+  readonly sources: SourceList | undefined;
+  /** The line that is being acted on: it comes back where that fails. */
+  readonly asked: Input | undefined;
   readonly work: Work | undefined;
   readonly job: Job | undefined;
   readonly clip: Clip | undefined;
@@ -91,7 +97,16 @@ export type Action =
   | { readonly type: 'opened'; readonly recipe: string; readonly text: string }
   /** A recipe that was not there before, perhaps in place of another. */
   | { readonly type: 'created'; readonly recipe: string; readonly replaces?: string; readonly sentence?: string }
-  | { readonly type: 'saved'; readonly recipe: string; readonly text: string }
+  | { readonly type: 'saved'; readonly recipe: string; readonly text: string; readonly edit?: true }
+  /** What could be a source of the recipe, with what is to be said of the looking. */
+  | {
+      readonly type: 'sources';
+      readonly recipe: string;
+      readonly findings: readonly Finding[];
+      readonly remark?: string | undefined;
+    }
+  /** What was typed could not be done. */
+  | { readonly type: 'refused'; readonly problems: readonly string[] }
   | {
       readonly type: 'planned';
       readonly recipe: string;
@@ -146,6 +161,8 @@ export const INITIAL: State = {
   cover: undefined,
   input: undefined,
   choice: 0,
+  sources: undefined,
+  asked: undefined,
   work: undefined,
   job: undefined,
   clip: undefined,

@@ -15,6 +15,15 @@ export function findCommands(context: KeyContext, query: string): readonly Bindi
     .map(({ binding }) => binding);
 }
 
+/** Is every word of `query` somewhere in `text`? */
+export function containsWords(text: string, query: string): boolean {
+  const hay = text.toLowerCase();
+  return query
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => hay.includes(word));
+}
+
 /**
  * How far the letters of `query` are spread over `text`, in its order and whatever their case; undefined when they are not all
  * there. Words that begin with what is typed come before words that contain it.

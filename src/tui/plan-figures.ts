@@ -1,11 +1,12 @@
 /** What a plan comes to in figures: the sum of equation 2, what each file gives, and what is written for each component. */
 import { basename } from 'node:path';
-import { formatBytes, formatNumber } from '../cli/format.ts';
 import { COMPONENT_EXPORTS, graphsOf } from '../export/graphs.ts';
 import { IGNORE_RULES, type IgnoreRule } from '../merge/account.ts';
 import type { Plan, PlannedFile, PlannedTensor } from '../merge/plan.ts';
+import { strengthOf } from '../merge/source-strength.ts';
 import { dtypeOf } from '../recipe/number-format.ts';
 import type { Recipe } from '../recipe/schema.ts';
+import { formatBytes, formatNumber } from '../text/quantity.ts';
 
 /** AnimateLCM's eq. 2 with the recipe's numbers and files; a γ in the residual is no weight of τ, but stands where it does. */
 export function equation({ personalized, lcm, motion }: Recipe): string {
@@ -42,7 +43,7 @@ export function fileFigures({ recipe, files }: Pick<Plan, 'recipe' | 'files'>): 
     const more = left.length > MAX_NAMES ? ` … and ${left.length - MAX_NAMES} more` : '';
     return {
       role,
-      strength: strengthOf(recipe, role),
+      strength: shownStrength(recipe, role),
       size: formatBytes(bytes),
       tensors: applied === tensors ? String(tensors) : `${applied} of ${tensors}`,
       modules: modules ? String(Object.values(modules).reduce((sum, n) => sum + n, 0)) : '–',
@@ -56,13 +57,11 @@ export function fileFigures({ recipe, files }: Pick<Plan, 'recipe' | 'files'>): 
   });
 }
 
-function strengthOf({ personalized, lcm, motion }: Recipe, role: PlannedFile['role']): string {
-  if (role === 'motion') return `γ ${formatNumber(motion.gamma)}`;
-  if (role === 'lcm') return `β ${formatNumber(lcm?.beta ?? 0)}`;
-  const source =
-    personalized.find((_, i) => role === `personalized[${i}]`) ??
-    motion.loras.find((_, i) => role === `motion.loras[${i}]`);
-  return source ? `α ${formatNumber(source.alpha)}` : '–';
+const SYMBOLS: Readonly<Record<string, string>> = { alpha: 'α', beta: 'β', gamma: 'γ' };
+
+function shownStrength(recipe: Recipe, role: PlannedFile['role']): string {
+  const [first] = Object.entries(strengthOf(recipe, role) ?? {});
+  return first ? `${SYMBOLS[first[0]]} ${formatNumber(first[1])}` : '–';
 }
 
 export interface ComponentFigures {

@@ -1,5 +1,5 @@
 /** The recipes that were found, the one that is chosen, and the filter that hides the others. Pure. */
-import { scoreOf } from './palette.ts';
+import { containsWords, scoreOf } from './palette.ts';
 
 export interface RecipeEntry {
   /** The path under which it was found. */
@@ -21,9 +21,12 @@ export interface RecipeList {
 
 export const NO_RECIPES: RecipeList = { entries: undefined, filter: '', selected: undefined };
 
-/** Those that the filter leaves. */
+/** Those that the filter leaves: it has letters of the file's name in their order, or words of what the recipe makes. */
 export function shownRecipes({ entries = [], filter }: RecipeList): readonly RecipeEntry[] {
-  return entries.filter(({ file, summary = '' }) => scoreOf(`${file} ${summary}`, filter) !== undefined);
+  if (filter === '') return entries;
+  return entries.filter(
+    ({ file, summary = '' }) => scoreOf(file, filter) !== undefined || containsWords(`${file} ${summary}`, filter),
+  );
 }
 
 /** What a recipe calls itself. */

@@ -1,24 +1,26 @@
 /** What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. */
-import { defaultOut } from '../cli/default-out.ts';
-import { failureOf } from '../cli/exit-codes.ts';
-import { editFile } from '../cli/external-editor.ts';
+import { dirname, isAbsolute, relative } from 'node:path';
 import { type FoundPackage, findPackages } from '../compare/find-packages.ts';
 import { comparisonCells } from '../compare/table.ts';
-import { LcmMergeError, RecipeError } from '../errors.ts';
+import { LcmMergeError, RecipeError, UnmatchedError } from '../errors.ts';
 import type { Stage } from '../events.ts';
+import { failureOf } from '../exit-codes.ts';
+import { defaultOut } from '../export/default-out.ts';
 import type { Plan } from '../merge/plan.ts';
-import type { Published } from '../publish/folder.ts';
 import type { MadePackage } from '../publish/make-package.ts';
+import type { Published } from '../publish/place.ts';
 import { type Publication, surveyPublication } from '../publish/preview.ts';
 import { readRecipeText } from '../recipe/load.ts';
 import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../recipe/recipe-files.ts';
 import { saveRecipe } from '../recipe/save.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
-import { readClip } from './clip.ts';
+import type { Survey } from '../survey/survey.ts';
+import { readClip } from '../verify/clip.ts';
 import type { ComparisonRequest } from './comparison.ts';
 import type { Failing } from './editor.ts';
 import type { Saving } from './effects.ts';
+import { editFile } from './external-editor.ts';
 import type { PublicationWish } from './publication.ts';
 import type { RecipeEntry } from './recipe-list.ts';
 
@@ -36,6 +38,8 @@ export interface Services extends AsyncDisposable {
   edit(recipe: string): Promise<void>;
   /** The recipe's file. */
   newRecipe(folder: string, signal: AbortSignal): Stage<string>;
+  /** What the files beside the recipe are. */
+  findSources(recipe: string, signal: AbortSignal): Stage<Survey>;
   /** `text` is what the recipe says; left out, what its file says. */
   plan(recipe: string, options: { readonly text?: string; readonly signal: AbortSignal }): Stage<Plan>;
   /** Where `make` puts the package. */
@@ -72,6 +76,7 @@ export function createServices(given: readonly string[] = []): Services {
     rename: renameRecipe,
     edit: editFile,
     newRecipe: (folder, signal) => stages.newRecipe(folder, { signal }),
+    findSources: (recipe, signal) => stages.surveyFiles(around(recipe), { signal }),
     plan: (recipe, options) => stages.plan(recipe, options),
     out: ({ recipe }) => defaultOut(recipe),
     async *make(recipe, signal) {
@@ -98,9 +103,21 @@ export function createServices(given: readonly string[] = []): Services {
       const { message, place = {} } = failureOf(error);
       return {
         problems: error instanceof RecipeError ? error.problems : message.split('\n'),
-        failure: { message, place, located: error instanceof LcmMergeError ? error.located : [] },
+        failure: {
+          message,
+          place,
+          located: error instanceof LcmMergeError ? error.located : [],
+          ...(error instanceof UnmatchedError && { unmatched: { reason: error.reason, globs: error.globs } }),
+        },
       };
     },
     [Symbol.asyncDispose]: () => remote[Symbol.asyncDispose](),
   };
+}
+
+/** The working folder, where the recipe is in it, for its files may be beside that of the recipes; else the recipe's own. */
+function around(recipe: string): string {
+  const folder = dirname(recipe);
+  const inside = relative('.', folder);
+  return inside.startsWith('..') || isAbsolute(inside) ? folder : '.';
 }

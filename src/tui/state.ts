@@ -5,7 +5,7 @@
 import { obey, onInput } from './commands.ts';
 import { compared, packagesFound, tickComparison } from './comparison.ts';
 import { answer, withEditor } from './drafts.ts';
-import { markSaved, openEditor } from './editor.ts';
+import { markSaved, nextProblem, openEditor } from './editor.ts';
 import { typeText } from './input.ts';
 import { finishJob } from './job.ts';
 import { type Action, ask, type State, say } from './model.ts';
@@ -20,7 +20,8 @@ import {
   surveyed,
 } from './publication.ts';
 import { listRecipes } from './recipe-list.ts';
-import { BREAK, endWork, focus, leave, listen, STOP, withPublication } from './work.ts';
+import { sourcesFound } from './source-list.ts';
+import { BREAK, endWork, focus, leave, listen, refused, STOP, withPublication } from './work.ts';
 
 export { INITIAL, type State } from './model.ts';
 
@@ -39,16 +40,19 @@ const HANDLERS: { readonly [T in Action['type']]: Handler<Extract<Action, { type
   opened: (state, { recipe, text }) => withEditor({ ...state, open: recipe }, reopened(state, recipe, text)),
   created: (state, { recipe, replaces = '', sentence }) => {
     const { [replaces]: _, ...editors } = state.editors;
-    const next = focus({ ...state, editors, open: recipe }, 'recipe');
+    const next = focus({ ...state, editors, open: recipe, asked: undefined }, 'recipe');
     const told = sentence === undefined ? next : say(next, 'passed', sentence);
     return ask(told, { do: 'find-recipes', select: recipe }, { do: 'open', recipe });
   },
-  saved: (state, { recipe, text }) => {
+  saved: (state, { recipe, text, edit }) => {
     const editor = state.editors[recipe];
     if (!editor) return state;
     const editors = { ...state.editors, [recipe]: markSaved(editor, text) };
-    return ask(say({ ...state, editors }, 'passed', `Saved ${recipe}.`), { do: 'find-recipes' });
+    const next = { ...state, editors, external: edit ? recipe : state.external };
+    return ask(say(next, 'passed', `Saved ${recipe}.`), { do: 'find-recipes' });
   },
+  sources: sourcesFound,
+  refused: (state, { problems }) => refused(state, problems),
   planned: (state, { plan, out, ...of }) => answer(state, of, { status: 'ready', plan, out }),
   'not-planned': (state, { problems, failure, ...of }) => answer(state, of, { status: 'wrong', problems }, failure),
   complaint: (state, { problems }) => say(state, 'failed', problems.join(' ')),
@@ -102,15 +106,19 @@ export function reduce(before: State, action: Action): State {
   return (HANDLERS[action.type] as Handler<Action>)(state, action);
 }
 
-/** What somebody else has made of a file, perhaps in an editor of their own, is another step that can be undone. */
+/**
+ * What somebody else has made of a file, perhaps in an editor of their own, is another step that can be undone. The cursor stays where
+ * it was, unless there is a mistake now.
+ */
 function reopened({ editors }: State, recipe: string, text: string) {
   const known = editors[recipe];
   if (!known) return openEditor(recipe, text);
   if (known.text === text) return markSaved(known, text);
+  const next = openEditor(recipe, text);
   return {
-    ...openEditor(recipe, text),
+    ...next,
     undo: [...known.undo, { text: known.text, cursor: known.cursor }],
-    cursor: known.cursor,
+    cursor: nextProblem(next) ?? known.cursor,
   };
 }
 

@@ -21,7 +21,12 @@ const NOTICE_AFTER = 16;
 /** For so many milliseconds work that never waits may keep keys and screen waiting. */
 const BREATHE_AFTER = 30;
 
+/** Of which only the latest is of interest. */
+type Replaced = 'plan' | 'preview' | 'sources';
+
 type Run = { readonly [D in Effect['do']]: (effect: Extract<Effect, { do: D }>) => Promise<void> };
+
+const MADE = 'Its comments say why each file was taken, and what else there is: e shows them.';
 
 /** Starts by looking for recipes. `now` is in milliseconds and only grows. */
 export function createStore(services: Services, now: () => number = () => performance.now()): Store {
@@ -30,7 +35,7 @@ export function createStore(services: Services, now: () => number = () => perfor
   let notice: NodeJS.Timeout | undefined;
   let working = new AbortController();
   /** What takes the place of an earlier one of its sort. */
-  const latest = new Map<'plan' | 'preview', AbortController>();
+  const latest = new Map<Replaced, AbortController>();
 
   const tellAll = () => {
     notice = undefined;
@@ -46,7 +51,7 @@ export function createStore(services: Services, now: () => number = () => perfor
   };
 
   /** For one that takes the place of the one before it. */
-  const replace = (sort: 'plan' | 'preview'): AbortSignal => {
+  const replace = (sort: Replaced): AbortSignal => {
     latest.get(sort)?.abort();
     const controller = new AbortController();
     latest.set(sort, controller);
@@ -82,14 +87,31 @@ export function createStore(services: Services, now: () => number = () => perfor
     'find-recipes': async ({ select }) => dispatch({ type: 'found', entries: await services.findRecipes(), select }),
     'find-packages': async () => dispatch({ type: 'packages', packages: await services.findPackages() }),
     open: async ({ recipe }) => dispatch({ type: 'opened', recipe, text: await services.read(recipe) }),
+    'find-sources': async ({ recipe }) => {
+      const signal = replace('sources');
+      try {
+        const { findings, left_out } = await follow(services.findSources(recipe, signal), () => undefined);
+        dispatch({ type: 'sources', recipe, findings, remark: left_out });
+      } catch (error) {
+        const remark = services.explain(error).problems.join(' ');
+        if (!signal.aborted) dispatch({ type: 'sources', recipe, findings: [], remark });
+      }
+    },
     save: async (saving) => {
       await services.save(saving);
       dispatch({ type: 'saved', ...saving });
     },
-    duplicate: async ({ recipe }) => dispatch({ type: 'created', recipe: await services.duplicate(recipe) }),
+    duplicate: async ({ recipe }) => {
+      const copy = await services.duplicate(recipe);
+      dispatch({ type: 'created', recipe: copy, sentence: `${copy} is a copy of ${recipe}.` });
+    },
     rename: async ({ recipe, name }) => {
-      const { file, sentence } = await services.rename(recipe, name);
-      dispatch({ type: 'created', recipe: file, replaces: recipe, sentence });
+      try {
+        const { file, sentence } = await services.rename(recipe, name);
+        dispatch({ type: 'created', recipe: file, replaces: recipe, sentence });
+      } catch (error) {
+        dispatch({ type: 'refused', problems: services.explain(error).problems });
+      }
     },
     plan: async ({ recipe, text }) => {
       const signal = replace('plan');
@@ -106,7 +128,7 @@ export function createStore(services: Services, now: () => number = () => perfor
         (signal, tell) => follow(services.newRecipe(folder, signal), tell),
         (recipe) => {
           dispatch({ type: 'finished', kind: 'new' });
-          dispatch({ type: 'created', recipe });
+          dispatch({ type: 'created', recipe, sentence: `${recipe} is made. ${MADE}` });
         },
       ),
     make: ({ recipe, save }) =>

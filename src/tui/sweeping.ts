@@ -1,9 +1,9 @@
 /** Strengths side by side, as they are typed: `personalized[0].alpha=0.4,1`, one knob or two with a space between. Pure. */
 import { UsageError } from '../errors.ts';
-import { knobsOf, type RecipeKnob } from '../recipe/knobs.ts';
+import { knobsOf } from '../recipe/knobs.ts';
 import { type KeyPath, keyName } from '../recipe/located-yaml.ts';
 import type { Recipe } from '../recipe/schema.ts';
-import { defaultAxes, type Knob, parseKnob } from '../sweep/axis.ts';
+import { aroundItsValue, defaultAxes, type Knob, parseKnob } from '../sweep/axis.ts';
 import type { SweepSource } from './comparison.ts';
 import type { Editor } from './editor.ts';
 import { isSamePath } from './form.ts';
@@ -12,19 +12,12 @@ import { isSamePath } from './form.ts';
 export function firstKnobs(recipe: Recipe, path: KeyPath | undefined, count: 1 | 2): string {
   const usual = defaultAxes(recipe).filter((knob) => knob !== undefined);
   const here = knobsOf(recipe).find((knob) => path && isSamePath(knob.path, path));
-  const chosen = here ? [around(here), ...usual.filter((knob) => !isSamePath(knob.path, here.path))] : usual;
+  const chosen = here ? [aroundItsValue(here), ...usual.filter((knob) => !isSamePath(knob.path, here.path))] : usual;
   return chosen.slice(0, count).map(written).join(' ');
 }
 
 function written({ path, values }: Knob): string {
   return `${keyName(path)}=${values.join(',')}`;
-}
-
-/** What a knob is now, and half and twice of it, or of its range. */
-function around({ path, value, range: [from, to], whole }: RecipeKnob): Knob {
-  const step = (to - from) / 4;
-  const values = [value - step, value, value + step].map((x) => (whole ? Math.round(x) : Number(x.toFixed(2))));
-  return { path, values: [...new Set(values.filter((x) => x >= from))] };
 }
 
 /** What is typed as what is to be compared, or a sentence that says what is wrong with it. */

@@ -1,7 +1,7 @@
 /** How text looks on this terminal, and the one component through which text reaches it: nothing from a file can be obeyed. */
 import { Box, Text, type TextProps, useIsScreenReaderEnabled } from 'ink';
 import { createContext, use } from 'react';
-import { type Paint, painter, type Style, sanitise } from '../cli/terminal.ts';
+import { type Paint, painter, type Style, sanitise } from '../text/terminal.ts';
 import { plainEmoji } from './emoji.ts';
 import { MARKS, type Mark } from './marks.ts';
 import { readAloud } from './read-aloud.ts';

@@ -1,5 +1,5 @@
 /** Where the time of a run went, line by line, each against the recipe's budget where there is one. Source: the gate's report. */
-import { formatBytes, formatDuration } from '../cli/format.ts';
+import { formatBytes, formatDuration } from '../text/quantity.ts';
 import type { Report } from '../verify/report.ts';
 import type { Mark } from './marks.ts';
 

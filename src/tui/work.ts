@@ -1,5 +1,5 @@
 /** What is worked on, one thing at a time: how it begins, what it tells, and how it ends. */
-import { EXIT_CODES } from '../cli/exit-codes.ts';
+import { EXIT_CODES } from '../exit-codes.ts';
 import { type Comparison, comparisonFailed, comparisonStopped, hearComparison, requestOf } from './comparison.ts';
 import { recipeAt, savingOf } from './drafts.ts';
 import type { Effect, WorkKind } from './effects.ts';
@@ -56,6 +56,13 @@ export function leave(state: State): State {
 export function endWork(state: State): State {
   const cover = state.cover === 'quit' ? undefined : state.cover;
   return { ...state, work: undefined, cover, exit: state.leaving ? EXIT_CODES.done : state.exit };
+}
+
+/** The line that could not be acted on is there again, with the reason, unless another is typed by now. */
+export function refused({ asked, ...before }: State, problems: readonly string[]): State {
+  const state = { ...before, asked: undefined };
+  const problem = problems.join(' ');
+  return asked && !state.input ? { ...state, input: { ...asked, problem } } : say(state, 'failed', problem);
 }
 
 // ------------------------------------------------------------------------------------------------------ by the slices
@@ -122,7 +129,7 @@ export const BREAK: Readonly<Record<WorkKind, Ending>> = {
       at,
       problems.map((text) => ({ mark: 'failed', text })),
     ),
-  new: (state, problems) => say(state, 'failed', problems.join(' ')),
+  new: refused,
   compare: (state, problems) => ({ ...state, comparison: comparisonFailed(state.comparison, problems) }),
   publish: (state, problems) => onWish(state, (view, wish) => publicationFailed(view, wish, problems)),
 };

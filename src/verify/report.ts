@@ -24,6 +24,8 @@ import { picturesOf } from './report/pictures.ts';
 
 export const VERIFICATION_FOLDER = 'verification';
 export const REPORT_FILE = 'report.json';
+/** The clip that was judged, lossless. */
+export const CLIP_FILE = 'frames.webp';
 
 export interface CheckReport {
   readonly id: string;
@@ -126,7 +128,7 @@ export async function writeReport(
       verification[name] = digestBytes(data).sha256;
       await writingTo(join(target, name), writeFile(join(partial, name), data));
     };
-    if (video) await put('frames.webp', await encodeAnimatedWebp(video.frames, { fps: CLIP_FPS, lossless: true }));
+    if (video) await put(CLIP_FILE, await encodeAnimatedWebp(video.frames, { fps: CLIP_FPS, lossless: true }));
     if (fingerprint) await put(FINGERPRINT_FILE, `${JSON.stringify(fingerprint, null, 2)}\n`);
     await put('report.html', reportHtml({ report, lock, pictures: await picturesOf(video) }));
     const whole: Report = { ...report, verification: { ...verification } };

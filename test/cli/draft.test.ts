@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { expect, it } from 'vitest';
-import { planRecipe } from '../../src/cli/commands/plan-recipe.ts';
 import { drain } from '../../src/events.ts';
+import { planRecipe } from '../../src/publish/plan-recipe.ts';
 import { editRecipe } from '../../src/recipe/edit.ts';
 
 const FILE = fileURLToPath(new URL('../../recipes/tiny.yaml', import.meta.url));

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { formatBytes, formatDuration, formatNumber, table } from '../../src/cli/format.ts';
+import { table } from '../../src/text/columns.ts';
+import { formatBytes, formatDuration, formatNumber } from '../../src/text/quantity.ts';
 
 describe('figures', () => {
   it.each([

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { COMMANDS, SPECS, VERBS } from '../../src/cli/command-table.ts';
-import { EXIT_CODES } from '../../src/cli/exit-codes.ts';
 import { help } from '../../src/cli/help.ts';
+import { EXIT_CODES } from '../../src/exit-codes.ts';
 import { DEVICES } from '../../src/runtime/device.ts';
 
 const plain = (_: unknown, text: string) => text;

@@ -105,6 +105,7 @@ describe('readSafetensors', () => {
     ['two metadata', safetensors('{"__metadata__":{},"__metadata__":{}}'), 'the key "__metadata__" twice'],
     ['a number in the metadata', safetensors({ __metadata__: { a: 1 } }), 'only strings, but "a" is 1'],
     ['metadata that is a list', safetensors({ __metadata__: [] }), 'must be an object of strings; it is []'],
+    ['a name without end', safetensors({ ['x'.repeat(513)]: f32(0, 4) }, 4), 'has a name of 513 characters'],
     ['an entry that is a list', one('[[[[]]]]'), 'tensor "t" must be described by an object; it is a list'],
     ['a list a million deep', one(`${'['.repeat(1e6)}${']'.repeat(1e6)}`), 'it is a list'],
     ['an entry without dtype', one('{"shape":[2],"data_offsets":[0,8]}'), 'tensor "t" has no dtype'],

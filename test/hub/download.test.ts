@@ -41,7 +41,7 @@ async function fetchFile(
   file: RemoteFile,
   { signal, until, onTold }: { signal?: AbortSignal; until?: number; onTold?: () => void } = {},
 ): Promise<Tried> {
-  const wire = openWire({ endpoint: hub.endpoint, token: undefined, signal, patience: QUICK });
+  const wire = openWire({ endpoint: hub.endpoint, signal, patience: QUICK });
   const loading = download(`${hub.endpoint}/o/r/resolve/${commit}/${file.path}`, file, {
     wire,
     cache: openCache(folder),
@@ -265,7 +265,7 @@ describe('answers that may pass', () => {
 
 describe('the token', () => {
   const ask = async (address: string, endpoint = hub.endpoint) => {
-    const wire = openWire({ endpoint, token: 'hf_secret', patience: QUICK });
+    const wire = openWire({ endpoint, authorization: () => 'Bearer hf_secret', patience: QUICK });
     return wire.fetch(address).catch((error: unknown) => error);
   };
 
@@ -315,7 +315,7 @@ describe('several processes', () => {
       import { openCache } from ${JSON.stringify(resolve('src/hub/cache.ts'))};
       import { download } from ${JSON.stringify(resolve('src/hub/download.ts'))};
       import { openWire } from ${JSON.stringify(resolve('src/hub/http.ts'))};
-      const wire = openWire({ endpoint: ${JSON.stringify(hub.endpoint)}, token: undefined });
+      const wire = openWire({ endpoint: ${JSON.stringify(hub.endpoint)} });
       const file = ${JSON.stringify(LARGE)};
       const url = ${JSON.stringify(`${hub.endpoint}/o/r/resolve/${commit}/w.safetensors`)};
       const loading = download(url, file, { wire, cache: openCache(${JSON.stringify(folder)}), label: 'it' });

@@ -4,9 +4,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { InputMissingError, IoError, PublishError, UsageError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import { plan } from '../../src/merge/plan.ts';
-import { publish } from '../../src/publish/folder.ts';
 import { makePackage } from '../../src/publish/make-package.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
+import { publish } from '../../src/publish/target.ts';
 import { digestPackage, verify } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
@@ -128,7 +128,7 @@ describe('publish to a folder', () => {
     const inside = drain(publish(verified, { to: join(verified, 'unet', 'published') }));
     await expect(inside).rejects.toThrow(/lies inside the package/);
     await expect(drain(publish(verified, { to: 'hf://owner/name' }))).rejects.toThrow(
-      'This version does not publish to hf://owner/name yet, only to a local folder.',
+      'This version does not publish to hf://owner/name yet, only to a local folder or a registry (oci://registry/name:tag).',
     );
     expect(await readdir(folder)).toEqual([]);
   });

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { InputMissingError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
-import { publish } from '../../src/publish/folder.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
+import { publish } from '../../src/publish/target.ts';
 import { verify } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
@@ -26,7 +26,7 @@ describe('previewPublication', () => {
     const events: Event[] = [];
     const preview = await drain(previewPublication(verified, { to }), (event) => events.push(event));
     expect(await readdir(parent)).toEqual([]);
-    expect(preview).toMatchObject({ folder: verified, to, verdict: 'passed', target: { folder: to }, refusals: [] });
+    expect(preview).toMatchObject({ folder: verified, to, verdict: 'passed', target: { place: to }, refusals: [] });
     expect(preview.target).not.toHaveProperty('replaces');
     expect(events.at(-2)).toMatchObject({ type: 'progress', done: preview.bytes, total: preview.bytes, unit: 'bytes' });
 
@@ -95,8 +95,8 @@ describe('previewPublication', () => {
 
   it.each([
     ['hf://owner/name', /does not publish to hf:\/\/owner\/name yet, only to a local folder/],
-    ['oci://registry/name', /only to a local folder/],
-  ])('refuses %s, which is no folder', async (to, reason) => {
+    ['oci://registry/Name', /name is expected/],
+  ])('refuses %s, which is no place', async (to, reason) => {
     expect((await surveyPublication(verified, to)).refusals).toMatchObject([
       { kind: 'usage', message: expect.stringMatching(reason) },
     ]);

@@ -702,9 +702,17 @@ describe('what this version does not do yet', () => {
       'lcm: { lora: https://host/lcm.safetensors }',
       '4:14: This version does not read "https://host/lcm.safetensors" yet, only local files and hf:// references. Download it and give its path.',
     ],
-    ['publish: { to: hf://o/r }', '4:16: This version does not publish to "hf://o/r" yet, only to a local folder.'],
+    [
+      'publish: { to: hf://o/r }',
+      '4:16: This version does not publish to "hf://o/r" yet, only to a local folder or a registry (oci://registry/name:tag).',
+    ],
   ])('%s', (line, expected) => {
     expect(problems(`${SHORTEST}${line}\n`)).toEqual([expected]);
+  });
+
+  it('registries that are none', () => {
+    const [problem] = problems(`${SHORTEST}publish: { to: oci://r/A }\n`);
+    expect(problem).toMatch(/^4:16: publish\.to is no place to publish to\. .* where the name is expected/);
   });
 
   it('remote bases and motion modules, and motion LoRAs', () => {

@@ -2,9 +2,9 @@ import { mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { UsageError } from '../../src/errors.ts';
-import { createRecipe } from '../../src/recipe/create-recipe.ts';
 import { parseRecipe } from '../../src/recipe/load.ts';
 import { duplicateRecipe, listRecipes, renameRecipe } from '../../src/recipe/recipe-files.ts';
+import { createRecipe } from '../../src/recipe/save.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 
 let folder: string;

@@ -42,12 +42,16 @@ it('writes where a link leads to', async () => {
   expect(readdirSync(folder).sort()).toEqual(['link.yaml', 'there']);
 });
 
-it('makes a new file only where there is none', async () => {
-  const file = join(await temporaryFolder(), 'x.yaml');
-  await saveRecipe(file, 'a', { replaces: undefined });
-  expect(readFileSync(file, 'utf8')).toBe('a');
-  await expect(saveRecipe(file, 'b', { replaces: undefined })).rejects.toThrow('is there already');
-  expect(readFileSync(file, 'utf8')).toBe('a');
+it('can be asked twice at once, as two keys are pressed: one of them saves, or both do', async () => {
+  const folder = await temporaryFolder();
+  const file = join(folder, 'x.yaml');
+  writeFileSync(file, 'a');
+  const saved = await Promise.allSettled(['b', 'b'].map((text) => saveRecipe(file, text, { replaces: 'a' })));
+  const failures = saved.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []));
+  expect(failures.length).toBeLessThan(2);
+  for (const failure of failures) expect(failure).toBeInstanceOf(RecipeError);
+  expect(readdirSync(folder)).toEqual(['x.yaml']);
+  expect(readFileSync(file, 'utf8')).toBe('b');
 });
 
 it.each([
@@ -73,13 +77,13 @@ it.skipIf(process.getuid?.() === 0)('leaves a file alone that may not be written
 
 it('leaves everything as it was where writing fails', async () => {
   const folder = await temporaryFolder();
-  const file = join(folder, 'x.yaml');
+  const file = join(folder, `${'x'.repeat(240)}.yaml`); // what stands beside it would have too long a name
   writeFileSync(file, 'a');
-  mkdirSync(join(folder, `.x.yaml.${process.pid}.partial`)); // where it would be written
   const saving = saveRecipe(file, 'b', { replaces: 'a' });
   await expect(saving).rejects.toThrow(IoError);
-  await expect(saving).rejects.toThrow(`The recipe ${file} cannot be saved: `);
+  await expect(saving).rejects.toThrow(`The recipe ${file} cannot be saved: the name is too long`);
   expect(readFileSync(file, 'utf8')).toBe('a');
+  expect(readdirSync(folder)).toHaveLength(1);
 });
 
 it('loads a text that has not been saved, and says of every problem which key it is about', async () => {

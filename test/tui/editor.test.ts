@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MergeError } from '../../src/errors.ts';
 import { namedInputs } from '../../src/recipe/input-files.ts';
@@ -73,7 +74,7 @@ describe('the form', () => {
     });
     expect(rowOf(editor, 'publish', 'to')).toMatchObject({ kind: 'file', value: undefined });
     expect([...new Set(rowsOf(editor).map(({ section }) => section))]).toEqual([
-      'recipe',
+      '',
       'base',
       'personalized 1',
       'lcm',
@@ -298,11 +299,13 @@ describe('adding and removing', () => {
     ]);
   });
 
-  it('removes a source on its file, its list with the last, and elsewhere the key', () => {
+  it('removes the source that a row belongs to, its list with the last, and elsewhere the key', () => {
     const without = obey(at(open(), 'personalized', 0, 'lora'), 'remove');
     expect(without.text).not.toContain('personalized');
     expect(parseRecipe(without.text, FILE).personalized).toEqual([]);
-    expect(obey(at(open(), 'lcm', 'lora'), 'remove').text).not.toContain('lcm:');
+    const two = addSource(open(), 'lora', 'x.safetensors');
+    expect(obey(at(two, 'personalized', 1, 'text_encoder'), 'remove').text).toBe(TINY);
+    expect(obey(at(open(), 'lcm', 'expect', 'modules'), 'remove').text).not.toContain('lcm:');
     expect(obey(at(open(), 'verify', 'budgets', 'denoise_ms'), 'remove').text).not.toContain('budgets');
     expect(obey(at(open(), 'motion', 'module'), 'remove')).toMatchObject({
       text: TINY,
@@ -310,6 +313,27 @@ describe('adding and removing', () => {
     });
     const wrong = open(TINY.replace('gamma', 'gama'));
     expect(rowsOf(obey(at(wrong, 'motion', 'gama'), 'remove')).flatMap(({ problems }) => problems)).toEqual([]);
+  });
+
+  it('leaves out what fits nothing, beside what is left out already, in one step', () => {
+    const file = resolve(dirname(FILE), '../models/tiny/ink.safetensors');
+    const unmatched = { reason: `${file}: 3 of 612 tensors fit nothing.`, globs: ['lora_te_x.*'] };
+    const failing = { message: 'all of it', place: { file }, located: [], unmatched };
+    const heard = (editor: Editor) => hearProblems(editor, editor.text, problemsFrom(editor, failing));
+    const wrong = at(heard(open()), 'lcm', 'beta');
+    expect(rowOf(wrong, 'personalized', 0, 'lora').problems).toEqual([
+      expect.stringMatching(/^3 of 612 tensors fit nothing\.\nNothing is merged so\. Press o /),
+    ]);
+    const left = obey(wrong, 'leave-out');
+    expect(fresh(TINY, left.text)).toEqual(['    allow_unmatched: [lora_te_x.*]']);
+    expect(rowAt(left)?.path).toEqual(['personalized', 0, 'allow_unmatched']);
+    expect(obey(left, 'undo').text).toBe(TINY);
+    const more = heard(open(TINY.replace('alpha: 0.8', 'alpha: 0.8\n    allow_unmatched: [a.*]')));
+    expect(parseRecipe(obey(more, 'leave-out').text, FILE).personalized[0]?.allow_unmatched).toEqual([
+      'a.*',
+      'lora_te_x.*',
+    ]);
+    expect(obey(open(), 'leave-out')).toMatchObject({ text: TINY, notice: 'No tensors are known that fit nothing.' });
   });
 
   it('resets a field to its default', () => {
@@ -325,13 +349,15 @@ describe('adding and removing', () => {
       { path: ['lcm', 'beta'], value: 0.7 },
     ]);
     expect(fresh(TINY, chosen.text)).toEqual(['    alpha: 0.4', '  beta: 0.7']);
+    expect(obey(chosen, 'last').cursor).not.toEqual(chosen.cursor);
+    expect(chosen.cursor).toEqual(['personalized', 0, 'alpha']);
     expect(obey(chosen, 'undo').text).toBe(TINY);
   });
 });
 
 describe('moving', () => {
   it('stays within the rows', () => {
-    const editor = open();
+    const editor = obey(open(), 'first');
     expect(obey(editor, 'up', 'up').cursor).toEqual(['name']);
     expect(obey(editor, 'down').cursor).toEqual(['base', 'model']);
     expect(obey(editor, 'last', 'down').cursor).toEqual(['publish', 'to']);
@@ -345,7 +371,7 @@ describe('moving', () => {
     expect(obey(editor, 'next-problem').cursor).toEqual(['sampler', 'steps']);
     expect(obey(editor, 'next-problem', 'next-problem').cursor).toEqual(['motion', 'gama']);
     expect(obey(open(), 'next-problem')).toMatchObject({
-      cursor: ['name'],
+      cursor: ['personalized', 0, 'alpha'],
       notice: 'Nothing is wrong with the recipe.',
     });
   });

@@ -1,6 +1,14 @@
 import type { Key } from 'ink';
 import { describe, expect, it } from 'vitest';
-import { commandFor, footer, helpSections, KEYS, type KeyContext, keyNames } from '../../src/tui/keys.ts';
+import {
+  commandFor,
+  footer,
+  helpSections,
+  KEYS,
+  type KeyContext,
+  keyNames,
+  type Situation,
+} from '../../src/tui/keys.ts';
 import { PANES } from '../../src/tui/layout.ts';
 
 const IN_PANES: readonly KeyContext[] = [...PANES, 'bars', 'wall', 'confirm'];
@@ -49,7 +57,7 @@ describe('the key table', () => {
     'says in a footer of 60 columns what matters most, and how to find the rest (working: %s)',
     (working) => {
       for (const context of IN_PANES) {
-        const line = footer(context, { working, columns: 60 })
+        const line = footer(context, { now: new Set([working ? 'working' : 'idle']), columns: 60 })
           .map(([keys, hint]) => `${keys} ${hint}`)
           .join('  ');
         expect(line.length).toBeLessThanOrEqual(60);
@@ -58,6 +66,27 @@ describe('the key table', () => {
       }
     },
   );
+  it('shows keys that would do something now', () => {
+    const hints = (...now: readonly Situation[]) =>
+      footer('recipe', { now: new Set(now), columns: 80 }).map(([keys, hint]) => `${keys} ${hint}`);
+    expect(hints()).not.toContain('s save');
+    expect(hints('unsaved', 'undoable', 'turns').slice(0, 4)).toEqual(['← → turn', 'Enter type', 's save', 'u undo']);
+    expect(hints('wrong', 'unmatched').slice(0, 2)).toEqual(['n mistake', 'o leave out']);
+    expect(footer('recipes', { now: new Set(), columns: 80 })[0]).toEqual(['n', 'new']);
+  });
+  it('begins the help where one is', () => {
+    expect(helpSections('bars')[0]?.title).toBe('Recipe, block weights');
+    expect(helpSections('gate')[0]?.title).toBe('Gate');
+    expect(
+      helpSections('gate')
+        .map(({ title }) => title)
+        .toSorted(),
+    ).toEqual(
+      helpSections()
+        .map(({ title }) => title)
+        .toSorted(),
+    );
+  });
   it('is told in full by the help', () => {
     const told = helpSections().flatMap(({ rows }) => rows.map(([, help]) => help));
     const all = KEYS.filter(({ in: places }) =>
@@ -75,6 +104,8 @@ describe('keyNames', () => {
     ['c', { ctrl: true }, ['ctrl+c']],
     ['G', { shift: true }, ['G']],
     ['jjq', {}, ['j', 'j', 'q']],
+    ['jj\r', {}, ['j', 'j', 'return']],
+    ['ab\t\u0013', {}, ['a', 'b', 'tab', 'ctrl+s']],
     ['q', { meta: true }, []],
   ] as const)('%j with %j is %j', (input, flags, names) => {
     expect(keyNames(input, { ...PLAIN, ...flags })).toEqual(names);

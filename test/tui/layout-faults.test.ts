@@ -1,8 +1,8 @@
 /** Every pane at every size that is promised, with texts that nobody would choose; and that the judge of it sees what is wrong. */
 import { describe, expect, it } from 'vitest';
-import { planRecipe } from '../../src/cli/commands/plan-recipe.ts';
 import { RecipeError } from '../../src/errors.ts';
 import type { MadePackage } from '../../src/publish/make-package.ts';
+import { planRecipe } from '../../src/publish/plan-recipe.ts';
 import { PANES } from '../../src/tui/layout.ts';
 import type { Services } from '../../src/tui/services.ts';
 import { createTerminal, readCells } from '../../tools/terminal/cells.ts';

@@ -1,6 +1,6 @@
 import { PassThrough, Writable } from 'node:stream';
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { Interruption } from '../../src/cli/exit-codes.ts';
+import { Interruption } from '../../src/exit-codes.ts';
 import { openTui } from '../../src/tui/main.tsx';
 import { createServices } from '../../src/tui/services.ts';
 import { RED_THEN_BLUE } from './reports.ts';

@@ -96,7 +96,7 @@ describe('publishing', () => {
 
   it('says in its question what would be replaced', () => {
     const replaces = { name: 'oil', files: 24, bytes: 21_800_000 };
-    const asking = given(read({ target: { folder: '/srv/ink', replaces } }), 'open');
+    const asking = given(read({ target: { place: '/srv/ink', replaces } }), 'open');
     expect(questionOf(asking)).toMatch(/ to \/srv\/ink and replace oil \(24 files, 21\.8 MB\)\?$/);
   });
 

@@ -16,7 +16,7 @@ export function publicationOf(changes: Partial<Publication> = {}): Publication {
       },
     ],
     bytes: 19_300_000,
-    target: { folder: '/srv/ink', free: 58_300_000_000 },
+    target: { place: '/srv/ink', free: 58_300_000_000 },
     refusals: [],
     ...changes,
   };

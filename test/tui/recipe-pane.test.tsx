@@ -53,16 +53,16 @@ it.each([
 
 it('marks what is not saved, and says what is wrong below its field and above how much that is', () => {
   const wrong = open(TINY.replace('gamma: 1', 'gama: 1'));
-  expect(lines(wrong, 80, 22)[0]).toMatch(/^┏━ Recipe ✗ 1 ━+┓$/);
+  expect(lines(wrong, 80, 22)[0]).toMatch(/^┏━ Recipe \/studio\/recipes\/tiny\.yaml ✗ 1 ━+┓$/);
   const at = { ...wrong, cursor: ['motion', 'gama'] };
   expect(show(at)).toMatch(/▸ gama +1\n {2}✗ Unknown key motion\.gama\. Did you mean "gamma"\?\n/);
   const fixed = obey(at, 'remove');
-  expect(lines(fixed, 80, 22)[0]).toMatch(/^┏━ Recipe ● unsaved ━+┓$/);
+  expect(lines(fixed, 80, 22)[0]).toMatch(/^┏━ Recipe \/studio\/recipes\/tiny\.yaml ● unsaved ━+┓$/);
   expect(show(fixed)).not.toContain('✗');
 });
 
 it('says what is wrong with a text that is no YAML, where there is no row', () => {
-  expect(show(open('name: [\n'))).toMatch(/^┏━ Recipe ✗ \d.*\n {2}✗ Line \d: This is not valid YAML/);
+  expect(show(open('name: [\n'))).toMatch(/^┏━ Recipe \S+ ✗ \d.*\n {2}✗ Line \d: This is not valid YAML/);
   expect(show(undefined)).toContain('No recipe is open. Choose one in Recipes and press Enter.');
 });
 
@@ -91,4 +91,10 @@ it('keeps every field on one line, whatever stands in it', () => {
 
 it('shows nothing that a terminal would obey', () => {
   expect(show(open(TINY.replace('a red circle', '"a\\e[2Jb"')), 118, 68)).toContain('a\\u001b[2Jb');
+});
+
+it('says of a field as many whole sentences as there is room for', () => {
+  const help = show({ ...open(), cursor: ['personalized', 0, 'blocks'] });
+  expect(help).toMatch(/\nStrength per block, multiplied with the strength of the whole\.\n/);
+  expect(help).not.toContain('…');
 });

@@ -1,9 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
-import { planRecipe } from '../../src/cli/commands/plan-recipe.ts';
 import { RecipeError } from '../../src/errors.ts';
 import { type MadePackage, makePackage } from '../../src/publish/make-package.ts';
+import { planRecipe } from '../../src/publish/plan-recipe.ts';
 import { helpSections } from '../../src/tui/keys.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { checkEvents, GREEN_STEP, madePackage, RED_THEN_BLUE } from './reports.ts';
@@ -237,7 +237,7 @@ describe('the terminal UI', () => {
     await startTiny(screen);
     expect(screen.text()).not.toContain('Recipes ──');
     screen.resize(160, 50);
-    await screen.shows('─ Recipes ─', '─ Recipe ─', '─ Plan ─', '━ Bake ━', '─ Run ─', '─ Gate ─');
+    await screen.shows('─ Recipes ─', '─ Recipe recipes/tiny.yaml ─', '─ Plan ─', '━ Bake ━', '─ Run ─', '─ Gate ─');
     expect(linesWider(screen, 160)).toEqual([]);
     screen.resize(60, 20);
     await screen.shows('▸4 Bake', '━ Bake ━', 'x stop');

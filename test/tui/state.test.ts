@@ -2,12 +2,15 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Event } from '../../src/events.ts';
 import { type Plan, plan } from '../../src/merge/plan.ts';
+import { type Json, readJson } from '../../src/recipe/edit.ts';
 import { loadRecipe } from '../../src/recipe/load.ts';
+import type { Finding, Part, Usable } from '../../src/survey/identify.ts';
 import { contextOf } from '../../src/tui/commands.ts';
 import { rowAt } from '../../src/tui/editor.ts';
 import { textOf } from '../../src/tui/input.ts';
 import type { Command } from '../../src/tui/keys.ts';
 import { type Action, editorOf, planView, scrollOf, wallOf } from '../../src/tui/model.ts';
+import { sourcesShown } from '../../src/tui/source-list.ts';
 import { INITIAL, reduce, type State } from '../../src/tui/state.ts';
 import { foundPackage, tileEvent } from './comparisons.ts';
 import { madePackage, RED_THEN_BLUE } from './reports.ts';
@@ -42,14 +45,78 @@ function actionOf(step: Step, at: number): Action {
 const opened: Action = { type: 'opened', recipe: TINY, text: TEXT };
 const planned = (text = TEXT): Action => ({ type: 'planned', recipe: TINY, text, plan: tiny, out: 'out/tiny' });
 /** The recipe is open, with the cursor on its α. */
-const atAlpha = (...steps: readonly Step[]) =>
-  from(reached('last', 'open', opened, planned()), ...Array<Step>(6).fill('down'), ...steps);
+const atAlpha = (...steps: readonly Step[]) => from(reached('last', 'open', opened, planned()), ...steps);
 const passed: Action = { type: 'made', made: madePackage('/out/tiny', { integrity: 'passed' }, 'passed'), at: 9 };
 const refused: Action = {
   type: 'made',
   made: madePackage('/out/tiny.failed', { integrity: 'passed', frames: 'failed', timing: 'unknown' }, 'failed'),
   at: 9,
 };
+
+describe('the list of files', () => {
+  const measures = { widths: [], context: [] };
+  const usable = (path: string, part: Part): Usable => ({ path, part, title: part, measures });
+  const FINDINGS: readonly Finding[] = [
+    usable('models/tiny/base', 'base'),
+    usable('models/tiny/animatelcm.ckpt', 'motion'),
+    usable('models/x.safetensors', 'lcm'),
+    usable('models/tiny/ink.safetensors', 'personalized'),
+    usable('models/oil.safetensors', 'personalized'),
+    { path: 'models/half.safetensors', title: 'not to be read', reason: 'It ends early.', damaged: true },
+  ];
+  const sources: Action = { type: 'sources', recipe: TINY, findings: FINDINGS };
+  const paths = (state: State) => sourcesShown(state).map(({ path }) => path);
+  const taken = (state: State) => readJson(editorOf(state)?.text ?? '') as Record<string, Json[]>;
+
+  it('has what can be added, what cannot last, and narrows down to what is typed', () => {
+    const asked = atAlpha('add-source');
+    expect(asked.effects).toEqual([{ do: 'find-sources', recipe: TINY }]);
+    expect(contextOf(asked)).toBe('palette');
+    expect(paths(asked)).toEqual([]);
+    const listed = from(asked, sources);
+    expect(paths(listed)).toEqual([
+      '../models/tiny/ink.safetensors',
+      '../models/oil.safetensors',
+      '../models/x.safetensors',
+      '../models/tiny/base',
+      '../models/half.safetensors',
+    ]);
+    expect(paths(from(listed, ':oil'))).toEqual(['../models/oil.safetensors', 'oil']);
+    expect(from(listed, 'down', 'down', ':o').choice).toBe(0);
+  });
+  it('adds each as what it is, its path from the recipe; a typed path as a LoRA', () => {
+    const listed = from(atAlpha('add-source'), sources);
+    expect(taken(from(listed, ':oil', 'commit'))['personalized']?.[1]).toMatchObject({
+      lora: '../models/oil.safetensors',
+      alpha: 1,
+    });
+    expect(taken(from(listed, 'down', 'down', 'commit'))['lcm']).toMatchObject({
+      lora: '../models/x.safetensors',
+      beta: 1,
+    });
+    expect(taken(from(listed, 'down', 'down', 'down', 'commit'))['personalized']?.[1]).toMatchObject({
+      checkpoint: '../models/tiny/base',
+    });
+    expect(taken(from(listed, ':/elsewhere/y.pt', 'commit'))['personalized']?.[1]).toMatchObject({
+      lora: '/elsewhere/y.pt',
+    });
+    expect(from(listed, ':half', 'commit').input?.problem).toBe('../models/half.safetensors: It ends early.');
+    expect(from(listed, 'close')).toMatchObject({ input: undefined, editors: listed.editors });
+  });
+  it('changes the file of a field among those that fit it, beginning with the one it has', () => {
+    const listed = from(atAlpha('up', 'set-value'), sources);
+    expect(paths(listed)).toEqual([
+      '../models/tiny/ink.safetensors',
+      '../models/oil.safetensors',
+      '../models/x.safetensors',
+      '../models/half.safetensors',
+    ]);
+    expect(sourcesShown(listed)[listed.choice]).toMatchObject({ path: '../models/tiny/ink.safetensors', isNow: true });
+    expect(editorOf(from(listed, 'commit'))?.text).toBe(TEXT);
+    expect(editorOf(from(listed, 'down', 'commit'))?.text).toBe(TEXT.replace('tiny/ink', 'oil'));
+    expect(editorOf(from(listed, 'cursor-end', ':2', 'commit'))?.text).toContain('ink.safetensors2');
+  });
+});
 
 describe('the list of recipes', () => {
   it('begins by looking for recipes and packages', () => {
@@ -71,6 +138,22 @@ describe('the list of recipes', () => {
     expect(filtered.recipes).toMatchObject({ filter: 'tny', selected: TINY });
     expect(from(filtered, 'commit').recipes.filter).toBe('tny');
     expect(from(filtered, 'close').recipes).toMatchObject({ filter: '', selected: TINY });
+  });
+  it('is whole again after Esc when the filter was taken, too', () => {
+    expect(from(reached('filter', ':tny', 'commit'), 'back').recipes).toMatchObject({ filter: '', selected: TINY });
+  });
+  it('brings a line back that could not be acted on, with the reason', () => {
+    const renamed = reached('rename', ':ink', 'commit');
+    expect(renamed).toMatchObject({ input: undefined, effects: [{ do: 'rename', name: 'ink' }] });
+    const back = from(renamed, { type: 'refused', problems: ['ink.yaml exists already.'] });
+    expect(back.input).toMatchObject({ before: 'ink', problem: 'ink.yaml exists already.' });
+    const made = reached('new-recipe', ':nowhere', 'commit');
+    expect(made.effects).toEqual([{ do: 'new', folder: 'nowhere' }]);
+    const broken = from(made, { type: 'broken', kind: 'new', problems: ['There is no such folder.'], at: 1 });
+    expect(broken).toMatchObject({
+      work: undefined,
+      input: { before: 'nowhere', problem: 'There is no such folder.' },
+    });
   });
   it('asks for what is done with files, and opens what comes of it', () => {
     expect(reached('duplicate').effects).toEqual([{ do: 'duplicate', recipe: 'a.yaml' }]);
@@ -139,8 +222,13 @@ describe('the recipe that is open', () => {
     expect(from(saved, 'quit').exit).toBe(0);
     expect(from(turned, 'quit')).toMatchObject({ exit: undefined, cover: 'quit' });
   });
-  it('is handed to an editor only when nothing would be lost, and read again afterwards', () => {
-    expect(atAlpha('more', 'edit-text')).toMatchObject({ external: undefined, notice: { mark: 'warning' } });
+  it('is saved before it is handed to an editor, and read again afterwards', () => {
+    const turned = atAlpha('more');
+    const saving = { recipe: TINY, text: editorOf(turned)?.text ?? '', replaces: TEXT };
+    const asked = from(turned, 'edit-text');
+    expect(asked).toMatchObject({ external: undefined, effects: [{ do: 'save', ...saving, edit: true }] });
+    expect(from(asked, { type: 'saved', ...saving, edit: true }).external).toBe(TINY);
+    expect(from(asked, { type: 'saved', ...saving }).external).toBeUndefined();
     const handed = atAlpha('edit-text');
     expect(handed.external).toBe(TINY);
     const back = from(handed, { type: 'edited' });
@@ -149,6 +237,21 @@ describe('the recipe that is open', () => {
     const reread = from(back, { type: 'opened', recipe: TINY, text: theirs });
     expect(editorOf(reread)).toMatchObject({ text: theirs, saved: theirs });
     expect(editorOf(from(reread, 'undo'))?.text).toBe(TEXT);
+    const mistaken = from(back, { type: 'opened', recipe: TINY, text: TEXT.replace('steps: 4', 'steps: x') });
+    expect(editorOf(mistaken)?.cursor).toEqual(['sampler', 'steps']);
+  });
+  it('is not said to be right before it was looked at', () => {
+    const turned = atAlpha('more', 'next-problem');
+    expect(turned.notice?.text).toBe('The recipe is still being checked.');
+    const looked = from(turned, planned(editorOf(turned)?.text), 'next-problem');
+    expect(editorOf(looked)?.notice).toBe('Nothing is wrong with the recipe.');
+  });
+  it('is not lost by Ctrl-C before that was asked', () => {
+    const once = atAlpha('more', 'interrupt');
+    expect(once).toMatchObject({ exit: undefined, cover: 'quit' });
+    expect(from(once, 'interrupt').exit).toBe(130);
+    expect(from(once, 'close')).toMatchObject({ exit: undefined, cover: undefined });
+    expect(atAlpha('interrupt').exit).toBe(130);
   });
   it('keeps the changes of each recipe while others are looked at', () => {
     const other: Action = { type: 'opened', recipe: 'a.yaml', text: 'name: a\n' };

@@ -1,10 +1,11 @@
 /** `bake`: from a recipe to a package, without looking at what it makes. */
+
+import { defaultOut } from '../../export/default-out.ts';
 import { bake } from '../../export/package.ts';
 import { openStaging } from '../../export/staging.ts';
+import { planRecipe } from '../../publish/plan-recipe.ts';
 import type { Command } from '../context.ts';
-import { defaultOut } from '../default-out.ts';
 import { describePlan } from './plan.ts';
-import { planRecipe } from './plan-recipe.ts';
 
 export const bakeCommand: Command<'bake'> = async (args, { signal, follow, paint }) => {
   const plan = await follow(planRecipe(args.recipe, { ...args, signal }));

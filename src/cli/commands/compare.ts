@@ -8,8 +8,8 @@ import { UsageError } from '../../errors.ts';
 import { openStaging } from '../../export/staging.ts';
 import { readSmallFile, writingTo } from '../../formats/byte-source.ts';
 import { writeWebp } from '../../runtime/frame-files.ts';
+import { table } from '../../text/columns.ts';
 import type { Command } from '../context.ts';
-import { table } from '../format.ts';
 
 const [FIGURES, PAGE, SHEET] = ['comparison.json', 'comparison.md', 'sheet.svg'];
 /** Ten thousand long prompts. */

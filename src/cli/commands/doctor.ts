@@ -6,17 +6,18 @@ import { existsSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { env } from 'onnxruntime-node';
 import { LcmMergeError, UnavailableError } from '../../errors.ts';
+import { EXIT_CODES } from '../../exit-codes.ts';
 import { chooseDevice, type DeviceChoice, type DeviceTrial } from '../../runtime/choose-device.ts';
 import { type Device, type DeviceInfo, listDevices } from '../../runtime/device.ts';
 import { remedyFor } from '../../runtime/device-remedies.ts';
 import { startHost } from '../../runtime/host.ts';
 import { probeDevice } from '../../runtime/probe.ts';
 import { type DeviceRates, measureRates } from '../../runtime/rates.ts';
+import { table, wrap } from '../../text/columns.ts';
+import { formatBytes, formatCount, formatDuration } from '../../text/quantity.ts';
+import { type Paint, sanitise } from '../../text/terminal.ts';
 import { VERSION } from '../../version.ts';
 import type { Command } from '../context.ts';
-import { EXIT_CODES } from '../exit-codes.ts';
-import { formatBytes, formatCount, formatDuration, table, wrap } from '../format.ts';
-import { type Paint, sanitise } from '../terminal.ts';
 
 /** `missing`: its libraries are not there; `silent`: they are, and it gives no answer. */
 type DeviceState =

@@ -1,7 +1,7 @@
 /** `init`: looks through a folder and writes the recipe that its files make. */
 import { basename, resolve } from 'node:path';
-import { createRecipe, existsAlready } from '../../recipe/create-recipe.ts';
 import { kindOf } from '../../recipe/input-files.ts';
+import { createRecipe, existsAlready } from '../../recipe/save.ts';
 import { draftRecipe } from '../../survey/draft.ts';
 import { surveyFiles } from '../../survey/survey.ts';
 import type { Command } from '../context.ts';

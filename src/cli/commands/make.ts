@@ -1,10 +1,11 @@
 /** The whole job: plan, bake, verify, and publish if the recipe says so. What stood at the output stays until the new package has passed. */
+
+import { defaultOut } from '../../export/default-out.ts';
 import { makePackage } from '../../publish/make-package.ts';
+import { planRecipe } from '../../publish/plan-recipe.ts';
 import { assertOffered } from '../../runtime/device.ts';
 import type { Command } from '../context.ts';
-import { defaultOut } from '../default-out.ts';
 import { describePlan } from './plan.ts';
-import { planRecipe } from './plan-recipe.ts';
 import { verdictOutcome } from './verify.ts';
 
 export const make: Command<'make'> = async (args, { signal, follow, paint }) => {

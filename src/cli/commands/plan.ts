@@ -7,13 +7,15 @@ import { fetchedFile, makeLock } from '../../export/lock.ts';
 import { measureEffects } from '../../merge/bake.ts';
 import { type Effects, effectWarnings } from '../../merge/effects.ts';
 import type { Plan, PlannedFile } from '../../merge/plan.ts';
+import { strengthOf } from '../../merge/source-strength.ts';
 import { type BlockStrengths, blockStrengths, type Range } from '../../merge/strengths.ts';
+import { planRecipe } from '../../publish/plan-recipe.ts';
 import { describeShapes } from '../../recipe/clip-shapes.ts';
 import type { Recipe } from '../../recipe/schema.ts';
+import { table } from '../../text/columns.ts';
+import { formatBytes, formatNumber } from '../../text/quantity.ts';
+import { type Paint, sanitise } from '../../text/terminal.ts';
 import type { Command, Outcome } from '../context.ts';
-import { formatBytes, formatNumber, table } from '../format.ts';
-import { type Paint, sanitise } from '../terminal.ts';
-import { planRecipe } from './plan-recipe.ts';
 
 export const planCommand: Command<'plan'> = async (args, { signal, follow, paint }) => {
   const plan = await follow(planRecipe(args.recipe, { ...args, signal }));
@@ -75,16 +77,6 @@ function describeSource(
     ...(strength && { strength }),
     ...(fetched && { reference: fetched.reference, commit: fetched.commit }),
   };
-}
-
-/** The strength that the recipe gives a source, by the name it has in equation 2. */
-function strengthOf(recipe: Recipe, role: PlannedFile['role']): Readonly<Record<string, number>> | undefined {
-  if (role === 'motion') return { gamma: recipe.motion.gamma };
-  const lora = recipe.motion.loras.find((_, i) => role === `motion.loras[${i}]`);
-  if (lora) return { alpha: lora.alpha };
-  if (role === 'lcm') return { beta: recipe.lcm?.beta ?? 0 };
-  const source = recipe.personalized.find((_, i) => role === `personalized[${i}]`);
-  return source && { alpha: source.alpha, text_encoder: source.text_encoder };
 }
 
 function render(plan: Summary, paint: Paint): string {

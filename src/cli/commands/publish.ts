@@ -1,12 +1,15 @@
 /** `publish`: a verified package to its place; `--dry-run`: what that would do. */
-import { publish } from '../../publish/folder.ts';
+
+import { failureOf } from '../../exit-codes.ts';
+
 import { describePublication, type Publication, previewPublication } from '../../publish/preview.ts';
 import { refusalError } from '../../publish/refusal.ts';
+import { publish } from '../../publish/target.ts';
+import { table } from '../../text/columns.ts';
+import { count, formatBytes } from '../../text/quantity.ts';
+import { type Paint, sanitise } from '../../text/terminal.ts';
 import type { Command, Outcome } from '../context.ts';
-import { failureOf } from '../exit-codes.ts';
-import { count, formatBytes, table } from '../format.ts';
 import { signerFor } from '../signer.ts';
-import { type Paint, sanitise } from '../terminal.ts';
 
 export const publishCommand: Command<'publish'> = async (args, { signal, follow, paint }) => {
   const { package: folder, to, sign } = args;

@@ -1,10 +1,10 @@
 /** `reproduce`: is a package, to the last bit, what its lock makes? */
 import { resolve } from 'node:path';
 import { lockOfPackage, type Reproduction, recipeOfLock, reproducePackage } from '../../compare/reproduce.ts';
+import { EXIT_CODES } from '../../exit-codes.ts';
+import { planLoaded, planRecipe } from '../../publish/plan-recipe.ts';
 import { describeDifferences } from '../../sign/manifest.ts';
 import type { Command, Outcome } from '../context.ts';
-import { EXIT_CODES } from '../exit-codes.ts';
-import { planLoaded, planRecipe } from './plan-recipe.ts';
 
 export const reproduceCommand: Command<'reproduce'> = async (args, { signal, follow }) => {
   const { package: folder, recipe, out: keep, offline } = args;

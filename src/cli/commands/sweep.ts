@@ -5,6 +5,7 @@ import { UsageError } from '../../errors.ts';
 import type { Setting } from '../../events.ts';
 import { openStaging } from '../../export/staging.ts';
 import { writingTo } from '../../formats/byte-source.ts';
+import { planRecipe } from '../../publish/plan-recipe.ts';
 import { editRecipe } from '../../recipe/edit.ts';
 import { withKnob } from '../../recipe/knobs.ts';
 import { loadRecipe } from '../../recipe/load.ts';
@@ -16,10 +17,10 @@ import { defaultAxes, type Knob, parseKnob, parseKnobPath, parseValues } from '.
 import { sheetSvg } from '../../sweep/sheet.ts';
 import { sweep } from '../../sweep/sweep.ts';
 import { sweepCells } from '../../sweep/table.ts';
+import { table } from '../../text/columns.ts';
+import { count } from '../../text/quantity.ts';
 import type { Arguments } from '../command-table.ts';
 import type { Command, Outcome } from '../context.ts';
-import { count, table } from '../format.ts';
-import { planRecipe } from './plan-recipe.ts';
 
 const [FIGURES, SHEET] = ['sweep.json', 'sheet.svg'] as const;
 

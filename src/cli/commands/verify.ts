@@ -2,15 +2,15 @@
 
 import { join, resolve } from 'node:path';
 import { UsageError } from '../../errors.ts';
+import { EXIT_CODES } from '../../exit-codes.ts';
 import { LOCK_FILE } from '../../export/lock.ts';
 import { EVIDENCE, isSigned, type Proof, proveEvidence } from '../../publish/evidence.ts';
+import { planRecipe } from '../../publish/plan-recipe.ts';
 import { kindOf } from '../../recipe/input-files.ts';
 import { openVerifier } from '../../sign/keys.ts';
 import { verify } from '../../verify/gate.ts';
 import type { Report } from '../../verify/report.ts';
 import type { Command, Outcome } from '../context.ts';
-import { EXIT_CODES } from '../exit-codes.ts';
-import { planRecipe } from './plan-recipe.ts';
 
 export const verifyCommand: Command<'verify'> = async (args, { signal, follow }) => {
   const { package: folder, recipe, signature, 'public-key': key, device, profile, offline } = args;

@@ -1,5 +1,5 @@
 /** The job: how it stands and what to do about it, how far the working stage is, its stages, and its log. */
-import { formatDuration } from '../../cli/format.ts';
+import { formatDuration } from '../../text/quantity.ts';
 import { currentStage, isBusy, type Job, type JobStatus, jobMark, type StageRow } from '../job.ts';
 import { progressLines } from '../progress-line.ts';
 import { Marked, Words } from '../theme.tsx';

@@ -1,7 +1,9 @@
 /** Packages to choose from; then their clips on one wall, and the figures below. */
-import { formatBytes, formatTime, table, wrap } from '../../cli/format.ts';
+
 import type { FoundPackage, PackageFound } from '../../compare/find-packages.ts';
 import { keyName } from '../../recipe/located-yaml.ts';
+import { table, wrap } from '../../text/columns.ts';
+import { formatBytes, formatTime } from '../../text/quantity.ts';
 import { type Comparison, type ComparisonRun, type SweepSource, type Wish, whyNot, wishOf } from '../comparison.ts';
 import { MARKS, type Mark } from '../marks.ts';
 import { progressLines } from '../progress-line.ts';

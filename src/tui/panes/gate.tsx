@@ -1,8 +1,8 @@
 /** What verification found: the verdict, then every check with its reason, those that did not pass first, then those still to come. */
 import { Box } from 'ink';
-import { formatDuration } from '../../cli/format.ts';
 import type { CheckVerdict } from '../../events.ts';
 import { includes, type Profile } from '../../recipe/profile.ts';
+import { formatDuration } from '../../text/quantity.ts';
 import { CHECKS } from '../../verify/gate.ts';
 import { figure, label } from '../../verify/report/figures.ts';
 import { type CheckReport, overall } from '../../verify/report.ts';

@@ -1,11 +1,16 @@
 /** All keys, from the table that they are handled by. */
 import { Box } from 'ink';
-import { helpSections } from '../keys.ts';
+import { helpSections, type KeyContext } from '../keys.ts';
 import { Words } from '../theme.tsx';
 import { Pane, type PaneProps } from './pane.tsx';
 
-export function HelpPane(pane: Pick<PaneProps, 'box' | 'offset' | 'onLimit'>) {
-  const sections = helpSections();
+export interface HelpPaneProps extends Pick<PaneProps, 'box' | 'offset' | 'onLimit'> {
+  /** Where help was asked for. */
+  readonly at: KeyContext;
+}
+
+export function HelpPane({ at, ...pane }: HelpPaneProps) {
+  const sections = helpSections(at);
   const width = 2 + Math.max(...sections.flatMap(({ rows }) => rows.map(([keys]) => keys.length)));
   return (
     <Pane title="Keys" {...pane} focused>

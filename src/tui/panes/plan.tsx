@@ -1,9 +1,10 @@
 /** What a recipe comes to: the sum with its strengths, what each file gives, what is written; or what is wrong with it. */
 import { Box } from 'ink';
 import { useMemo } from 'react';
-import { formatBytes, formatNumber, table } from '../../cli/format.ts';
 import type { Plan } from '../../merge/plan.ts';
 import { describeShapes } from '../../recipe/clip-shapes.ts';
+import { table } from '../../text/columns.ts';
+import { formatBytes, formatNumber } from '../../text/quantity.ts';
 import type { PlanView } from '../model.ts';
 import { componentFigures, equation, type FileFigures, fileFigures } from '../plan-figures.ts';
 import { Marked, Words } from '../theme.tsx';

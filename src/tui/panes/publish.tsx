@@ -1,7 +1,8 @@
 /** What would be published where, and whether it may be; the question, and what came of it. */
 import { Box } from 'ink';
-import { formatBytes, table } from '../../cli/format.ts';
 import { describePublication, type Publication } from '../../publish/preview.ts';
+import { table } from '../../text/columns.ts';
+import { formatBytes } from '../../text/quantity.ts';
 import type { StageRow } from '../job.ts';
 import type { Mark } from '../marks.ts';
 import { progressLines } from '../progress-line.ts';
@@ -51,7 +52,7 @@ interface Saying {
   readonly isBold?: boolean;
 }
 
-const ONLY_FOLDERS = 'Only a folder of this machine can be one: this version does not publish to hf:// or oci:// yet.';
+const ONLY_FOLDERS = 'A folder of this machine can be one, or a registry: oci://registry/name:tag.';
 
 /** How it stands, and what can be done about it; of what was refused, only why. */
 function sayingsOf(view: PublicationView): readonly Saying[] {

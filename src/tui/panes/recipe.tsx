@@ -1,8 +1,9 @@
 /** The recipe as a form: sliders, choices and bars; what is wrong stands below its field, what a field means at the foot. */
 import { useMemo } from 'react';
-import { formatNumber } from '../../cli/format.ts';
-import type { Style } from '../../cli/terminal.ts';
 import { type Json, writeFlow } from '../../recipe/yaml-write.ts';
+import { formatNumber } from '../../text/quantity.ts';
+import { printable } from '../../text/quote.ts';
+import type { Style } from '../../text/terminal.ts';
 import { barsOf, glyphOf } from '../block-bars.ts';
 import { type Editor, type Form, formOf, isDirty } from '../editor.ts';
 import type { Row } from '../form.ts';
@@ -31,7 +32,7 @@ export function RecipePane({ editor, box, focused }: RecipePaneProps) {
   const height = box.height - PANE_ENDS;
   const form = useMemo(() => editor && formOf(editor), [editor]);
   const drawing = useMemo(() => editor && form && draw(editor, form, width, height), [editor, form, width, height]);
-  const title = editor && form ? titleOf(editor, form) : 'Recipe';
+  const title = editor && form ? titleOf(editor, form, width) : 'Recipe';
   return (
     <Pane title={title} box={box} focused={focused}>
       {!drawing && <Words>No recipe is open. Choose one in Recipes and press Enter.</Words>}
@@ -44,11 +45,15 @@ export function RecipePane({ editor, box, focused }: RecipePaneProps) {
   );
 }
 
+/** What a title has besides the file. */
+const TITLE_ROOM = 24;
+
 /** How many mistakes there are stands above: they may be out of sight. */
-function titleOf(editor: Editor, { rows, others }: Form): string {
+function titleOf(editor: Editor, { rows, others }: Form, width: number): string {
   const count = others.length + rows.reduce((sum, { problems }) => sum + problems.length, 0);
   const [sign] = MARKS.failed;
-  return ['Recipe', isDirty(editor) && '● unsaved', count > 0 && `${sign} ${count}`].filter(Boolean).join(' ');
+  const file = cutMiddle(printable(editor.file), Math.max(8, width - TITLE_ROOM));
+  return ['Recipe', file, isDirty(editor) && '● unsaved', count > 0 && `${sign} ${count}`].filter(Boolean).join(' ');
 }
 
 /** Exactly `height` lines: a stretch of the form around the cursor's row, then the foot. */
@@ -58,7 +63,7 @@ function draw(editor: Editor, { rows, others, at }: Form, width: number, height:
     problemLines(`other ${i}`, `Line ${line}: ${sentence}`, 0, width),
   );
   for (const [i, row] of rows.entries()) {
-    if (row.section !== rows[i - 1]?.section)
+    if (row.section !== (rows[i - 1]?.section ?? ''))
       lines.push({ key: `section ${i}`, text: row.section, style: 'dim', row: i });
     const isAt = i === at;
     const bar = isAt ? editor.bar : undefined;
@@ -108,7 +113,7 @@ function footLines({ notice }: Editor, row: Row | undefined, width: number, most
       row: -1,
     }));
   }
-  return clip(wrap(row?.help ?? '', width), most).map((text, i) => ({ key: `help ${i}`, text, style: 'dim', row: -1 }));
+  return whole(row?.help ?? '', width, most).map((text, i) => ({ key: `help ${i}`, text, style: 'dim', row: -1 }));
 }
 
 // ------------------------------------------------------------------------------------------------------- values
@@ -200,6 +205,13 @@ function wrap(text: string, width: number): string[] {
 
 const pieces = (word: string, width: number): string[] =>
   Array.from({ length: Math.ceil(word.length / width) }, (_, i) => word.slice(i * width, (i + 1) * width));
+
+/** As many sentences as there is room for, one of them in any case. */
+function whole(text: string, width: number, most: number): string[] {
+  const sentences = text.split(/(?<=[.;]) (?=\p{Lu})/u);
+  const fitting = sentences.map((_, i) => wrap(sentences.slice(0, i + 1).join(' '), width));
+  return clip(fitting.findLast((lines) => lines.length <= most) ?? fitting[0] ?? [], most);
+}
 
 /** The first lines, of which the last says that there is more. */
 function clip(lines: readonly string[], most: number): string[] {

@@ -1,10 +1,10 @@
 /** The result, moving, and where the time went; until there is one, what each step of sampling comes to. */
 import { Box } from 'ink';
 import { useMemo } from 'react';
-import { formatDuration } from '../../cli/format.ts';
-import type { Style } from '../../cli/terminal.ts';
 import type { Preview } from '../../events.ts';
 import type { Frames } from '../../runtime/frames.ts';
+import { formatDuration } from '../../text/quantity.ts';
+import type { Style } from '../../text/terminal.ts';
 import { isBusy, type Job } from '../job.ts';
 import { MARKS } from '../marks.ts';
 import { type Cells, sizeIn } from '../pixels.ts';

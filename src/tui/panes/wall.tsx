@@ -1,8 +1,8 @@
 /** A wall of clips: as many as can be recognised, moving in step, and a line about the one that is selected. */
 import { Box, Text } from 'ink';
 import { use } from 'react';
-import { formatDuration } from '../../cli/format.ts';
-import { type Style, sanitise } from '../../cli/terminal.ts';
+import { formatDuration } from '../../text/quantity.ts';
+import { type Style, sanitise } from '../../text/terminal.ts';
 import type { Cells } from '../pixels.ts';
 import { describePlayback } from '../playback.ts';
 import { ThemeContext, Words } from '../theme.tsx';

@@ -24,7 +24,7 @@ const WISH = (CHOSEN.run as { readonly wish: PublicationWish }).wish;
 const read = (changes: Partial<Publication> = {}) => previewed(CHOSEN, WISH, publicationOf(changes));
 const given = (view: PublicationView, ...commands: readonly PublicationCommand[]) =>
   commands.reduce(obeyPublication, view);
-const REPLACES = { target: { folder: '/srv/ink', replaces: { name: 'oil', files: 24, bytes: 21.8e6 }, free: 58e9 } };
+const REPLACES = { target: { place: '/srv/ink', replaces: { name: 'oil', files: 24, bytes: 21.8e6 }, free: 58e9 } };
 
 function drawn(view: PublicationView, width: number, height: number): string[] {
   const text = renderToString(<PublishPane publication={view} box={{ width, height }} focused />, { columns: width });
@@ -46,7 +46,7 @@ describe.each([
   it('says what is missing', () => {
     expect(words(NO_PUBLICATION)).toContain('There is no package yet');
     const targetless = offerPackages(NO_PUBLICATION, ['out/ink', 'out/oil']);
-    expect(words(targetless)).toMatch(/There is no target: .* does not publish to hf:\/\/ or oci:\/\/ yet\./);
+    expect(words(targetless)).toMatch(/There is no target: .* oci:\/\/registry\/name:tag\./);
     expect(words(targetless)).toContain('1 of 2; ← → for the others');
   });
 

@@ -8,7 +8,7 @@ import {
   type Work,
 } from '../../../onnx/graph-cost.ts';
 import { type Clip, describeClip, lengthsFor } from '../../../runtime/graph-lengths.ts';
-import { count, formatBytes, formatCount } from '../../format.ts';
+import { count, formatBytes, formatCount } from '../../../text/quantity.ts';
 import type { Row, Section } from './found.ts';
 
 /** Nodes and operators that are listed one by one. */

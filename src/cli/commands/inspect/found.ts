@@ -1,6 +1,6 @@
 /** What inspection finds, as an object for programs and as lines of 80 columns for people. */
-import { table, wrap } from '../../format.ts';
-import { type Paint, sanitise } from '../../terminal.ts';
+import { table, wrap } from '../../../text/columns.ts';
+import { type Paint, sanitise } from '../../../text/terminal.ts';
 
 export interface Found {
   readonly value: object;

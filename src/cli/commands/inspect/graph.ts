@@ -3,7 +3,7 @@ import { stat } from 'node:fs/promises';
 import { elementBytes } from '../../../onnx/graph-cost.ts';
 import { type InitializerInfo, type ModelInfo, readModelInfo, type TensorInfo } from '../../../onnx/model-info.ts';
 import { type Clip, lengthsFor } from '../../../runtime/graph-lengths.ts';
-import { formatBytes, formatCount } from '../../format.ts';
+import { formatBytes, formatCount } from '../../../text/quantity.ts';
 import { costRows, costSections, costsAt, costValue, type ShapedCost } from './cost.ts';
 import type { Found, Row } from './found.ts';
 

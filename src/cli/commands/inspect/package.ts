@@ -7,8 +7,8 @@ import { traffic } from '../../../onnx/graph-cost.ts';
 import { clipShapes } from '../../../recipe/clip-shapes.ts';
 import type { Clip } from '../../../runtime/graph-lengths.ts';
 import { readLock } from '../../../runtime/lock-file.ts';
+import { formatBytes, formatCount, formatNumber } from '../../../text/quantity.ts';
 import { readReport } from '../../../verify/report.ts';
-import { formatBytes, formatCount, formatNumber } from '../../format.ts';
 import type { Found, Row, Section } from './found.ts';
 import { DEFAULT_DOMAIN, type GraphFound, inspectGraph, operatorRows, operatorsByDomain } from './graph.ts';
 

@@ -1,8 +1,8 @@
 /** What a file of weights is: kind, tensors and what its names tell; read from the header alone. */
 import { openTensorFile } from '../../../formats/tensor-file.ts';
 import { type Facts, recognise } from '../../../merge/recognise.ts';
+import { formatBytes, formatNumber } from '../../../text/quantity.ts';
 import { quote } from '../../../text/quote.ts';
-import { formatBytes, formatNumber } from '../../format.ts';
 import type { Found } from './found.ts';
 
 export async function inspectWeights(path: string): Promise<Found> {

@@ -1,25 +1,4 @@
-/** Figures and tables as people read them. */
-import { threeFigures } from '../text/quantity.ts';
-
-export { formatBytes, formatCount, formatTime } from '../text/quantity.ts';
-
-/** 480 → "480 ms", 12300 → "12.3 s", 150000 → "2 min 30 s". */
-export function formatDuration(milliseconds: number): string {
-  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
-  const seconds = milliseconds / 1000;
-  if (seconds < 60) return `${threeFigures(seconds)} s`;
-  const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-}
-
-/** At most six significant figures, without trailing zeros. */
-export function formatNumber(value: number): string {
-  return String(Number(value.toPrecision(6)));
-}
-
-export function count(n: number, one: string, many = `${one}s`): string {
-  return `${n} ${n === 1 ? one : many}`;
-}
+/** Text in columns of a fixed width: tables, and lines that are broken to fit. */
 
 /** Columns as wide as their widest cell, two spaces apart; those named in `right` are flush right. */
 export function table(

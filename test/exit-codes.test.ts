@@ -1,6 +1,5 @@
 import { open, readFile } from 'node:fs/promises';
 import { describe, expect, it } from 'vitest';
-import { EXIT_CODES, EXIT_MEANINGS, failureOf, Interruption } from '../../src/cli/exit-codes.ts';
 import {
   FormatError,
   InputMissingError,
@@ -13,7 +12,8 @@ import {
   UnavailableError,
   UsageError,
   VerificationError,
-} from '../../src/errors.ts';
+} from '../src/errors.ts';
+import { EXIT_CODES, EXIT_MEANINGS, failureOf, Interruption } from '../src/exit-codes.ts';
 
 const system = (code: string, fields: object = {}) =>
   Object.assign(new Error(`${code}: no luck`), { code, errno: -1, syscall: 'write', ...fields });

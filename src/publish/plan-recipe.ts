@@ -1,17 +1,17 @@
 /** Loading, fetching and planning a recipe as one stage, so that it shows like the others. */
 import { basename, join } from 'node:path';
-import { FormatError, InputMissingError } from '../../errors.ts';
-import type { Stage } from '../../events.ts';
-import { LOCK_FILE, type Lock } from '../../export/lock.ts';
-import { type Plan, plan } from '../../merge/plan.ts';
-import { fetchInputs } from '../../recipe/fetch.ts';
-import type { LockedInputs } from '../../recipe/fetch-lock.ts';
-import { describeMissing, kindOf } from '../../recipe/input-files.ts';
-import { loadRecipe } from '../../recipe/load.ts';
-import type { Recipe } from '../../recipe/schema.ts';
-import { readLock, readLockFile } from '../../runtime/lock-file.ts';
-import { defaultOut } from '../default-out.ts';
-import { count } from '../format.ts';
+import { FormatError, InputMissingError } from '../errors.ts';
+import type { Stage } from '../events.ts';
+import { defaultOut } from '../export/default-out.ts';
+import { LOCK_FILE, type Lock } from '../export/lock.ts';
+import { type Plan, plan } from '../merge/plan.ts';
+import { fetchInputs } from '../recipe/fetch.ts';
+import type { LockedInputs } from '../recipe/fetch-lock.ts';
+import { describeMissing, kindOf } from '../recipe/input-files.ts';
+import { loadRecipe } from '../recipe/load.ts';
+import type { Recipe } from '../recipe/schema.ts';
+import { readLock, readLockFile } from '../runtime/lock-file.ts';
+import { count } from '../text/quantity.ts';
 
 export interface PlanOptions {
   readonly signal: AbortSignal;

@@ -2,11 +2,11 @@
 import { join } from 'node:path';
 import sharp from 'sharp';
 import { CLIP_FPS, type Frames } from '../runtime/frames.ts';
-import { VERIFICATION_FOLDER } from '../verify/report.ts';
+import { CLIP_FILE, VERIFICATION_FOLDER } from './report.ts';
 
 /** The frames of the package in `folder`. @throws what sharp says when there is no clip or it is damaged. */
 export async function readClip(folder: string): Promise<Frames> {
-  const image = sharp(join(folder, VERIFICATION_FOLDER, 'frames.webp'), { animated: true });
+  const image = sharp(join(folder, VERIFICATION_FOLDER, CLIP_FILE), { animated: true });
   const { delay = [] } = await image.metadata();
   const { data, info } = await image.removeAlpha().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
   const height = info.pageHeight ?? info.height;

@@ -1,6 +1,6 @@
 /** What is written to a terminal: colours only where they are shown and wanted, and nothing from a file that a terminal would obey. */
 import { styleText } from 'node:util';
-import { printable } from '../text/quote.ts';
+import { printable } from './quote.ts';
 
 export type Style = Parameters<typeof styleText>[0];
 

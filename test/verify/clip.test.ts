@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { encodeAnimatedWebp } from '../../src/runtime/frame-files.ts';
 import type { Frames } from '../../src/runtime/frames.ts';
 import { CLIP_FPS } from '../../src/runtime/frames.ts';
-import { readClip } from '../../src/tui/clip.ts';
+import { readClip } from '../../src/verify/clip.ts';
 import { VERIFICATION_FOLDER } from '../../src/verify/report.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 

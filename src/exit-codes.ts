@@ -2,8 +2,8 @@
  * What a failure is called and which exit code it has: one table (sysexits where one fits, 128 + signal for interruptions),
  * one function from anything thrown to what is told of it.
  */
-import { type ErrorKind, LcmMergeError, type Place } from '../errors.ts';
-import { ioError } from '../formats/byte-source.ts';
+import { type ErrorKind, LcmMergeError, type Place } from './errors.ts';
+import { ioError } from './formats/byte-source.ts';
 
 export const EXIT_CODES = {
   done: 0,

@@ -1,0 +1,121 @@
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
+import { InputMissingError, PublishError, UnavailableError, UsageError } from '../../src/errors.ts';
+import { drain, type Event } from '../../src/events.ts';
+import type { Patience } from '../../src/hub/http.ts';
+import { pull } from '../../src/publish/pull.ts';
+import { publishToRegistry } from '../../src/publish/registry.ts';
+import { digestPackage, verify } from '../../src/verify/gate.ts';
+import { temporaryFolder } from '../helpers/temporary.ts';
+import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
+import { type FaultProxy, startFaultProxy } from '../oci/fault-proxy.ts';
+import { hasRegistry, startRegistry } from '../oci/real-registry.ts';
+
+const patience: Patience = { attempts: 2, firstDelay: 1, longestDelay: 1000, idle: 5000 };
+
+if (!hasRegistry) it.skip('publish to a registry: needs docker-registry (Debian: apt install docker-registry)');
+
+describe.runIf(hasRegistry)('publish to a registry', () => {
+  let verified: string;
+  let proxy: FaultProxy;
+  let serial = 0;
+  const place = () => `oci://${proxy.address}/styles/ink${(serial += 1)}:v1`;
+
+  beforeAll(async () => {
+    proxy = await startFaultProxy(await startRegistry());
+    verified = join(await temporaryFolder(), 'package');
+    await mkdir(verified);
+    const { plan } = await bakeAndCheck(tinyRecipe(), verified);
+    expect((await drain(verify(verified, { plan, profile: 'quick' }))).verdict).toBe('passed');
+  });
+  beforeEach(async () => {
+    proxy.fault = () => undefined;
+    proxy.log.length = 0;
+    vi.stubEnv('LCM_MERGE_CACHE', await temporaryFolder());
+  });
+
+  it('comes back byte for byte, by tag and by digest', async () => {
+    const to = place();
+    const events: Event[] = [];
+    const published = await drain(publishToRegistry(verified, { to, patience }), (event) => events.push(event));
+    expect(published.to).toMatch(new RegExp(`^${to}@sha256:[0-9a-f]{64}$`));
+    const shown = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
+    expect(shown).toEqual(shown.toSorted((a, b) => a - b));
+    expect(shown.at(-1)).toBe(1);
+    for (const reference of [to, published.to]) {
+      const out = join(await temporaryFolder(), 'deep', 'pulled');
+      const pulled = await drain(pull(reference, { out, patience }));
+      expect(pulled).toMatchObject({ folder: out, reference: published.to, files: published.files });
+      expect(await digestPackage(out)).toEqual(await digestPackage(verified));
+      expect((await readdir(join(out, 'verification'))).toSorted()).toEqual(
+        (await readdir(join(verified, 'verification'))).toSorted(),
+      );
+    }
+  });
+
+  it('is the same artifact wherever it goes, and sends what is there already to nobody', async () => {
+    const to = place();
+    const first = await drain(publishToRegistry(verified, { to, patience }));
+    proxy.log.length = 0;
+    const again = await drain(publishToRegistry(verified, { to: to.replace(':v1', ':v2'), patience }));
+    expect(again.to.split('@')[1]).toBe(first.to.split('@')[1]);
+    expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
+  });
+
+  it('fetches what two pulls share once', async () => {
+    const to = place();
+    await drain(publishToRegistry(verified, { to, patience }));
+    await drain(pull(to, { out: join(await temporaryFolder(), 'a'), patience }));
+    proxy.log.length = 0;
+    await drain(pull(to, { out: join(await temporaryFolder(), 'b'), patience }));
+    expect(proxy.log.filter(({ url }) => url.includes('/blobs/'))).toEqual([]);
+  });
+
+  it('shows nothing of what could not be sent whole, and goes on with it the next time', async () => {
+    const to = place();
+    proxy.fault = ({ method, url }) => (method === 'PUT' && url.includes('/manifests/') ? { status: 503 } : undefined);
+    await expect(drain(publishToRegistry(verified, { to, patience }))).rejects.toThrow(UnavailableError);
+    proxy.fault = () => undefined;
+    await expect(drain(pull(to, { out: join(await temporaryFolder(), 'x'), patience }))).rejects.toThrow(
+      InputMissingError,
+    );
+    proxy.log.length = 0;
+    await drain(publishToRegistry(verified, { to, patience }));
+    expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
+  });
+
+  it('refuses a package that has not passed before it says a word to the registry', async () => {
+    const folder = join(await temporaryFolder(), 'package');
+    await mkdir(folder);
+    await writeFile(join(folder, 'README.md'), '');
+    await expect(drain(publishToRegistry(folder, { to: place() }))).rejects.toThrow(PublishError);
+    expect(proxy.log).toEqual([]);
+  });
+
+  it.each([
+    ['oci://Host/A', /is no|expected/],
+    [`oci://127.0.0.1:1/a@sha256:${'a'.repeat(64)}`, /names a digest/],
+  ])('takes %s for no place to publish to', async (to, reason) => {
+    await expect(drain(publishToRegistry(verified, { to }))).rejects.toThrow(UsageError);
+    await expect(drain(publishToRegistry(verified, { to }))).rejects.toThrow(reason);
+  });
+
+  it('says who should log in where a registry wants to know', async () => {
+    vi.stubEnv('DOCKER_CONFIG', await temporaryFolder());
+    proxy.fault = () => ({ status: 401, headers: { 'www-authenticate': 'Basic realm="r"' } });
+    await expect(drain(publishToRegistry(verified, { to: place(), patience }))).rejects.toThrow(/docker login/);
+  });
+
+  it('leaves nothing of a pull that breaks off, and what stood there before', async () => {
+    const to = place();
+    await drain(publishToRegistry(verified, { to, patience }));
+    const out = join(await temporaryFolder(), 'pulled');
+    await drain(pull(to, { out, patience }));
+    vi.stubEnv('LCM_MERGE_CACHE', await temporaryFolder());
+    proxy.fault = ({ method, url }) => (method === 'GET' && url.includes('/blobs/') ? { status: 500 } : undefined);
+    await expect(drain(pull(to, { out, patience }))).rejects.toThrow(UnavailableError);
+    expect(await readdir(join(out, '..'))).toEqual(['pulled']);
+    expect(await readFile(join(out, 'README.md'))).toEqual(await readFile(join(verified, 'README.md')));
+  });
+});
