@@ -29,7 +29,7 @@ export type CheckVerdict = 'passed' | 'failed' | 'unknown';
 
 export type Event =
   | { readonly type: 'stage-started'; readonly stage: StageName; readonly subject: string }
-  /** `done` of `total` units; bytes while fetching and baking, evaluations of the UNet while sampling. */
+  /** `done` of `total` units; bytes while fetching and baking, evaluations of the UNet while sampling, and before each check, which `detail` names, checks. */
   | {
       readonly type: 'progress';
       readonly stage: StageName;
@@ -37,6 +37,8 @@ export type Event =
       readonly total: number;
       readonly unit: 'bytes' | 'steps' | 'frames' | 'clips' | 'checks' | 'tensors' | 'files';
       readonly detail?: string;
+      /** What the unit that is done last took by itself, where each is measured: a step of sampling. */
+      readonly milliseconds?: number;
     }
   | { readonly type: 'warning'; readonly stage: StageName; readonly message: string }
   /** Latents after one sampler step, for previews: float32 [1, 4, frames, height/8, width/8]. Left out of NDJSON. */

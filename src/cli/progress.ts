@@ -64,7 +64,7 @@ export function createProgress({
   let picture: string | undefined;
   let above = 0;
   /** Where each stage was when it first told; what came before (loading, compiling) says nothing of its pace. */
-  const first = new Map<StageName, Moment>();
+  const first = new Map<StageName, Moment & Pick<Advance, 'unit'>>();
 
   const end = () => {
     if (drawn) output.write(wipeFrom(above));
@@ -105,8 +105,9 @@ export function createProgress({
           else line(`${event.stage}: ${sanitise(event.subject)}`);
           return;
         case 'progress': {
-          const moment = { at: now(), done: event.done };
-          const since = first.get(event.stage) ?? moment;
+          const moment = { at: now(), done: event.done, unit: event.unit };
+          const known = first.get(event.stage);
+          const since = known?.unit === event.unit ? known : moment;
           first.set(event.stage, since);
           if (live && (moment.at - drawnAt >= MIN_INTERVAL || event.done === event.total))
             draw(statusLine(event, rateBetween(since, moment)));

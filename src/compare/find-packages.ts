@@ -8,7 +8,7 @@ import { basename, join } from 'node:path';
 import { InputMissingError, LcmMergeError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
 import { LOCK_FILE, type Lock } from '../export/lock.ts';
-import { clipSize, describeClip } from '../recipe/clip-shapes.ts';
+import { clipSize } from '../recipe/clip-shapes.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import type { ClipShape } from '../recipe/schema.ts';
 import { defaultClip } from '../runtime/clip-shape.ts';
@@ -58,12 +58,6 @@ export async function findPackages(shelf: string, given: readonly string[] = [])
     .sort();
   const shelved = await Promise.all(beside.map(async (folder) => ((await isPackage(folder)) ? [folder] : [])));
   return Promise.all([...new Set([...given, ...shelved.flat()])].map(lookAt));
-}
-
-/** Why clips of the two cannot be laid side by side, as a sentence; undefined when they can. */
-export function whyNotBeside(first: PackageFound, other: PackageFound): string | undefined {
-  const [a, b] = [first, other].map(({ clip }) => describeClip(clip));
-  return a === b ? undefined : `It makes ${b}, and ${first.name} makes ${a}: only clips of one shape can be compared.`;
 }
 
 async function isPackage(folder: string): Promise<boolean> {

@@ -9,6 +9,7 @@ import { writingTo } from '../formats/byte-source.ts';
 import { openBake } from '../merge/bake.ts';
 import { effectWarnings } from '../merge/effects.ts';
 import type { Plan } from '../merge/plan.ts';
+import { formatBytes } from '../text/quantity.ts';
 import { diffusersWeightsBytes, writeDiffusersWeights } from './diffusers-weights.ts';
 import { digestBytes, digestInBackground } from './digest.ts';
 import { graphBytes } from './graph-bytes.ts';
@@ -92,7 +93,7 @@ export async function* bake(
     type: 'stage-finished',
     stage: 'bake',
     milliseconds: performance.now() - started,
-    summary: `${Object.values(plan.tensors).flat().length} tensors, ${bytes} bytes`,
+    summary: `${Object.values(plan.tensors).flat().length} tensors, ${formatBytes(bytes)}`,
   };
   return { folder: into, lock, bytes };
 }

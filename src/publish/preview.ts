@@ -1,11 +1,9 @@
 /** What publishing would do, told without doing it: exactly what `publish` sends, what it replaces, and everything it would refuse for. */
 import { resolve } from 'node:path';
 import type { Stage } from '../events.ts';
-import { describeKey, type KeyName } from '../sign/keys.ts';
-import { SIGNATURE_FILE } from '../sign/manifest.ts';
-import { formatBytes, formatTime } from '../text/quantity.ts';
+import type { KeyName } from '../sign/keys.ts';
 import { type Candidate, type CandidateFile, checkBytes, openCandidate } from './candidate.ts';
-import { describeStanding, refuseRoom, type Target } from './place.ts';
+import { refuseRoom, type Target } from './place.ts';
 import { orRefusal, type Refusal } from './refusal.ts';
 import { openTarget } from './target.ts';
 
@@ -49,35 +47,6 @@ export async function* previewPublication(
     summary: `${files.length} files would be published`,
   };
   return { ...publication, files, refusals };
-}
-
-/** Everything but the files, as labels and texts. */
-export function describePublication({
-  folder,
-  to,
-  verdict,
-  verifiedAt,
-  bytes,
-  signer,
-  files,
-  target,
-}: Publication): [string, string][] {
-  const { replaces, free } = target ?? {};
-  return [
-    ['package', folder],
-    ['verification', verifiedAt === undefined ? verdict : `${verdict}, ${formatTime(verifiedAt)}`],
-    ...describeSigning(signer, files),
-    ['to', to],
-    ...(target ? [['replaces', replaces ? describeStanding(replaces) : 'nothing'] as [string, string]] : []),
-    ...(free === undefined
-      ? []
-      : [['room', `${formatBytes(free)}, of which ${formatBytes(bytes)} would be used`] as [string, string]]),
-  ];
-}
-
-function describeSigning(signer: KeyName | undefined, files: Publication['files']): [string, string][] {
-  if (signer) return [['signature', `would be made with the ${describeKey(signer)}`]];
-  return files.some(({ name }) => name === SIGNATURE_FILE) ? [['signature', `${SIGNATURE_FILE} of the package`]] : [];
 }
 
 async function survey(folder: string, to: string, signer?: KeyName) {

@@ -3,6 +3,7 @@
  * its own, so that Ctrl-C in a terminal is not its business and nothing that it has started outlives it.
  */
 import { type ChildProcess, fork } from 'node:child_process';
+import { setPriority } from 'node:os';
 import { RuntimeFailure } from '../errors.ts';
 import { type FromStage, GRACE, type ToStage } from './messages.ts';
 
@@ -25,6 +26,9 @@ export interface Worker {
 /** Process groups are POSIX's. */
 const HAS_GROUPS = process.platform !== 'win32';
 
+/** Of `nice`: whoever draws a screen is answered first where there are fewer cores than work; what is alone is as fast as ever. */
+const NICE = 5;
+
 /** Characters of its stderr that are kept: its last words. */
 const LAST_WORDS = 2000;
 
@@ -34,6 +38,7 @@ export function startWorker(entry: URL): Worker {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     detached: HAS_GROUPS,
   });
+  giveWay(child);
   const said: FromStage[] = [];
   let wake: () => void = () => undefined;
   let complaint = '';
@@ -99,6 +104,16 @@ export function startWorker(entry: URL): Worker {
       clearTimeout(deadline);
     },
   };
+}
+
+/** So do all that it starts. */
+function giveWay({ pid }: ChildProcess): void {
+  if (pid === undefined) return;
+  try {
+    setPriority(pid, NICE);
+  } catch {
+    // it has ended already, or this system has another idea of priorities
+  }
 }
 
 function setHeld(child: ChildProcess, how: 'ref' | 'unref'): void {

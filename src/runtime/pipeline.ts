@@ -235,7 +235,7 @@ async function* sampleClip(
     trajectory.push(latents);
     estimates.push(denoised);
     yield { type: 'latents', stage: 'run', step: i, shape, data: latents };
-    yield { ...progress, done: i + 1, detail: `t = ${timestep}` };
+    yield { ...progress, done: i + 1, detail: `t = ${timestep}`, milliseconds };
     const preview = decoder && (await previewOf({ index: i, denoised }, steps, shape, { pkg, decoder }));
     if (preview) {
       previews.push(preview);

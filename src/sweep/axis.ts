@@ -1,6 +1,6 @@
 /** The axes of a grid as people write them: `lcm.beta=0.7,1,1.3`, `alpha=0.4..1:4`; and the grid where nothing is said. */
 import { UsageError } from '../errors.ts';
-import { findKnob, knobsOf, type RecipeKnob } from '../recipe/knobs.ts';
+import { findKnob, knobAt, knobsOf, type RecipeKnob } from '../recipe/knobs.ts';
 import { type KeyPath, keyName } from '../recipe/located-yaml.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import { nearest } from '../text/nearest.ts';
@@ -11,6 +11,11 @@ import { quote } from '../text/quote.ts';
 export interface Knob {
   readonly path: KeyPath;
   readonly values: readonly number[];
+}
+
+/** One with what it is called in this grid: `α`, or `α ink` where `α` would not tell. */
+export interface Axis extends Knob {
+  readonly label: string;
 }
 
 /** Clips of a grid; every one is merged and sampled, and nobody looks at more. */
@@ -102,6 +107,21 @@ function splitPath(text: string): KeyPath | undefined {
     if (part.lastIndex === text.length) return path;
   }
   return undefined;
+}
+
+/** Labels without the names of files where the symbols alone tell the two apart. */
+export function labelAxes(recipe: Recipe, x: Knob, y: Knob | undefined): readonly [Axis, Axis?] {
+  const [first, second] = [knobAt(recipe, x.path), y && knobAt(recipe, y.path)];
+  const labelOf = (knob: RecipeKnob, other: RecipeKnob | undefined) =>
+    knob.symbol === other?.symbol ? knob.label : knob.symbol;
+  const across = { ...x, label: labelOf(first, second) };
+  return y && second ? [across, { ...y, label: labelOf(second, first) }] : [across];
+}
+
+/** What sets each clip of the grid apart, row by row: `α 0.4  β 1`. */
+export function clipLabels(x: Axis, y?: Axis): readonly string[] {
+  const ofRow = (row: string) => x.values.map((value) => `${x.label} ${value}${row}`);
+  return y ? y.values.flatMap((value) => ofRow(`  ${y.label} ${value}`)) : ofRow('');
 }
 
 /** Three values of the first strength and of the second, around the recipe's own. */

@@ -4,15 +4,11 @@ import type { Setting } from '../events.ts';
 import { type Plan, type PlannedTensor, plan as planRecipe } from '../merge/plan.ts';
 import { planSampler } from '../merge/plan-sampler.ts';
 import { describeClip, smallClip } from '../recipe/clip-shapes.ts';
-import { knobAt, type RecipeKnob, withKnob } from '../recipe/knobs.ts';
+import { withKnob } from '../recipe/knobs.ts';
 import { keyName } from '../recipe/located-yaml.ts';
 import { describeIssues } from '../recipe/problems.ts';
 import { type ClipShape, type Recipe, recipeSchema, type TargetName } from '../recipe/schema.ts';
-import { type Knob, MAX_TILES } from './axis.ts';
-
-export interface Axis extends Knob {
-  readonly label: string;
-}
+import { type Axis, clipLabels, type Knob, labelAxes, MAX_TILES } from './axis.ts';
 
 export interface PlannedTile {
   /** Row by row, from the top left. */
@@ -51,7 +47,8 @@ export async function planGrid(recipe: Recipe, target: TargetName, options: Grid
   const { x, y, signal } = options;
   refuseWhatIsNoGrid(x, y);
   const clip = { ...smallClip(recipe.output), ...options.clip };
-  const [across, down] = axesOf(recipe, x, y);
+  const [across, down] = labelAxes(recipe, x, y);
+  const labels = clipLabels(across, down);
   const knownPlan = plansByWeights();
   const tiles: PlannedTile[] = [];
   for (const [row, second] of (down?.values ?? [undefined]).entries()) {
@@ -62,7 +59,7 @@ export async function planGrid(recipe: Recipe, target: TargetName, options: Grid
         ...(down && second !== undefined ? [{ path: down.path, value: second }] : []),
       ];
       const turned = inTurn(settings).reduce((turning, { path, value }) => withKnob(turning, path, value), recipe);
-      const label = [across, down].flatMap((axis, i) => (axis ? `${axis.label} ${settings[i]?.value}` : [])).join('  ');
+      const label = labels[tiles.length] as string;
       const planned = await knownPlan(atLowSize(turned, clip, target));
       tiles.push({ index: tiles.length, column, row, label, settings, plan: planned });
     }
@@ -86,15 +83,6 @@ function refuseWhatIsNoGrid(x: Knob, y: Knob | undefined): void {
   }
   if (y && keyName(x.path) === keyName(y.path))
     throw new UsageError(`Both axes are ${keyName(x.path)}. Turn two different knobs, or one alone.`);
-}
-
-/** Labels without the names of files where the symbols alone tell them apart. */
-function axesOf(recipe: Recipe, x: Knob, y: Knob | undefined): readonly [Axis, Axis?] {
-  const [first, second] = [knobAt(recipe, x.path), y && knobAt(recipe, y.path)];
-  const labelOf = (knob: RecipeKnob, other: RecipeKnob | undefined) =>
-    knob.symbol === other?.symbol ? knob.label : knob.symbol;
-  const across = { ...x, label: labelOf(first, second) };
-  return y && second ? [across, { ...y, label: labelOf(second, first) }] : [across];
 }
 
 /** As small as it can be: one clip, the graphs that run, and no more of the weights than they read. */

@@ -5,7 +5,7 @@
 import { frameIndices, sizeOnSheet, stripWebp } from '../compare/sheet.ts';
 import { CLIP_FPS, type Frames } from '../runtime/frames.ts';
 import { escapeHtml } from '../text/escape-html.ts';
-import type { Axis } from './grid.ts';
+import type { Axis } from './axis.ts';
 import type { Sweep, SweptTile } from './sweep.ts';
 
 /** Of a long clip, evenly spread; a strip of pictures has no more pixels than WebP allows. */

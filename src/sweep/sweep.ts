@@ -21,7 +21,8 @@ import { targetFor } from '../runtime/graph-target.ts';
 import { sampleOn, type Video } from '../runtime/pipeline.ts';
 import { relativeRms } from '../runtime/relative-rms.ts';
 import { count } from '../text/quantity.ts';
-import { type Axis, type GridOptions, type PlannedTile, planGrid } from './grid.ts';
+import type { Axis } from './axis.ts';
+import { type GridOptions, type PlannedTile, planGrid } from './grid.ts';
 import { openVariants, type Variant } from './variants.ts';
 
 export interface SweepOptions extends GridOptions {

@@ -151,7 +151,7 @@ export async function openVariants(
         for await (const { name, length } of mergeFresh({ index, part })) {
           tensors += 1;
           bytes += length;
-          yield { type: 'progress', stage: 'bake', done: bytes, total, unit: 'bytes', detail: name };
+          yield { type: 'progress', stage: 'sweep', done: bytes, total, unit: 'bytes', detail: `merging ${name}` };
         }
         const weighed = performance.now();
         graphs[part.component] = await writeGraphs({ index, part }, target);

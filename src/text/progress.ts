@@ -36,7 +36,7 @@ export function progressNumbers({ done, total, unit }: Amount, rate: number | un
   return [
     isBytes ? `${formatBytes(done)} of ${formatBytes(total)}` : `${done} of ${total} ${unit}`,
     ...(rate !== undefined && isBytes ? [`${formatBytes(Math.round(rate * 1000))}/s`] : []),
-    ...(rate !== undefined && done < total
+    ...(rate !== undefined && done < total && unit !== 'checks' // one takes a thousand times as long as another
       ? [`${formatDuration(Math.max(0, (total - done) / rate - since))} left`]
       : []),
   ];

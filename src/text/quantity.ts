@@ -32,13 +32,15 @@ export function formatTime(at: number): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}`;
 }
 
-/** 480 → "480 ms", 12300 → "12.3 s", 150000 → "2 min 30 s". */
+/** 480 → "480 ms", 12300 → "12.3 s", 150000 → "2 min 30 s", 3.7e6 → "1 h 2 min". */
 export function formatDuration(milliseconds: number): string {
   if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
   const seconds = milliseconds / 1000;
   if (seconds < 60) return `${threeFigures(seconds)} s`;
   const whole = Math.round(seconds);
-  return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  const minutes = Math.round(seconds / 60);
+  return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** 0.8, not 0.8000000000000002: the noise of arithmetic is beyond twelve figures. */

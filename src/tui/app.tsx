@@ -1,5 +1,5 @@
 /** The screen: tabs, panes and the line at the foot, drawn from the store's state; keys and clocks go back into it. */
-import { Box, useApp, useInput, usePaste, useWindowSize } from 'ink';
+import { Box, useApp, useInput, useIsScreenReaderEnabled, usePaste, useWindowSize } from 'ink';
 import { useEffect, useEffectEvent, useSyncExternalStore } from 'react';
 import { Body } from './body.tsx';
 import { contextOf } from './commands.ts';
@@ -101,7 +101,8 @@ function useFrames(state: State, arrangement: Arrangement, { dispatch, now }: St
     clip?.status === 'ready' && isShown('run', state, arrangement) ? clip : undefined,
     wall && isShown('compare', state, arrangement) ? wall : undefined,
   ].filter((playback) => playback !== undefined);
-  const due = Math.min(...moving.map((playback) => untilNext(playback, now()) ?? Infinity));
+  const isRead = useIsScreenReaderEnabled(); // a clip that is not seen has no frame that is due
+  const due = isRead ? Infinity : Math.min(...moving.map((playback) => untilNext(playback, now()) ?? Infinity));
   useEffect(() => {
     if (due === Infinity) return;
     const timer = setTimeout(() => dispatch({ type: 'tick', at: now() }), due);

@@ -4,7 +4,7 @@ import type { ReactNode } from 'react';
 import { contextBelow } from './commands.ts';
 import { unsavedFiles } from './drafts.ts';
 import type { Arrangement, PaneBox, PaneName } from './layout.ts';
-import { editorOf, planView, type ScrollArea, type State, scrollOf } from './model.ts';
+import { editorOf, planView, type ScrollArea, type State, scrollOf, shownJob, verifyWish } from './model.ts';
 import { BakePane } from './panes/bake.tsx';
 import { ComparePane } from './panes/compare.tsx';
 import { GatePane } from './panes/gate.tsx';
@@ -40,13 +40,17 @@ export function Body({ state, store, arrangement }: BodyProps) {
     const at = contextBelow({ ...state, cover: undefined });
     return <HelpPane box={arrangement.whole} at={at} {...scroll('help')} />;
   }
+  const wish = verifyWish(state);
+  const shown = shownJob(state);
   const draw: Readonly<Record<PaneName, (place: Place) => ReactNode>> = {
     recipes: (place) => <RecipesPane {...place} list={state.recipes} unsaved={unsavedFiles(state)} />,
     recipe: (place) => <RecipePane {...place} editor={editorOf(state)} />,
     plan: (place) => <PlanPane {...place} {...planView(state)} {...scroll('plan')} />,
     bake: (place) => <BakePane {...place} job={state.job} {...scroll('bake')} />,
-    run: (place) => <RunPane {...place} clip={state.clip} preview={state.job?.preview} job={state.job} />,
-    gate: (place) => <GatePane {...place} job={state.job} {...scroll('gate')} />,
+    run: (place) => (
+      <RunPane {...place} clip={state.clip} preview={shown?.preview} job={shown} budgets={wish?.budgets} />
+    ),
+    gate: (place) => <GatePane {...place} job={shown} profile={wish?.profile} {...scroll('gate')} />,
     compare: (place) => <ComparePane {...place} comparison={state.comparison} {...scroll('compare')} />,
     publish: (place) => <PublishPane {...place} publication={state.publication} {...scroll('publish')} />,
   };

@@ -1,4 +1,5 @@
 /** What each command does, wherever it comes from: a key, the palette, or the line that was typed. */
+import { basename, dirname, join } from 'node:path';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { type ComparisonCommand, obeyComparison, setPrompt, setSeed, wishOf } from './comparison.ts';
 import { recipeAt, savingOf, unsavedFiles, withEditor } from './drafts.ts';
@@ -71,9 +72,18 @@ const COMMANDS: Readonly<Partial<Record<Command, Obey>>> = {
     const saving = savingOf(editorOf(state));
     return saving ? ask(state, { do: 'save', ...saving }) : say(state, 'note', 'There is nothing to save.');
   },
+  'save-as': (state) => {
+    const editor = editorOf(state);
+    return editor ? startTyping(state, 'save-as', 'Save as', basename(editor.file)) : say(state, 'note', NO_EDITOR);
+  },
+  'read-again': (state) => {
+    const editor = editorOf(state);
+    return editor ? ask(state, { do: 'open', recipe: editor.file }) : say(state, 'note', NO_EDITOR);
+  },
   strengths: (state) => typeKnobs(state, 1),
   sweep: (state) => typeKnobs(state, 2),
   'choose-tile': chooseTile,
+  view,
   'set-prompt': (state) => startTyping(state, 'prompt', 'Prompt', wishOf(state.comparison).prompt ?? ''),
   'set-seed': (state) =>
     startTyping(state, 'seed', 'Seed', String(wishOf(state.comparison).seed ?? ''), { fresh: true }),
@@ -113,6 +123,8 @@ const OPEN: Readonly<Partial<Record<PaneName, (state: State) => State>>> = {
 const BACK: Readonly<Partial<Record<KeyContext, (state: State) => State>>> = {
   recipes: (state) => ({ ...state, recipes: filterRecipes(state.recipes, '') }),
   bars: (state) => onEditor(state, (editor) => obeyEditor(editor, 'close')),
+  run: leaveView,
+  gate: leaveView,
   wall: (state) => (state.work ? focus(state, 'recipe') : onComparison(state, 'back')),
   confirm: (state) => withPublication(state, obeyPublication(state.publication, 'back')),
 };
@@ -139,8 +151,10 @@ function toNextProblem(state: State): State {
 
 function onEditor(state: State, change: (editor: Editor) => Editor): State {
   const editor = editorOf(state);
-  return editor ? withEditor(state, change(editor)) : say(state, 'note', 'No recipe is open. Choose one in Recipes.');
+  return editor ? withEditor(state, change(editor)) : say(state, 'note', NO_EDITOR);
 }
+
+const NO_EDITOR = 'No recipe is open. Choose one in Recipes.';
 
 function onComparison(state: State, command: ComparisonCommand): State {
   return withComparison(state, obeyComparison(state.comparison, command));
@@ -266,6 +280,15 @@ const COMMIT: Readonly<Record<Purpose, Commit>> = {
   },
   rename: (state, text, asked) =>
     onRecipe(state, (recipe) => ask({ ...state, asked }, { do: 'rename', recipe, name: text.trim() })),
+  'save-as': (state, text, input) => {
+    const editor = editorOf(state);
+    const name = text.trim();
+    if (!editor || name === '') return state;
+    if (basename(name) !== name)
+      return refuse(state, input, 'Type a name without a folder: the paths in a recipe are read from where it lies.');
+    const file = /\.ya?ml$/.test(name) ? name : `${name}.yaml`;
+    return ask(state, { do: 'save-as', recipe: editor.file, to: join(dirname(editor.file), file), text: editor.text });
+  },
   knobs: (state, text, input) => {
     const editor = editorOf(state);
     const answer = state.planning?.answer;
@@ -308,6 +331,30 @@ function typeKnobs(state: State, count: 1 | 2): State {
   if (!editor || answer?.status !== 'ready') return say(state, 'warning', NOT_PLANNED);
   const label = count === 1 ? 'Values to see side by side' : 'Two knobs and their values';
   return startTyping(state, 'knobs', label, firstKnobs(answer.plan.recipe, rowAt(editor)?.path, count));
+}
+
+/** The clip and the checks that a package came with, without baking it again. */
+function view(state: State): State {
+  const { comparison, publication, pane } = state;
+  const { run, packages, selected } = comparison;
+  if (pane === 'publish') return viewPackage(state, publication.folder);
+  if (run.status === 'choosing') return viewPackage(state, packages?.[selected]?.folder);
+  if (run.request.kind === 'packages') return viewPackage(state, run.request.packages[run.wall.selected]);
+  return say(state, 'note', 'This clip was made for the sweep; no package lies behind it.');
+}
+
+function viewPackage(state: State, folder: string | undefined): State {
+  return folder === undefined
+    ? say(state, 'note', 'There is no package to look at.')
+    : ask(state, { do: 'view', folder });
+}
+
+/** Back to the packages, and to what the job made. */
+function leaveView(state: State): State {
+  if (!state.viewed) return focus(state, 'recipes');
+  const next = focus({ ...state, viewed: undefined, clip: undefined }, 'compare');
+  const made = state.job?.folder;
+  return made === undefined ? next : ask(next, { do: 'read-clip', folder: made });
 }
 
 /** The values of the chosen clip become the recipe's. */

@@ -3,10 +3,11 @@
  * wall, with the figures below. Pure; who runs the stage reads `requestOf`.
  */
 
-import { type FoundPackage, whyNotBeside } from '../compare/find-packages.ts';
+import { whyNotBeside } from '../compare/beside.ts';
+import type { FoundPackage } from '../compare/find-packages.ts';
 import { packageRows } from '../compare/grid.ts';
 import type { Event } from '../events.ts';
-import type { Knob } from '../sweep/axis.ts';
+import { type Axis, clipLabels } from '../sweep/axis.ts';
 import { formatDuration } from '../text/quantity.ts';
 import { hearStage, type StageRow } from './job.ts';
 import { hearTile, obeyWall, startWall, tickWall, type Wall, type WallCommand } from './wall.ts';
@@ -17,8 +18,8 @@ export interface SweepSource {
   /** Its file, and its text at the time. */
   readonly recipe: string;
   readonly text: string;
-  readonly x: Knob;
-  readonly y?: Knob;
+  readonly x: Axis;
+  readonly y?: Axis;
   /** Of clips. */
   readonly total: number;
   /** What the recipe is verified with. */
@@ -227,7 +228,11 @@ function start(comparison: Comparison): Comparison {
   const { source, marked, prompt, seed } = comparison;
   const wish: Wish = { ...(prompt !== undefined && { prompt }), ...(seed !== undefined && { seed }) };
   if (source.kind === 'sweep')
-    return begin(comparison, { ...source, ...wish }, startWall(source.total, source.y && source.x.values.length));
+    return begin(
+      comparison,
+      { ...source, ...wish },
+      startWall(source.total, source.y && source.x.values.length, clipLabels(source.x, source.y)),
+    );
   if (marked.length < LEAST)
     return {
       ...comparison,

@@ -24,6 +24,8 @@ export type Effect =
   | { readonly do: 'find-sources'; readonly recipe: string }
   /** `edit`: the file is for the person's editor then. */
   | ({ readonly do: 'save'; readonly edit?: true } & Saving)
+  /** In a file that is not there yet, in the place of the recipe that is open. */
+  | { readonly do: 'save-as'; readonly recipe: string; readonly to: string; readonly text: string }
   | { readonly do: 'duplicate'; readonly recipe: string }
   | { readonly do: 'rename'; readonly recipe: string; readonly name: string }
   /** Begins work: the recipe is read from its file. */
@@ -36,5 +38,8 @@ export type Effect =
   | { readonly do: 'preview'; readonly wish: PublicationWish }
   /** Begins work. */
   | { readonly do: 'publish'; readonly wish: PublicationWish }
+  | { readonly do: 'read-clip'; readonly folder: string }
+  /** What was found of a package at another time, and its clip. */
+  | { readonly do: 'view'; readonly folder: string }
   /** Stops what works. */
   | { readonly do: 'stop' };

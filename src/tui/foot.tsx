@@ -1,5 +1,6 @@
 /** The last line: what is typed, else what the last command came to, else the keys that do something here. */
-import { Box } from 'ink';
+import { Box, useIsScreenReaderEnabled } from 'ink';
+import { use } from 'react';
 import { contextOf } from './commands.ts';
 import { unsavedFiles } from './drafts.ts';
 import { formOf, isDirty, rowAt, unmatchedIn } from './editor.ts';
@@ -8,7 +9,7 @@ import { textOf } from './input.ts';
 import { footer, HINT_GAP, type Situation } from './keys.ts';
 import { MARKS } from './marks.ts';
 import { editorOf, type State } from './model.ts';
-import { Marked, Words } from './theme.tsx';
+import { Marked, ThemeContext, Words } from './theme.tsx';
 import { WORKING } from './work.ts';
 
 /** A sentence that is longer is found in the pane that it is about. */
@@ -22,7 +23,8 @@ export interface FootProps {
 
 /** How many rows the foot needs in a terminal of so many columns. */
 export function footRows({ input, notice, cover }: State, columns: number): number {
-  if (input) return 1 + (input.problem === undefined ? 0 : rowsFor(input.problem, columns));
+  if (input)
+    return lineRows(input.label, columns) + (input.problem === undefined ? 0 : rowsFor(input.problem, columns));
   return notice && cover === undefined ? rowsFor(notice.text, columns) : 1;
 }
 
@@ -47,23 +49,46 @@ export function Foot({ state, columns, rows }: FootProps) {
   );
 }
 
-/** What is before the cursor loses its beginning where there is no room for all. */
+/** Columns that what is typed has beside its label; a label that leaves less stands above. */
+const VALUE = 24;
+
+const lineRows = (label: string, columns: number): number => (label.length + VALUE > columns ? 2 : 1);
+
+/** Where there is no room for all, what is before the cursor loses its beginning, and what is behind it loses its end first. */
 function Line({ input, columns }: { readonly input: NonNullable<State['input']>; readonly columns: number }) {
+  const isRead = useIsScreenReaderEnabled();
   const { label, before, behind, fresh = false } = input;
   const [under = ' ', ...after] = [...behind];
-  const room = Math.max(8, columns - label.length - 4 - after.length);
+  const { depth } = use(ThemeContext); // without colours the cursor is a sign
+  if (isRead) return <Words>{`${label}: ${textOf(input)}`}</Words>;
+  const isAbove = lineRows(label, columns) > 1;
   return (
-    <Box height={1} flexShrink={0} overflow="hidden">
-      <Words style="bold">{`${label}: `}</Words>
-      <Box flexShrink={0}>
-        <Words style={fresh ? 'inverse' : undefined}>
-          {before.length > room ? `…${before.slice(1 - room)}` : before}
+    <>
+      {isAbove && (
+        <Words style="bold" wrap="truncate-middle">
+          {`${label}:`}
         </Words>
-        <Words style="inverse">{under}</Words>
+      )}
+      <Box height={1} flexShrink={0} overflow="hidden">
+        <Box flexShrink={0}>
+          <Words style="bold">{isAbove ? '› ' : `${label}: `}</Words>
+        </Box>
+        <Words style={fresh ? 'inverse' : undefined} wrap="truncate-start">
+          {before}
+        </Words>
+        <Box flexShrink={0}>
+          <Words style="inverse">{depth > 1 ? under : `▏${under}`}</Words>
+        </Box>
+        <Box flexShrink={1000}>
+          <Words wrap="truncate-end">{after.join('')}</Words>
+        </Box>
+        {textOf(input) === '' && (
+          <Words style="dim" wrap="truncate-end">
+            {' Enter takes it, Esc leaves it'}
+          </Words>
+        )}
       </Box>
-      <Words wrap="truncate-end">{after.join('')}</Words>
-      {textOf(input) === '' && <Words style="dim"> Enter takes it, Esc leaves it</Words>}
-    </Box>
+    </>
   );
 }
 
@@ -71,6 +96,11 @@ function Line({ input, columns }: { readonly input: NonNullable<State['input']>;
 function Hints({ state, columns }: { readonly state: State; readonly columns: number }) {
   const context = contextOf(state);
   const asked = context === 'quit' ? question(state) : '';
+  const isRead = useIsScreenReaderEnabled();
+  if (isRead) {
+    const hints = footer(context, { now: situationsOf(state), columns: Infinity });
+    return <Words>{`${asked} Keys: ${hints.map((hint) => hint.join(' ')).join(', ')}`}</Words>;
+  }
   return (
     <Box height={1} flexShrink={0} gap={HINT_GAP} overflow="hidden">
       {asked !== '' && (

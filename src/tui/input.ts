@@ -11,6 +11,7 @@ export type Purpose =
   | 'source'
   | 'folder'
   | 'rename'
+  | 'save-as'
   | 'knobs'
   | 'prompt'
   | 'seed'

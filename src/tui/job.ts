@@ -5,7 +5,10 @@
 import { join } from 'node:path';
 import type { CheckVerdict, Event, Preview, StageName } from '../events.ts';
 import type { MadePackage } from '../publish/make-package.ts';
-import { overall, type Report, VERIFICATION_FOLDER } from '../verify/report.ts';
+
+import type { Findings } from '../verify/report.ts';
+import { overall, VERIFICATION_FOLDER } from '../verify/verdict.ts';
+
 import { JOB_MARKS, type Mark } from './marks.ts';
 
 export type JobStatus = 'running' | 'stopping' | 'passed' | 'refused' | 'failed' | 'stopped';
@@ -25,6 +28,8 @@ export interface StageRow {
   readonly progress?: Progress | undefined;
   /** How far it was at times of the last few seconds, the earliest first: what its rate is told from. */
   readonly pace?: readonly Pick<Progress, 'done' | 'at'>[];
+  /** What each of its units took, in milliseconds, where that is told: the steps of a run. */
+  readonly took?: readonly number[];
   readonly finished?: { readonly milliseconds: number; readonly summary: string };
 }
 
@@ -48,6 +53,8 @@ export interface Job {
   readonly at: number;
   readonly stages: readonly StageRow[];
   readonly checks: readonly CheckRow[];
+  /** The check that works, and how many there are in all. */
+  readonly checking?: { readonly id: string; readonly total: number } | undefined;
   /** What the last step came to. */
   readonly preview?: Preview;
   /** Each with its number. */
@@ -55,7 +62,7 @@ export interface Job {
   /** The package, once there is one; also one that did not pass. */
   readonly folder?: string;
   /** Of its gate, at the end. */
-  readonly report?: Report;
+  readonly report?: Findings;
 }
 
 /** A log that somebody scrolls in; a job says a few dozen things. */
@@ -80,9 +87,14 @@ export function hear(before: Job, event: Event, at: number): Job {
     case 'stage-started':
       return { ...job, stages: [...job.stages, { stage: event.stage, startedAt: at, subject: event.subject }] };
     case 'progress': {
-      const { done, total, unit, detail } = event;
-      const pace = paceWith(job.stages.findLast(({ stage }) => stage === event.stage)?.pace ?? [], { done, at });
-      return updateStage(job, event.stage, { progress: { done, total, unit, detail, at }, pace });
+      const { done, total, unit, detail, milliseconds } = event;
+      const row = job.stages.findLast(({ stage }) => stage === event.stage);
+      const told = updateStage(job, event.stage, {
+        progress: { done, total, unit, detail, at },
+        pace: paceWith(row?.pace ?? [], { done, at }),
+        ...(milliseconds !== undefined && { took: [...(row?.took ?? []), milliseconds] }),
+      });
+      return unit === 'checks' && detail !== undefined ? { ...told, checking: { id: detail, total } } : told;
     }
     case 'stage-finished': {
       const { milliseconds, summary } = event;
@@ -92,7 +104,7 @@ export function hear(before: Job, event: Event, at: number): Job {
       return say(job, { mark: 'warning', text: event.message });
     case 'check': {
       const { id, verdict, reason, seconds } = event;
-      const heard = { ...job, checks: [...job.checks, { id, verdict, reason, seconds }] };
+      const heard = { ...job, checks: [...job.checks, { id, verdict, reason, seconds }], checking: undefined };
       return updateStage(heard, event.stage, { progress: undefined, pace: [] }); // it was that of this check
     }
     case 'preview': {
@@ -129,6 +141,12 @@ export function finishJob(before: Job, { folder, report, published }: MadePackag
   return endJob(made, 'refused', at, [...reasons, page, kept], folder);
 }
 
+/** A package that was made at another time, as the job that it came from; undefined findings are those of one that was never verified. */
+export function jobOf(folder: string, report: Findings | undefined): Job {
+  const status = report?.verdict === 'passed' ? 'passed' : 'refused';
+  return { ...startJob(folder, 0), status, checks: report?.checks ?? [], folder, ...(report && { report }) };
+}
+
 const REFUSALS = { failed: 'Has not passed', unknown: 'Could not be proved' } as const;
 
 /** How a job stands, in a sign; one whose gate could not tell has not failed. */
@@ -136,11 +154,11 @@ export function jobMark(job: Job): Mark {
   return job.status === 'refused' ? overall(job.checks) : JOB_MARKS[job.status];
 }
 
-/** How its gate stands; undefined before the first check. */
+/** How its gate stands; undefined before the first check begins. */
 export function gateMark(job: Job | undefined): Mark | undefined {
-  if (!job || job.checks.length === 0) return undefined;
+  if (!job || (job.checks.length === 0 && !job.checking)) return undefined;
   if (job.status === 'passed' || job.status === 'refused') return jobMark(job);
-  const worst = overall(job.checks);
+  const worst = job.checks.length === 0 ? 'passed' : overall(job.checks);
   return worst !== 'passed' ? worst : isBusy(job) ? 'working' : 'stopped';
 }
 

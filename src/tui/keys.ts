@@ -23,9 +23,12 @@ export type Command =
   | 'set-value'
   | 'add-source'
   | 'save'
+  | 'save-as'
+  | 'read-again'
   | 'strengths'
   | 'sweep'
   | 'choose-tile'
+  | 'view'
   | 'set-prompt'
   | 'set-seed'
   | 'set-target'
@@ -180,6 +183,8 @@ export const KEYS: readonly Binding[] = [
     when: 'listed',
     help: 'save what has changed, and edit in $EDITOR',
   },
+  { keys: ['S'], in: ['recipe', 'bars'], does: 'save-as', help: 'save the recipe under another name' },
+  { keys: ['R'], in: ['recipe'], does: 'read-again', help: 'read the file again; undo brings back what was here' },
   { keys: ['U', 'ctrl+r'], in: ['recipe', 'bars'], does: 'redo', help: 'redo' },
   { keys: ['r', 'backspace'], in: ['recipe', 'bars'], does: 'reset', help: 'back to the default' },
   { keys: [' '], in: ['recipe'], does: 'toggle', help: 'turn it on or off, or to the next choice' },
@@ -202,6 +207,13 @@ export const KEYS: readonly Binding[] = [
 
   { keys: [' '], in: ['compare'], does: 'toggle', hint: 'mark', help: 'mark the package, or no longer' },
   { keys: ['return'], in: ['compare'], does: 'open', hint: 'compare', help: 'compare what is marked' },
+  {
+    keys: ['v'],
+    in: ['compare', 'wall'],
+    does: 'view',
+    hint: 'view',
+    help: 'show the clip and the checks of the package',
+  },
   { keys: ['p'], in: ['compare', 'wall'], does: 'set-prompt', hint: 'prompt', help: 'set the prompt' },
   { keys: ['S'], in: ['compare', 'wall'], does: 'set-seed', hint: 'seed', help: 'set the seed' },
   {
@@ -227,6 +239,7 @@ export const KEYS: readonly Binding[] = [
     help: 'the package before',
   },
   { keys: ['right', 'l'], in: ['publish'], does: 'next-package', help: 'the next package' },
+  { keys: ['v'], in: ['publish'], does: 'view', hint: 'view', help: 'show the clip and the checks of the package' },
   { keys: ['y', 'return'], in: ['confirm'], does: 'confirm', hint: 'publish it', help: 'yes, publish it' },
   { keys: ['n', 'escape'], in: ['confirm'], does: 'back', hint: 'no', help: 'no, publish nothing' },
 
@@ -447,5 +460,6 @@ function nameOf(character: string): string {
   const code = character.charCodeAt(0);
   if (character === '\r' || character === '\n') return 'return';
   if (character === '\t') return 'tab';
+  if (character === '\u007f') return 'backspace';
   return code > 0 && code <= 26 ? `ctrl+${String.fromCharCode(96 + code)}` : character;
 }

@@ -18,6 +18,14 @@ export const TITLES: Readonly<Record<PaneName, string>> = {
   publish: 'Publish',
 };
 
+/** For tabs in a narrow terminal. */
+export const SHORT_TITLES: Readonly<Record<PaneName, string>> = {
+  ...TITLES,
+  recipes: 'List',
+  compare: 'Comp',
+  publish: 'Publ',
+};
+
 /** What can stand to the right: the job with what it made, or one of the panes that want all the room. */
 export type Aside = 'job' | 'compare' | 'publish';
 

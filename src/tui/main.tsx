@@ -2,7 +2,7 @@
  * Opens the terminal UI and gives back the exit code. This module and all that it needs (Ink, React) are loaded by whoever has
  * made sure that there is a terminal to show it on.
  */
-import { render } from 'ink';
+import { render, useInput } from 'ink';
 import { useSyncExternalStore } from 'react';
 import { Interruption } from '../exit-codes.ts';
 import { App, type AppProps } from './app.tsx';
@@ -13,9 +13,13 @@ import { createStore } from './store.ts';
 import { Suspend } from './suspend.tsx';
 import { guardTerminal } from './terminal-guard.ts';
 import { ThemeContext, themeOf } from './theme.tsx';
+import { createTranscript, type Transcript } from './transcript.ts';
 
 /** No key will ever come again: the window was closed, or the connection. */
 const HANG_UPS = ['end', 'close', 'error'] as const;
+
+/** The store decides when there is something to see: Ink, which would let every second key wait for 33 ms, does not. */
+const MAX_FPS = 1000;
 
 export interface TuiOptions {
   /** Recipes to list before those that are found. */
@@ -50,19 +54,23 @@ export async function openTui({
   for (const end of HANG_UPS) stdin.on(end, gone);
   using _ = guardTerminal(stdin as NodeJS.ReadStream, stdout as NodeJS.WriteStream);
   try {
+    const transcript = isRead() ? createTranscript(stdout) : undefined;
     const graphics = await chooseGraphics(stdin, stdout);
     const { waitUntilExit } = render(
       <ThemeContext value={themeOf(stdout)}>
         <Shown graphics={graphics} store={store} edit={services.edit} />
         <Suspend />
+        {transcript && <Hear pressed={transcript.pressed} />}
       </ThemeContext>,
       {
-        stdin,
-        stdout,
+        stdin: stdin as NodeJS.ReadStream,
+        stdout: (transcript ?? stdout) as NodeJS.WriteStream,
+        debug: transcript !== undefined,
         interactive: true,
         alternateScreen: !isRead(),
         incrementalRendering: !isRead(),
         exitOnCtrlC: false,
+        maxFps: MAX_FPS,
         patchConsole: stdout === process.stdout,
       },
     );
@@ -73,6 +81,11 @@ export async function openTui({
     for (const end of HANG_UPS) stdin.off(end, gone);
     await services[Symbol.asyncDispose]();
   }
+}
+
+function Hear({ pressed }: Pick<Transcript, 'pressed'>) {
+  useInput(pressed);
+  return null;
 }
 
 /** Pictures are taken away before the app ends: Ink leaves the screen first, and only then takes components away with what is theirs. */

@@ -5,8 +5,10 @@ import type { Plan } from '../merge/plan.ts';
 import type { MadePackage } from '../publish/make-package.ts';
 import type { Published } from '../publish/place.ts';
 import type { Publication } from '../publish/preview.ts';
+import type { Recipe } from '../recipe/schema.ts';
 import type { Frames } from '../runtime/frames.ts';
 import type { Finding } from '../survey/identify.ts';
+import type { Findings } from '../verify/report.ts';
 import { type Comparison, NO_COMPARISON } from './comparison.ts';
 import type { Editor, Failing } from './editor.ts';
 import type { Effect, WorkKind } from './effects.ts';
@@ -66,6 +68,8 @@ export interface State {
   readonly asked: Input | undefined;
   readonly work: Work | undefined;
   readonly job: Job | undefined;
+  /** A package that was made at another time and is looked at instead of what the job made. */
+  readonly viewed: Job | undefined;
   readonly clip: Clip | undefined;
   readonly comparison: Comparison;
   readonly publication: PublicationView;
@@ -136,6 +140,8 @@ export type Action =
   | { readonly type: 'preview-event'; readonly wish: PublicationWish; readonly event: Event; readonly at: number }
   | { readonly type: 'not-previewed'; readonly wish: PublicationWish; readonly problems: readonly string[] }
   | { readonly type: 'published'; readonly wish: PublicationWish; readonly result: Published }
+  /** A package of another time is to be looked at; undefined findings are those of one that was never verified. */
+  | { readonly type: 'viewed'; readonly folder: string; readonly findings: Findings | undefined }
   /** Work that tells by its events alone what it came to. */
   | { readonly type: 'finished'; readonly kind: WorkKind }
   | { readonly type: 'broken'; readonly kind: WorkKind; readonly problems: readonly string[]; readonly at: number }
@@ -165,6 +171,7 @@ export const INITIAL: State = {
   asked: undefined,
   work: undefined,
   job: undefined,
+  viewed: undefined,
   clip: undefined,
   comparison: NO_COMPARISON,
   publication: NO_PUBLICATION,
@@ -200,6 +207,18 @@ export function editorOf({ editors, open = '' }: State): Editor | undefined {
 /** The clips that stand side by side. */
 export function wallOf({ comparison: { run } }: State): Wall | undefined {
   return run.status === 'choosing' ? undefined : run.wall;
+}
+
+/** Whose clip and checks are shown. */
+export function shownJob({ viewed, job }: State): Job | undefined {
+  return viewed ?? job;
+}
+
+/** How the recipe of the job wants to be verified, as far as it is known. */
+export function verifyWish({ planning, job, viewed }: State): Recipe['verify'] | undefined {
+  if (viewed) return undefined;
+  const isOfJob = planning?.recipe === job?.recipe && planning?.answer?.status === 'ready';
+  return isOfJob ? planning.answer.plan.recipe.verify : undefined;
 }
 
 /** A plan as the pane shows it; the one before it, while a new one is being read. */

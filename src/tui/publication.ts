@@ -3,8 +3,9 @@
  * that names it all begins. Pure; who runs the stages follows `run` and answers with what came of them.
  */
 import type { Event } from '../events.ts';
-import type { Published } from '../publish/place.ts';
-import { describeStanding } from '../publish/place.ts';
+
+import { describeStanding, type Published } from '../publish/place.ts';
+
 import type { Publication } from '../publish/preview.ts';
 import { formatBytes } from '../text/quantity.ts';
 import { hearStage, type StageRow } from './job.ts';

@@ -4,6 +4,7 @@ import type { Frames } from '../runtime/frames.ts';
 
 /** In this order. */
 const SPOKEN: readonly (readonly [sign: RegExp, words: string])[] = [
+  [/[█░]+ +(\d+%).*$/, '$1'], // what is worked at changes a thousand times a second
   [/[█▓▒░▁-▇▀▄▌▐]+ */g, ''],
   [/[─━│┃┌-┻╭-╰]+ */g, ''],
   [/▸ ?/g, 'selected: '],
@@ -12,7 +13,13 @@ const SPOKEN: readonly (readonly [sign: RegExp, words: string])[] = [
   [/✓/g, 'passed'],
   [/✗/g, 'failed'],
   [/■/g, 'stopped'],
+  [/● ?(unsaved)?/g, 'unsaved '],
+  [/← → /g, 'left and right arrow '],
+  [/↓/g, 'down arrow'],
+  [/→/g, 'right arrow'],
+  [/←/g, 'left arrow'],
   [/^…$/g, 'working'],
+  [/^([a-z]+) +…$/, '$1'], // a stage that has nothing to tell yet
   [/^!$/g, 'warning'],
   [/^\?$/g, 'could not tell'],
   [/^·$/g, ''],

@@ -1,26 +1,26 @@
-/** What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. */
+/**
+ * What the terminal UI asks of the rest of the program: the same stages as the command line's, and nothing else. What the first frame does
+ * not need is loaded when it is asked for; what runs models, never here (test/tui/imports.test.ts).
+ */
 import { dirname, isAbsolute, relative } from 'node:path';
-import { type FoundPackage, findPackages } from '../compare/find-packages.ts';
+import type { FoundPackage } from '../compare/find-packages.ts';
 import { comparisonCells } from '../compare/table.ts';
-import { LcmMergeError, RecipeError, UnmatchedError } from '../errors.ts';
-import type { Stage } from '../events.ts';
+import { InputMissingError, LcmMergeError, RecipeError, UnmatchedError } from '../errors.ts';
+import { drain, type Stage } from '../events.ts';
 import { failureOf } from '../exit-codes.ts';
 import { defaultOut } from '../export/default-out.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { MadePackage } from '../publish/make-package.ts';
 import type { Published } from '../publish/place.ts';
-import { type Publication, surveyPublication } from '../publish/preview.ts';
-import { readRecipeText } from '../recipe/load.ts';
-import { duplicateRecipe, listRecipes, RECIPE_FOLDERS, renameRecipe } from '../recipe/recipe-files.ts';
-import { saveRecipe } from '../recipe/save.ts';
+import type { Publication } from '../publish/preview.ts';
 import { openStages } from '../remote/stages.ts';
 import type { Frames } from '../runtime/frames.ts';
 import type { Survey } from '../survey/survey.ts';
-import { readClip } from '../verify/clip.ts';
+import { nearby } from '../text/nearby.ts';
+import type { Findings } from '../verify/report.ts';
 import type { ComparisonRequest } from './comparison.ts';
 import type { Failing } from './editor.ts';
 import type { Saving } from './effects.ts';
-import { editFile } from './external-editor.ts';
 import type { PublicationWish } from './publication.ts';
 import type { RecipeEntry } from './recipe-list.ts';
 
@@ -30,6 +30,8 @@ export interface Services extends AsyncDisposable {
   findPackages(): Promise<readonly FoundPackage[]>;
   read(recipe: string): Promise<string>;
   save(saving: Saving): Promise<void>;
+  /** Writes a recipe that is not there yet. */
+  create(recipe: string, text: string): Promise<void>;
   /** The new file. */
   duplicate(recipe: string): Promise<string>;
   /** The new file, and what was done. */
@@ -46,8 +48,10 @@ export interface Services extends AsyncDisposable {
   out(plan: Plan): string;
   make(recipe: string, signal: AbortSignal): Stage<MadePackage>;
   readClip(folder: string): Promise<Frames>;
-  /** Figures as cells, titles first, where there are more than come with the clips. */
-  compare(request: ComparisonRequest, signal: AbortSignal): Stage<readonly (readonly string[])[] | undefined>;
+  /** Undefined when the package was never verified. */
+  readFindings(folder: string): Promise<Findings | undefined>;
+  /** Figures as cells, titles first. */
+  compare(request: ComparisonRequest, signal: AbortSignal): Stage<readonly (readonly string[])[]>;
   /** What shows without reading files. */
   survey(wish: PublicationWish): Promise<Publication>;
   preview(wish: PublicationWish, signal: AbortSignal): Stage<Publication>;
@@ -56,8 +60,15 @@ export interface Services extends AsyncDisposable {
   explain(error: unknown): { readonly problems: readonly string[]; readonly failure: Failing };
 }
 
+const recipeFiles = () => import('../recipe/recipe-files.ts');
+const recipeSaving = () => import('../recipe/save.ts');
+
 /** Where packages are put, and looked for. */
 const SHELF = 'out';
+
+/** Of a file that somebody else has changed; nothing is lost on any of them. */
+const WAYS_OUT =
+  'In Recipe R reads the file, and u then brings back what is here, so that s saves it over the other; S saves it under another name.';
 
 /** `given` are paths of recipes to list first, wherever they are. */
 export function createServices(given: readonly string[] = []): Services {
@@ -65,25 +76,40 @@ export function createServices(given: readonly string[] = []): Services {
   const { stages } = remote;
   return {
     findRecipes: async () => {
+      const { listRecipes, RECIPE_FOLDERS } = await recipeFiles();
       const found = await listRecipes(RECIPE_FOLDERS);
       const first = given.filter((file) => !found.some((entry) => entry.file === file)).map((file) => ({ file }));
       return [...first, ...found];
     },
-    findPackages: () => findPackages(SHELF),
-    read: readRecipeText,
-    save: ({ recipe, text, replaces }) => saveRecipe(recipe, text, { replaces }),
-    duplicate: duplicateRecipe,
-    rename: renameRecipe,
-    edit: editFile,
+    findPackages: () => drain(stages.findPackages(SHELF, [], {})),
+    read: async (recipe) => (await import('../recipe/load.ts')).readRecipeText(recipe),
+    save: async ({ recipe, text, replaces }) => {
+      try {
+        await (await recipeSaving()).saveRecipe(recipe, text, { replaces });
+      } catch (error) {
+        throw error instanceof RecipeError ? new RecipeError([...error.problems, WAYS_OUT], { file: recipe }) : error;
+      }
+    },
+    create: async (recipe, text) => (await recipeSaving()).createRecipe(recipe, text),
+    duplicate: async (recipe) => (await recipeFiles()).duplicateRecipe(recipe),
+    rename: async (recipe, name) => (await recipeFiles()).renameRecipe(recipe, name),
+    edit: async (recipe) => (await import('./external-editor.ts')).editFile(recipe),
     newRecipe: (folder, signal) => stages.newRecipe(folder, { signal }),
     findSources: (recipe, signal) => stages.surveyFiles(around(recipe), { signal }),
     plan: (recipe, options) => stages.plan(recipe, options),
     out: ({ recipe }) => defaultOut(recipe),
     async *make(recipe, signal) {
       const plan = yield* stages.plan(recipe, { signal });
-      return yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
+      const made = yield* stages.makePackage(plan, { out: defaultOut(plan.recipe), signal });
+      return { ...made, folder: nearby(made.folder) }; // as it is listed
     },
-    readClip,
+    readClip: async (folder) => (await import('../verify/clip.ts')).readClip(folder),
+    readFindings: async (folder) => {
+      const { kindOf } = await import('../recipe/input-files.ts');
+      if ((await kindOf(folder)) === 'nothing')
+        throw new InputMissingError(`${folder} is not there any more. R looks for packages anew.`, { file: folder });
+      return (await import('../verify/report.ts')).readFindings(folder);
+    },
     async *compare(request, signal) {
       const { prompt, seed } = request;
       if (request.kind === 'packages') {
@@ -93,10 +119,10 @@ export function createServices(given: readonly string[] = []): Services {
       }
       const { recipe, text, x, y } = request;
       const plan = yield* stages.plan(recipe, { text, signal });
-      yield* stages.sweep(plan, { x, y, prompt, seed, signal });
-      return undefined;
+      const { figures } = yield* stages.sweep(plan, { x, y, prompt, seed, signal });
+      return (await import('../sweep/table.ts')).seenCells(figures);
     },
-    survey: ({ folder, to }) => surveyPublication(folder, to),
+    survey: ({ folder, to }) => drain(stages.surveyPublication(folder, to, {})),
     preview: ({ folder, to }, signal) => stages.previewPublication(folder, { to, signal }),
     publish: ({ folder, to }, signal) => stages.publish(folder, { to, signal }),
     explain: (error) => {

@@ -7,7 +7,7 @@ import { compared, packagesFound, tickComparison } from './comparison.ts';
 import { answer, withEditor } from './drafts.ts';
 import { markSaved, nextProblem, openEditor } from './editor.ts';
 import { typeText } from './input.ts';
-import { finishJob } from './job.ts';
+import { finishJob, jobOf } from './job.ts';
 import { type Action, ask, type State, say } from './model.ts';
 import { START, tick } from './playback.ts';
 import {
@@ -64,7 +64,8 @@ const HANDLERS: { readonly [T in Action['type']]: Handler<Extract<Action, { type
   event: listen,
   made: (state, { made, at }) => {
     const job = state.job && finishJob(state.job, made, at);
-    const told = job && state.pane === 'bake' ? focus(state, job.status === 'passed' ? 'run' : 'gate') : state;
+    const shown = { ...state, viewed: undefined, clip: undefined };
+    const told = job && state.pane === 'bake' ? focus(shown, job.status === 'passed' ? 'run' : 'gate') : shown;
     const to = made.report.verdict === 'passed' ? targetOf(state) : undefined;
     const publication = choosePackage(state.publication, made.folder, to);
     return ask(endWork(withPublication({ ...told, job }, publication)), { do: 'find-packages' });
@@ -84,6 +85,8 @@ const HANDLERS: { readonly [T in Action['type']]: Handler<Extract<Action, { type
     const publication = published(state.publication, wish, result);
     return ask(endWork({ ...state, publication }), { do: 'find-packages' });
   },
+  viewed: (state, { folder, findings }) =>
+    focus({ ...state, viewed: jobOf(folder, findings), clip: undefined, scroll: { ...state.scroll, gate: 0 } }, 'run'),
   finished: endWork,
   broken: (state, { kind, problems, at }) => endWork(BREAK[kind](state, problems, at)),
   stopped: (state, { kind, at }) => endWork(STOP[kind](state, [], at)),

@@ -16,8 +16,10 @@ export interface Store {
   readonly now: () => number;
 }
 
-/** Milliseconds between two looks at the state: a bake tells of a thousand tensors a second, and the eye takes thirty pictures. */
-const NOTICE_AFTER = 16;
+/** Milliseconds between two looks at what stages tell: a bake tells of a thousand tensors a second, and the eye takes thirty pictures. */
+const NOTICE_AFTER = 33;
+/** What somebody waits for is seen at once: what a key does, the next frame. */
+const ASKED: ReadonlySet<Action['type']> = new Set(['command', 'typed', 'tick', 'measured', 'opened', 'planned']);
 /** For so many milliseconds work that never waits may keep keys and screen waiting. */
 const BREATHE_AFTER = 30;
 
@@ -33,12 +35,18 @@ export function createStore(services: Services, now: () => number = () => perfor
   const listeners = new Set<() => void>();
   let state = INITIAL;
   let notice: NodeJS.Timeout | undefined;
+  let prompt: NodeJS.Immediate | undefined;
   let working = new AbortController();
   /** What takes the place of an earlier one of its sort. */
   const latest = new Map<Replaced, AbortController>();
 
+  /** Ends with the plan that was asked for last. */
+  let planning: Promise<void> = Promise.resolve();
+
   const tellAll = () => {
-    notice = undefined;
+    clearTimeout(notice);
+    clearImmediate(prompt);
+    notice = prompt = undefined;
     for (const listener of listeners) listener();
   };
 
@@ -46,7 +54,8 @@ export function createStore(services: Services, now: () => number = () => perfor
     const before = state;
     state = reduce(before, action);
     if (state === before) return;
-    if (notice === undefined) notice = setTimeout(tellAll, NOTICE_AFTER);
+    if (ASKED.has(action.type)) prompt ??= setImmediate(tellAll);
+    else notice ??= setTimeout(tellAll, NOTICE_AFTER);
     for (const effect of state.effects) void perform(effect);
   };
 
@@ -101,6 +110,10 @@ export function createStore(services: Services, now: () => number = () => perfor
       await services.save(saving);
       dispatch({ type: 'saved', ...saving });
     },
+    'save-as': async ({ recipe, to, text }) => {
+      await services.create(to, text);
+      dispatch({ type: 'created', recipe: to, replaces: recipe, sentence: `Saved as ${to}; ${recipe} is as it was.` });
+    },
     duplicate: async ({ recipe }) => {
       const copy = await services.duplicate(recipe);
       dispatch({ type: 'created', recipe: copy, sentence: `${copy} is a copy of ${recipe}.` });
@@ -115,11 +128,18 @@ export function createStore(services: Services, now: () => number = () => perfor
     },
     plan: async ({ recipe, text }) => {
       const signal = replace('plan');
+      const { promise: ended, resolve: end } = Promise.withResolvers<void>();
+      const before = planning;
+      planning = ended;
+      await before; // a knob that is turned fast would have a process for every turn
       try {
+        signal.throwIfAborted();
         const plan = await follow(services.plan(recipe, { text, signal }), () => undefined);
         dispatch({ type: 'planned', recipe, text, plan, out: services.out(plan) });
       } catch (error) {
         if (!signal.aborted) dispatch({ type: 'not-planned', recipe, text, ...services.explain(error) });
+      } finally {
+        end();
       }
     },
     new: ({ folder }) =>
@@ -165,6 +185,11 @@ export function createStore(services: Services, now: () => number = () => perfor
         (signal, tell) => follow(services.publish(wish, signal), tell),
         (result) => dispatch({ type: 'published', wish, result }),
       ),
+    'read-clip': ({ folder }) => show(folder),
+    view: async ({ folder }) => {
+      dispatch({ type: 'viewed', folder, findings: await services.readFindings(folder) });
+      await show(folder);
+    },
     stop: async () => working.abort(),
   };
 
@@ -176,7 +201,7 @@ export function createStore(services: Services, now: () => number = () => perfor
     }
   };
 
-  dispatch({ type: 'begin' });
+  setImmediate(() => dispatch({ type: 'begin' })); // nothing is looked for before the first frame
   return {
     state: () => state,
     subscribe(listener) {

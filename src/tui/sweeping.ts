@@ -3,7 +3,7 @@ import { UsageError } from '../errors.ts';
 import { knobsOf } from '../recipe/knobs.ts';
 import { type KeyPath, keyName } from '../recipe/located-yaml.ts';
 import type { Recipe } from '../recipe/schema.ts';
-import { aroundItsValue, defaultAxes, type Knob, parseKnob } from '../sweep/axis.ts';
+import { aroundItsValue, defaultAxes, type Knob, labelAxes, parseKnob } from '../sweep/axis.ts';
 import type { SweepSource } from './comparison.ts';
 import type { Editor } from './editor.ts';
 import { isSamePath } from './form.ts';
@@ -26,8 +26,8 @@ export function sweepOf(text: string, recipe: Recipe, { file, text: draft }: Edi
   if (!first) return 'Type a knob and its values: personalized[0].alpha=0.4,1';
   if (more.length > 0) return `Two knobs at most make a grid, but there are ${2 + more.length}.`;
   try {
-    const x = parseKnob(first, recipe);
-    const y = second === undefined ? undefined : parseKnob(second, recipe);
+    const across = parseKnob(first, recipe);
+    const [x, y] = labelAxes(recipe, across, second === undefined ? undefined : parseKnob(second, recipe));
     const total = x.values.length * (y?.values.length ?? 1);
     if (total < 2) return 'One value is no comparison: type two or more with commas between them.';
     const { prompt, seed } = recipe.verify;

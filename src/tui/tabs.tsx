@@ -1,10 +1,10 @@
 /** The first line: which panes there are, where one is, and how each stands. */
-import { Box } from 'ink';
+import { Box, useIsScreenReaderEnabled } from 'ink';
 import { isDirty } from './editor.ts';
 import { currentStage, gateMark, jobMark } from './job.ts';
-import { PANES, type PaneName, TITLES } from './layout.ts';
+import { PANES, type PaneName, SHORT_TITLES, TITLES } from './layout.ts';
 import { MARKS } from './marks.ts';
-import { editorOf, type State, wallOf } from './model.ts';
+import { editorOf, type State, shownJob, wallOf } from './model.ts';
 import { Words } from './theme.tsx';
 
 export interface TabsProps {
@@ -12,14 +12,16 @@ export interface TabsProps {
   readonly columns: number;
 }
 
-/** `▸1 Recipes 3  2 Recipe ●  3 Plan ✓`; where that does not fit, titles but the one that counts are left out. */
+/** Columns between tabs, and where there is room. */
+const GAP = 1;
+const WIDE_GAP = 2;
+
+/** As much about every pane as there is room for in one line. */
 export function Tabs({ state, columns }: TabsProps) {
-  const whole = PANES.map((pane) => words(pane, state, true));
-  const room = columns - whole.reduce((sum, text) => sum + text.length, 0);
-  const fits = room >= PANES.length - 1;
-  const labels = fits ? whole : PANES.map((pane) => words(pane, state, pane === state.pane));
+  if (useIsScreenReaderEnabled()) return null; // the pane says its title
+  const { labels, gap } = tabLabels(state, columns);
   return (
-    <Box height={1} flexShrink={0} gap={fits && room < 2 * (PANES.length - 1) ? 1 : 2} overflow="hidden">
+    <Box height={1} flexShrink={0} gap={gap} overflow="hidden">
       {PANES.map((pane, i) => (
         <Box key={pane} flexShrink={0}>
           <Words style={pane === state.pane ? ['bold', 'inverse'] : undefined}>{labels[i] as string}</Words>
@@ -29,11 +31,42 @@ export function Tabs({ state, columns }: TabsProps) {
   );
 }
 
-function words(pane: PaneName, state: State, titled: boolean): string {
-  const here = pane === state.pane;
-  const parts = [`${here ? '▸' : ''}${PANES.indexOf(pane) + 1}`, titled ? TITLES[pane] : '', BADGES[pane](state)];
-  return parts.filter((word) => word !== '').join(' ');
+/** The first way of writing that fits in `columns`; else the last one. */
+export function tabLabels(state: State, columns: number): { readonly labels: readonly string[]; readonly gap: number } {
+  const written = WAYS.map((way) => PANES.map((pane) => way(pane, BADGES[pane](state), pane === state.pane)));
+  const widthOf = (labels: readonly string[]) => labels.reduce((sum, label) => sum + label.length, 0);
+  const room = (labels: readonly string[]) => columns - widthOf(labels);
+  const labels = written.find((all) => room(all) >= GAP * (PANES.length - 1)) ?? (written.at(-1) as string[]);
+  return { labels, gap: room(labels) >= WIDE_GAP * (PANES.length - 1) ? WIDE_GAP : GAP };
 }
+
+type Way = (pane: PaneName, badge: string, isHere: boolean) => string;
+
+const words = (...parts: readonly string[]): string => parts.filter((part) => part !== '').join(' ');
+const numbered = (pane: PaneName, isHere: boolean): string => `${isHere ? '▸' : ''}${numberOf(pane)}`;
+
+/** From the most that can be said to the least. */
+const WAYS: readonly Way[] = [
+  // ▸1 Recipes 3  2 Recipe ●  3 Plan ✓  4 Bake 41%
+  (pane, badge, isHere) => words(numbered(pane, isHere), TITLES[pane], badge),
+  // ▸1 List 3  2 Recipe ●  3 Plan ✓  4 Bake 41%
+  (pane, badge, isHere) => words(numbered(pane, isHere), SHORT_TITLES[pane], badge),
+  // ▸List 2 Recipe● 3 Plan✓ 4 41%: one needs no number to where one is
+  (pane, badge, isHere) => {
+    if (isHere) return `▸${SHORT_TITLES[pane]}${markOf(badge)}`;
+    return words(String(numberOf(pane)), isProgress(badge) ? badge : SHORT_TITLES[pane] + markOf(badge));
+  },
+  // ▸List 2● 3✓ 4 41%
+  (pane, badge, isHere) => {
+    if (isHere) return `▸${SHORT_TITLES[pane]}${markOf(badge)}`;
+    return isProgress(badge) ? words(String(numberOf(pane)), badge) : numberOf(pane) + markOf(badge);
+  },
+];
+
+const numberOf = (pane: PaneName): number => PANES.indexOf(pane) + 1;
+/** Without what only counts. */
+const markOf = (badge: string): string => (/^\D$/.test(badge) ? badge : '');
+const isProgress = (badge: string): boolean => /[%/]/.test(badge);
 
 const BADGES: Readonly<Record<PaneName, (state: State) => string>> = {
   recipes: ({ recipes }) => (recipes.entries ? String(recipes.entries.length) : ''),
@@ -50,12 +83,14 @@ const BADGES: Readonly<Record<PaneName, (state: State) => string>> = {
     const { done = 0, total = 0 } = currentStage(job)?.progress ?? {};
     return job.status === 'running' && total > 0 ? `${Math.floor((done / total) * 100)}%` : MARKS[jobMark(job)][0];
   },
-  run: ({ job, clip }) => {
+  run: (state) => {
+    const { clip } = state;
+    const job = shownJob(state);
     if (clip?.status === 'ready') return String(clip.frames.count);
     return job?.preview && !clip ? `${job.preview.step}/${job.preview.total}` : '';
   },
-  gate: ({ job }) => {
-    const mark = gateMark(job);
+  gate: (state) => {
+    const mark = gateMark(shownJob(state));
     return mark ? MARKS[mark][0] : '';
   },
   compare: (state) => {

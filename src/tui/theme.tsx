@@ -1,5 +1,6 @@
 /** How text looks on this terminal, and the one component through which text reaches it: nothing from a file can be obeyed. */
-import { Box, Text, type TextProps, useIsScreenReaderEnabled } from 'ink';
+import { stripVTControlCharacters } from 'node:util';
+import { Box, Text, type TextProps, Transform, useIsScreenReaderEnabled } from 'ink';
 import { createContext, use } from 'react';
 import { type Paint, painter, type Style, sanitise } from '../text/terminal.ts';
 import { plainEmoji } from './emoji.ts';
@@ -31,26 +32,25 @@ export function Words({ children, style, wrap = 'wrap' }: WordsProps) {
   const { paint } = use(ThemeContext);
   const text = plainEmoji(sanitise(children));
   const isRead = useIsScreenReaderEnabled();
-  return <Text wrap={wrap}>{isRead ? readAloud(text) : style === undefined ? text : paint(style, text)}</Text>;
+  const line = <Text wrap={wrap}>{isRead ? readAloud(text) : style === undefined ? text : paint(style, text)}</Text>;
+  return wrap === 'wrap' ? <Transform transform={flushLeft}>{line}</Transform> : line;
 }
 
+/** Without the space between words that Ink leaves at the beginning of a line when it breaks one. */
+const flushLeft = (line: string, index: number): string =>
+  index > 0 && /^ (?! )/.test(stripVTControlCharacters(line)) ? line.replace(' ', '') : line;
+
 /** A text behind its sign; what does not fit on one line goes on below itself. */
-export function Marked({
-  mark,
-  children,
-  style,
-}: {
-  readonly mark: Mark;
-  readonly children: string;
-  readonly style?: Style;
-}) {
+export function Marked({ mark, children, style, wrap }: WordsProps & { readonly mark: Mark }) {
   const [sign, colour] = MARKS[mark];
   return (
     <Box>
       <Box width={2} flexShrink={0}>
         <Words style={colour}>{sign}</Words>
       </Box>
-      <Words style={style}>{children}</Words>
+      <Words style={style} {...(wrap && { wrap })}>
+        {children}
+      </Words>
     </Box>
   );
 }

@@ -35,7 +35,10 @@ export function make(state: State, at: number): State {
   const save = savingOf(editor);
   return begin(state, 'make', { do: 'make', recipe, ...(save && { save }) }, (before) => {
     const { bake: _, gate: __, ...scroll } = before.scroll;
-    const next = focus({ ...before, scroll, open: recipe, job: startJob(recipe, at), clip: undefined }, 'bake');
+    const next = focus(
+      { ...before, scroll, open: recipe, job: startJob(recipe, at), viewed: undefined, clip: undefined },
+      'bake',
+    );
     return editor ? next : ask(next, { do: 'open', recipe });
   });
 }

@@ -1,12 +1,20 @@
 /** The clip that verification has left in a package, as frames. It was written lossless: these are the frames that were judged. */
 import { join } from 'node:path';
 import sharp from 'sharp';
+import { InputMissingError } from '../errors.ts';
+import { kindOf } from '../recipe/input-files.ts';
 import { CLIP_FPS, type Frames } from '../runtime/frames.ts';
-import { CLIP_FILE, VERIFICATION_FOLDER } from './report.ts';
+import { CLIP_FILE, VERIFICATION_FOLDER } from './verdict.ts';
 
-/** The frames of the package in `folder`. @throws what sharp says when there is no clip or it is damaged. */
+/** The frames of the package in `folder`. @throws InputMissingError when there are none; what sharp says when they are damaged. */
 export async function readClip(folder: string): Promise<Frames> {
-  const image = sharp(join(folder, VERIFICATION_FOLDER, CLIP_FILE), { animated: true });
+  const file = join(folder, VERIFICATION_FOLDER, CLIP_FILE);
+  if ((await kindOf(file)) !== 'file')
+    throw new InputMissingError(
+      `${folder} has no clip. It was never verified (lcm-merge verify ${folder} does that), or its run gave no frames; then Gate says why.`,
+      { file },
+    );
+  const image = sharp(file, { animated: true });
   const { delay = [] } = await image.metadata();
   const { data, info } = await image.removeAlpha().toColourspace('srgb').raw().toBuffer({ resolveWithObject: true });
   const height = info.pageHeight ?? info.height;

@@ -111,7 +111,9 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     signal: options.signal,
   };
   const checks: CheckReport[] = [];
-  for (const check of CHECKS.filter(({ from, applies }) => includes(profile, from) && (applies?.(context) ?? true))) {
+  const wantedChecks = CHECKS.filter(({ from, applies }) => includes(profile, from) && (applies?.(context) ?? true));
+  for (const [done, check] of wantedChecks.entries()) {
+    yield { type: 'progress', stage: 'verify', done, total: wantedChecks.length, unit: 'checks', detail: check.id };
     const at = performance.now();
     const result = yield* judge(check, context);
     const seconds = (performance.now() - at + (check.prepared ? prepared[check.prepared] : 0)) / 1000;

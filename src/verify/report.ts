@@ -21,11 +21,11 @@ import { FINGERPRINT_FILE, type Fingerprint } from './fingerprint.ts';
 import type { RunLimit } from './limit.ts';
 import { reportHtml } from './report/page.ts';
 import { picturesOf } from './report/pictures.ts';
+import { CLIP_FILE, VERIFICATION_FOLDER } from './verdict.ts';
 
-export const VERIFICATION_FOLDER = 'verification';
+export { overall, VERIFICATION_FOLDER } from './verdict.ts';
+
 export const REPORT_FILE = 'report.json';
-/** The clip that was judged, lossless. */
-export const CLIP_FILE = 'frames.webp';
 
 export interface CheckReport {
   readonly id: string;
@@ -90,18 +90,49 @@ export type StoredReport = Required<Pick<Report, 'verdict' | 'device' | 'package
 
 /** The report that lies in `folder`, or undefined when there is none. @throws FormatError when it is damaged. */
 export async function readReport(folder: string): Promise<StoredReport | undefined> {
-  return readConfig(join(folder, VERIFICATION_FOLDER, REPORT_FILE), reportSchema, (raw) => raw).catch(
-    (error: unknown) => {
-      if (error instanceof InputMissingError) return undefined;
-      throw error;
-    },
-  );
+  return readStored(folder, reportSchema);
 }
 
-/** Passed only if every check is; one that failed outweighs one that could not tell. */
-export function overall(checks: readonly { verdict: CheckVerdict }[]): CheckVerdict {
-  if (checks.some(({ verdict }) => verdict === 'failed')) return 'failed';
-  return checks.length > 0 && checks.every(({ verdict }) => verdict === 'passed') ? 'passed' : 'unknown';
+const milliseconds = z.number().min(0);
+/** What is shown of one. */
+const findingsSchema = reportSchema.extend({
+  checks: z.array(
+    z.object({
+      id: z.string(),
+      proves: z.string(),
+      verdict: z.enum(['passed', 'failed', 'unknown']),
+      reason: z.string(),
+      figures: z.record(z.string(), z.union([z.number(), z.string()])),
+      seconds: z.number(),
+    }),
+  ),
+  timing: z
+    .object({
+      load_ms: milliseconds,
+      denoise_ms: milliseconds,
+      step_ms: z.array(milliseconds),
+      decode_ms: milliseconds,
+      peak_bytes: z.number().min(0),
+    })
+    .nullable(),
+});
+
+/** What the gate found, as far as it can be shown again. */
+export type Findings = Pick<Report, 'verdict' | 'device' | 'checks' | 'timing'>;
+
+/** What the report that lies in `folder` found, or undefined when there is none. @throws FormatError when it is damaged. */
+export async function readFindings(folder: string): Promise<Findings | undefined> {
+  return readStored(folder, findingsSchema);
+}
+
+async function readStored<Shape extends z.ZodType>(
+  folder: string,
+  schema: Shape,
+): Promise<z.output<Shape> | undefined> {
+  return readConfig(join(folder, VERIFICATION_FOLDER, REPORT_FILE), schema, (raw) => raw).catch((error: unknown) => {
+    if (error instanceof InputMissingError) return undefined;
+    throw error;
+  });
 }
 
 /** What lies in the verification folder beside the report itself. */

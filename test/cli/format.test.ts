@@ -21,7 +21,10 @@ describe('figures', () => {
     [12_345, '12.3 s'],
     [59_999, '60.0 s'],
     [150_000, '2 min 30 s'],
-    [3_599_900, '60 min 0 s'],
+    [3_599_400, '59 min 59 s'],
+    [3_599_900, '1 h 0 min'],
+    [3_700_000, '1 h 2 min'],
+    [1e8, '27 h 47 min'],
   ])('%d ms', (ms, text) => {
     expect(formatDuration(ms)).toBe(text);
   });

@@ -58,6 +58,26 @@ const tile: Event = {
 };
 
 describe('createProgress', () => {
+  it('tells no time left of checks, and no rate of other units than those that advance', () => {
+    const verify = (done: number, total: number, unit: 'checks' | 'clips'): Event => ({
+      type: 'progress',
+      stage: 'verify',
+      done,
+      total,
+      unit,
+    });
+    const lines = show(
+      [
+        [0, verify(0, 12, 'checks')],
+        [5000, verify(9, 12, 'checks')],
+        [5200, verify(0, 3, 'clips')],
+        [6200, verify(1, 3, 'clips')],
+      ],
+      { live: true },
+    );
+    expect(lines.join('')).toContain('9 of 12 checks');
+    expect(lines.join('').match(/\S+ \S+ left/g)).toEqual(['2.00 s left']);
+  });
   it.each([true, false])('has a line for a clip of several, and no picture (live: %s)', (live) => {
     expect(show([[0, tile]], { live })).toEqual([
       'compare: clip 2 of 3: a/ink\\u001b[31m, 1.23 s, distance 12.3 · motion 4.1\n',

@@ -1,7 +1,8 @@
 import { cp, mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { findPackages, type PackageFound, whyNotBeside } from '../../src/compare/find-packages.ts';
+import { whyNotBeside } from '../../src/compare/beside.ts';
+import { findPackages, type PackageFound } from '../../src/compare/find-packages.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
 

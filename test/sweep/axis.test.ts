@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { defaultAxes, parseKnob, parseKnobPath } from '../../src/sweep/axis.ts';
+import { clipLabels, defaultAxes, labelAxes, parseKnob, parseKnobPath } from '../../src/sweep/axis.ts';
 import { tinyRecipe } from '../helpers/tiny.ts';
 
 const recipe = tinyRecipe();
@@ -65,5 +65,19 @@ describe('the grid where nothing is said', () => {
     expect(defaultAxes(bare)).toEqual([{ path: ['motion', 'gamma'], values: [0.1, 0.4, 0.7] }]);
     const negative = tinyRecipe({ personalized: [], lcm: undefined, motion: { gamma: -1 } });
     expect(defaultAxes(negative)[0].values).toEqual([-1.3, -1, -0.7]);
+  });
+});
+
+describe('the clips of a grid', () => {
+  const labels = (of: typeof recipe, ...knobs: readonly string[]) => {
+    const [x, y] = knobs.map((text) => parseKnob(text, of));
+    return clipLabels(...labelAxes(of, x as NonNullable<typeof x>, y));
+  };
+  it('are called by their values, row by row', () => {
+    expect(labels(recipe, 'alpha=0.4,1')).toEqual(['α 0.4', 'α 1']);
+    expect(labels(recipe, 'alpha=0.4,1', 'beta=0,1')).toEqual(['α 0.4  β 0', 'α 1  β 0', 'α 0.4  β 1', 'α 1  β 1']);
+  });
+  it('are called by their sources as well where the symbols are the same', () => {
+    expect(labels(two, 'personalized[0].alpha=0', 'personalized[1].alpha=1')).toEqual(['α ink 0  α wash 1']);
   });
 });

@@ -12,7 +12,7 @@ import { parseKnob } from '../../src/sweep/axis.ts';
 import { planGrid } from '../../src/sweep/grid.ts';
 import { sheetSvg } from '../../src/sweep/sheet.ts';
 import { type Sweep, type SweepOptions, sweep } from '../../src/sweep/sweep.ts';
-import { sweepCells } from '../../src/sweep/table.ts';
+import { seenCells, sweepCells } from '../../src/sweep/table.ts';
 import { openVariants } from '../../src/sweep/variants.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { tinyRecipe } from '../helpers/tiny.ts';
@@ -124,6 +124,7 @@ describe('the tiles of a grid', PATIENCE, () => {
     const swept = await run({ x: knob('steps=1,2') }, undefined, { ...recipe, name: '<b>' });
     const cells = sweepCells(swept.figures);
     expect(cells.map(([title]) => title)).toEqual(['tile', 'steps 1', 'steps 2 (as it is)']);
+    expect(seenCells(swept.figures)[0]).toEqual(['tile', 'motion', 'consistency', 'pixels off']);
     const hostile = { ...swept, figures: { ...swept.figures, prompt: '<script>' } };
     const svg = await sheetSvg(hostile);
     expect(svg.match(/<image class="clip" width="256"/g)).toHaveLength(2);

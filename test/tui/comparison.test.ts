@@ -30,7 +30,7 @@ const STRENGTHS = {
   kind: 'sweep',
   recipe: 'ink.yaml',
   text: 'name: ink',
-  x: { path: ['personalized', 0, 'alpha'], values: [0.4, 1] },
+  x: { path: ['personalized', 0, 'alpha'], values: [0.4, 1], label: 'α' },
   total: 2,
 } as const;
 

@@ -104,6 +104,7 @@ describe('keyNames', () => {
     ['c', { ctrl: true }, ['ctrl+c']],
     ['G', { shift: true }, ['G']],
     ['jjq', {}, ['j', 'j', 'q']],
+    ['ab\u007f\rl', {}, ['a', 'b', 'backspace', 'return', 'l']],
     ['jj\r', {}, ['j', 'j', 'return']],
     ['ab\t\u0013', {}, ['a', 'b', 'tab', 'ctrl+s']],
     ['q', { meta: true }, []],

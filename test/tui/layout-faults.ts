@@ -10,6 +10,9 @@ const FRAMES = [
   { focused: false, corners: ['╭', '╮', '╰', '╯'], across: '─', down: '│' },
 ] as const;
 
+/** What the frame of the selected clip begins with: it is no pane (panes/wall.tsx). */
+const TILE = '▸';
+
 type Frame = (typeof FRAMES)[number];
 
 /** Where a frame stands, corners included. */
@@ -25,9 +28,11 @@ interface Pane {
 /** What stands on a screen when a value was missing, or a sequence was cut in two. */
 const LEFTOVERS = /\bundefined\b|\bNaN\b|\[object |\bnull\b|\[\d+(?:;\d+)*m|\ufffd/;
 
-/** Each a sentence; rows and columns counted from 1. Empty for a screen without faults. */
-export function layoutFaults(cells: Cells): readonly string[] {
+/** Each a sentence; rows and columns counted from 1. Empty for a screen without faults. The foot may have up to so many rows. */
+export function layoutFaults(cells: Cells, foot = 1): readonly string[] {
   const { panes, faults } = findPanes(cells);
+  const lowest = Math.max(...panes.map(({ bottom }) => bottom));
+  const end = Math.max(cells.length - foot, Math.min(lowest + 1, cells.length - 1));
   const [first, last] = [rowText(cells, 0), rowText(cells, cells.length - 1)];
   return [
     ...faults,
@@ -35,7 +40,7 @@ export function layoutFaults(cells: Cells): readonly string[] {
     ...(last.trim() === '' || hasFrame(last)
       ? [`Row ${cells.length}, the last one, holds no keys, but "${last}".`]
       : []),
-    ...(faults.length === 0 ? coverage(cells, panes) : []),
+    ...(faults.length === 0 ? coverage(cells.slice(0, end), panes) : []),
     ...panes.filter((pane) => isEmpty(cells, pane)).map(({ title }) => `The pane "${title}" is empty.`),
     ...focus(panes),
     ...leftovers(cells),
@@ -45,7 +50,9 @@ export function layoutFaults(cells: Cells): readonly string[] {
 function findPanes(cells: Cells): { readonly panes: readonly Pane[]; readonly faults: readonly string[] } {
   const found = FRAMES.flatMap((frame) =>
     cells.flatMap((row, top) =>
-      row.flatMap(({ chars }, left) => (chars === frame.corners[0] ? [followFrame(cells, frame, left, top)] : [])),
+      row.flatMap(({ chars }, left) =>
+        chars === frame.corners[0] && row[left + 1]?.chars !== TILE ? [followFrame(cells, frame, left, top)] : [],
+      ),
     ),
   );
   return {
@@ -81,10 +88,10 @@ function broken(title: string, y: number, x: number, found: string, wanted: stri
   return `The frame of "${title}" is broken in row ${y + 1}, column ${x + 1}: "${found}" instead of "${wanted}".`;
 }
 
-/** All cells between the first row and the last one belong to one pane each. */
+/** All cells below the first row belong to one pane each. */
 function coverage(cells: Cells, panes: readonly Pane[]): readonly string[] {
   const faults: string[] = [];
-  for (let y = 1; y < cells.length - 1; y++) {
+  for (let y = 1; y < cells.length; y++) {
     const row = panes.filter(({ top, bottom }) => y >= top && y <= bottom).toSorted((a, b) => a.left - b.left);
     let next = 0;
     for (const { left, right, title } of row) {

@@ -4,7 +4,8 @@ import { RED_THEN_BLUE } from './reports.ts';
 
 describe('readAloud', () => {
   it.each([
-    ['███░░░░░   25%  10.0 MB of 40.0 MB', '25% 10.0 MB of 40.0 MB'],
+    ['bake  ███░░░░░   25%  conv_in.weight', 'bake 25%'],
+    ['● unsaved', 'unsaved'],
     ['▸ recipes/tiny.yaml', 'selected: recipes/tiny.yaml'],
     ['▶ frame 1 of 16, 64×64', 'playing, frame 1 of 16, 64×64'],
     ['▸3 Bake ✗', 'selected: 3 Bake failed'],

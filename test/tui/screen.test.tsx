@@ -240,10 +240,10 @@ describe('the terminal UI', () => {
     await screen.shows('─ Recipes ─', '─ Recipe recipes/tiny.yaml ─', '─ Plan ─', '━ Bake ━', '─ Run ─', '─ Gate ─');
     expect(linesWider(screen, 160)).toEqual([]);
     screen.resize(60, 20);
-    await screen.shows('▸4 Bake', '━ Bake ━', 'x stop');
+    await screen.shows('▸Bake', '3 Plan', '━ Bake ━', 'x stop');
     expect(screen.text()).not.toContain('─ Gate ─');
     screen.resize(40, 12);
-    await screen.shows('▸4 Bake', '━ Bake ━');
+    await screen.shows('▸Bake', '━ Bake ━');
     screen.resize(39, 12);
     await screen.shows('39×12', '40×12');
     screen.resize(80, 24);
@@ -256,10 +256,16 @@ describe('the terminal UI', () => {
     screen.press('?');
     await screen.shows('━ Keys ━', 'Esc close');
     const seen = new Set<string>();
-    for (let i = 0; i < 110; i++) {
-      for (const line of screen.text().split('\n')) seen.add(line);
+    for (let moves = true; moves; ) {
+      const before = screen.text();
+      for (const line of before.split('\n')) seen.add(line);
       screen.press('j');
-      await new Promise((resolve) => setTimeout(resolve, 30));
+      moves = await vi
+        .waitFor(() => expect(screen.text()).not.toBe(before), { timeout: 1000, interval: 5 })
+        .then(
+          () => true,
+          () => false,
+        );
     }
     const all = [...seen].join(' ').replace(/[┃\s]+/g, ' '); // long ones go on in the next line
     for (const { rows } of helpSections()) for (const [, help] of rows) expect(all).toContain(help);

@@ -70,7 +70,7 @@ export function openScreen({ columns = 80, rows = 24, depth = 24, services, sign
   const left = openTui({
     stdin,
     stdout,
-    services: { ...createServices(), ...services },
+    services: { ...createServices(), findPackages: async () => [], ...services },
     signal: signal ? AbortSignal.any([signal, end.signal]) : end.signal,
   });
   onTestFinished(async () => {

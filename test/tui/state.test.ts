@@ -9,7 +9,7 @@ import { contextOf } from '../../src/tui/commands.ts';
 import { rowAt } from '../../src/tui/editor.ts';
 import { textOf } from '../../src/tui/input.ts';
 import type { Command } from '../../src/tui/keys.ts';
-import { type Action, editorOf, planView, scrollOf, wallOf } from '../../src/tui/model.ts';
+import { type Action, editorOf, planView, scrollOf, shownJob, wallOf } from '../../src/tui/model.ts';
 import { sourcesShown } from '../../src/tui/source-list.ts';
 import { INITIAL, reduce, type State } from '../../src/tui/state.ts';
 import { foundPackage, tileEvent } from './comparisons.ts';
@@ -474,5 +474,62 @@ describe('panes', () => {
     expect(reached('next-pane').pane).toBe('recipe');
     expect(reached('previous-pane').pane).toBe('publish');
     expect(reached('previous-pane', 'next-pane').pane).toBe('recipes');
+  });
+});
+
+describe('a package of another time', () => {
+  const findings = madePackage('', { integrity: 'passed', frames: 'failed' }, 'failed').report;
+  const packages: Action = { type: 'packages', packages: [foundPackage('out/old'), foundPackage('out/new')] };
+  const viewed: Action = { type: 'viewed', folder: 'out/new', findings };
+  const clip: Action = { type: 'clip', frames: RED_THEN_BLUE };
+
+  it('is asked for where packages are chosen', () => {
+    expect(from(reached(packages), 'go-compare', 'down', 'view').effects).toEqual([{ do: 'view', folder: 'out/new' }]);
+    expect(from(reached(packages), 'go-publish', 'view').effects).toEqual([{ do: 'view', folder: 'out/old' }]);
+    expect(from(reached(), 'go-compare', 'view').notice?.text).toBe('There is no package to look at.');
+  });
+  it('is shown instead of what the job made, until one goes back', () => {
+    const state = from(atAlpha('make', passed, clip), packages, 'go-compare', viewed);
+    expect([state.pane, state.clip, shownJob(state)?.folder]).toEqual(['run', undefined, 'out/new']);
+    expect(shownJob(state)).toMatchObject({ status: 'refused', checks: [{ id: 'integrity' }, { id: 'frames' }] });
+    expect(state.job?.folder).toBe('/out/tiny');
+    const back = from(state, clip, 'back');
+    expect([back.pane, back.clip, shownJob(back)?.folder]).toEqual(['compare', undefined, '/out/tiny']);
+    expect(back.effects).toEqual([{ do: 'read-clip', folder: '/out/tiny' }]);
+  });
+  it('gives way to the next job', () => {
+    const state = from(atAlpha(), packages, 'go-compare', viewed, clip, 'make');
+    expect([state.viewed, state.clip, shownJob(state)?.status]).toEqual([undefined, undefined, 'running']);
+  });
+  it('may be one that was never verified', () => {
+    const state = from(reached(packages), { type: 'viewed', folder: 'out/new', findings: undefined });
+    expect(shownJob(state)).toMatchObject({ folder: 'out/new', checks: [] });
+  });
+});
+
+describe('a recipe that somebody else has changed', () => {
+  const theirs = `${TEXT}# by somebody else\n`;
+  it('is read again, and what was here is brought back over it', () => {
+    const dirty = atAlpha('more');
+    const mine = editorOf(dirty)?.text ?? '';
+    expect(from(dirty, 'read-again').effects).toContainEqual({ do: 'open', recipe: TINY });
+    const read = from(dirty, { type: 'opened', recipe: TINY, text: theirs });
+    expect(editorOf(read)?.text).toBe(theirs);
+    expect(from(read, 'undo', 'save').effects).toContainEqual({
+      do: 'save',
+      recipe: TINY,
+      text: mine,
+      replaces: theirs,
+    });
+  });
+  it('is saved under another name beside it', () => {
+    const typing = atAlpha('more', 'save-as');
+    expect(typing.input && textOf(typing.input)).toBe('tiny.yaml');
+    const text = editorOf(typing)?.text;
+    expect(from(typing, 'erase-line', ':mine', 'commit').effects).toEqual([
+      { do: 'save-as', recipe: TINY, to: 'recipes/mine.yaml', text },
+    ]);
+    const elsewhere = from(typing, 'erase-line', ':a/mine', 'commit');
+    expect([elsewhere.effects, elsewhere.input?.problem]).toEqual([[], expect.stringContaining('without a folder')]);
   });
 });

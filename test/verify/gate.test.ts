@@ -64,6 +64,14 @@ describe('the gate on the tiny package', () => {
     expect(report.checks.map(({ id }) => id)).toEqual(ids);
     expect(report).toMatchObject({ verdict: 'passed', device: 'cpu', run: { frames: 16, width: 64, steps: 4 } });
     expect(events.flatMap((event) => (event.type === 'check' ? [event.id] : []))).toEqual(ids);
+    const announced = events.flatMap((event) =>
+      event.type === 'progress' && event.unit === 'checks' ? [[event.done, event.total, event.detail]] : [],
+    );
+    expect(announced).toEqual(ids.map((id, i) => [i, ids.length, id]));
+    const steps = events.flatMap((event) =>
+      event.type === 'progress' && event.unit === 'steps' && event.milliseconds !== undefined ? [event.done] : [],
+    );
+    expect(steps).toEqual([1, 2, 3, 4]);
 
     const written: Report = JSON.parse(await readFile(join(folder, 'verification/report.json'), 'utf8'));
     expect(written).toEqual(report);

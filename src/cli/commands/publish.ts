@@ -1,8 +1,8 @@
 /** `publish`: a verified package to its place; `--dry-run`: what that would do. */
 
 import { failureOf } from '../../exit-codes.ts';
-
-import { describePublication, type Publication, previewPublication } from '../../publish/preview.ts';
+import { describePublication } from '../../publish/describe.ts';
+import { type Publication, previewPublication } from '../../publish/preview.ts';
 import { refusalError } from '../../publish/refusal.ts';
 import { publish } from '../../publish/target.ts';
 import { table } from '../../text/columns.ts';

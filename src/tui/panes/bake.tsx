@@ -1,4 +1,5 @@
 /** The job: how it stands and what to do about it, how far the working stage is, its stages, and its log. */
+import { sep } from 'node:path';
 import { formatDuration } from '../../text/quantity.ts';
 import { currentStage, isBusy, type Job, type JobStatus, jobMark, type StageRow } from '../job.ts';
 import { progressLines } from '../progress-line.ts';
@@ -17,6 +18,10 @@ const SAYINGS: Readonly<Record<JobStatus, string>> = {
   failed: 'Failed',
   stopped: 'Stopped',
 };
+
+const HERE = `${process.cwd()}${sep}`;
+/** What a package is called until it is done (export/staging.ts). */
+const UNFINISHED = /\.\d+\.partial\b/;
 
 /** What one does next. */
 const NEXT: Readonly<Partial<Record<JobStatus, string>>> = {
@@ -37,7 +42,7 @@ export function BakePane({ job, ...pane }: BakePaneProps) {
   const next = NEXT[job.status];
   const head = (
     <>
-      <Marked mark={jobMark(job)} style="bold">
+      <Marked mark={jobMark(job)} style="bold" wrap="truncate-middle">
         {`${sayingOf(job)} · ${job.recipe} · ${formatDuration(job.at - job.startedAt)}`}
       </Marked>
       {isBusy(job) && <Working job={job} columns={pane.box.width - PANE_SIDES} />}
@@ -79,9 +84,9 @@ function Working({ job, columns }: { readonly job: Job; readonly columns: number
   ));
 }
 
-/** Of a stage that works, how long it has. */
+/** Of a stage that works, how long it has; folders under the names that they will have. */
 function stageText({ stage, subject, startedAt, finished }: StageRow, now: number | undefined): string {
   const name = stage.padEnd(7);
   if (finished) return `${name} ${finished.summary} (${formatDuration(finished.milliseconds)})`;
-  return `${name} ${subject}${now === undefined ? '' : ` (${formatDuration(now - startedAt)})`}`;
+  return `${name} ${subject.replace(HERE, '').replace(UNFINISHED, '')}${now === undefined ? '' : ` (${formatDuration(now - startedAt)})`}`;
 }

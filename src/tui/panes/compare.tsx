@@ -1,7 +1,6 @@
 /** Packages to choose from; then their clips on one wall, and the figures below. */
 
 import type { FoundPackage, PackageFound } from '../../compare/find-packages.ts';
-import { keyName } from '../../recipe/located-yaml.ts';
 import { table, wrap } from '../../text/columns.ts';
 import { formatBytes, formatTime } from '../../text/quantity.ts';
 import { type Comparison, type ComparisonRun, type SweepSource, type Wish, whyNot, wishOf } from '../comparison.ts';
@@ -132,6 +131,7 @@ function Watching({ run, notice, box, focused }: WatchingProps) {
             {problem}
           </Marked>
         ))}
+        <Words style="dim">Esc leads back to the packages, a tries again.</Words>
       </Pane>
     );
   }
@@ -169,9 +169,9 @@ function headOf({ status, request, sampled }: Exclude<Watched, { status: 'failed
   return `${MARKS[mark][0]} ${words} ${what}: ${wishText(sampled)}`;
 }
 
-/** `personalized[0].alpha × lcm.beta` */
+/** `α × β` */
 function knobsOf({ x, y }: SweepSource): string {
-  return [x, y].flatMap((knob) => (knob ? [keyName(knob.path)] : [])).join(' × ');
+  return y ? `${x.label} × ${y.label}` : x.label;
 }
 
 function progressOf(run: Watched, columns: number): readonly string[] {

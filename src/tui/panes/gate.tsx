@@ -3,9 +3,9 @@ import { Box } from 'ink';
 import type { CheckVerdict } from '../../events.ts';
 import { includes, type Profile } from '../../recipe/profile.ts';
 import { formatDuration } from '../../text/quantity.ts';
-import { CHECKS } from '../../verify/gate.ts';
 import { figure, label } from '../../verify/report/figures.ts';
-import { type CheckReport, overall } from '../../verify/report.ts';
+import type { CheckReport } from '../../verify/report.ts';
+import { CHECK_ORDER, overall } from '../../verify/verdict.ts';
 import { type CheckRow, gateMark, isBusy, type Job } from '../job.ts';
 import { Marked, Words } from '../theme.tsx';
 import { Pane, type PaneProps } from './pane.tsx';
@@ -13,7 +13,7 @@ import { Pane, type PaneProps } from './pane.tsx';
 export interface GatePaneProps extends Pick<PaneProps, 'box' | 'focused' | 'offset' | 'onLimit'> {
   readonly job: Job | undefined;
   /** How much of the gate the job goes through. */
-  readonly profile?: Profile;
+  readonly profile?: Profile | undefined;
 }
 
 export function GatePane({ job, profile = 'standard', ...pane }: GatePaneProps) {
@@ -22,7 +22,7 @@ export function GatePane({ job, profile = 'standard', ...pane }: GatePaneProps) 
       {job &&
         inOrder(job.checks).map((check) => <Check key={check.id} check={check} figures={figuresOf(job, check)} />)}
       {toCome(job, profile).map((id) => (
-        <Marked key={id} mark="note" style="dim">
+        <Marked key={id} mark={id === job?.checking?.id ? 'working' : 'note'} style="dim">
           {id}
         </Marked>
       ))}
@@ -59,12 +59,13 @@ function figuresOf({ report }: Job, { id, verdict }: CheckRow): string {
     .join(' · ');
 }
 
-/** The checks after the last one that was heard of, while the gate works; those that do not apply are left out when their turn comes. */
+/** The check that works and those after it, while the gate does; those that do not apply are left out when their turn comes. */
 function toCome(job: Job | undefined, profile: Profile): readonly string[] {
   const isWorking = isBusy(job) && job.stages.some(({ stage, finished }) => stage === 'verify' && !finished);
   if (!isWorking) return [];
-  const ids = CHECKS.filter(({ from }) => includes(profile, from)).map(({ id }) => id);
-  return ids.slice(ids.indexOf(job.checks.at(-1)?.id ?? '') + 1);
+  const ids = Object.keys(CHECK_ORDER).filter((id) => includes(profile, CHECK_ORDER[id] as Profile));
+  const { checking, checks } = job;
+  return ids.slice(checking ? ids.indexOf(checking.id) : ids.indexOf(checks.at(-1)?.id ?? '') + 1);
 }
 
 const VERDICTS: Readonly<Record<CheckVerdict, string>> = {
@@ -75,14 +76,15 @@ const VERDICTS: Readonly<Record<CheckVerdict, string>> = {
 
 function Verdict({ job }: { readonly job: Job | undefined }) {
   const mark = gateMark(job);
-  if (!job || mark === undefined)
-    return (
-      <Words>{isBusy(job) ? 'The checks follow when the model has run.' : 'Nothing has been verified yet.'}</Words>
-    );
+  if (!job || mark === undefined) {
+    const made = job?.folder;
+    if (isBusy(job)) return <Words>The checks follow when the model has run.</Words>;
+    return <Words>{made === undefined ? 'Nothing has been verified yet.' : `${made} was never verified.`}</Words>;
+  }
   return (
     <>
       <Marked mark={mark} style="bold">
-        {`${wordOf(job)} · ${tally(job.checks)}`}
+        {`${wordOf(job)} · ${tally(job)}`}
       </Marked>
       {job.folder !== undefined && <Words>{job.folder}</Words>}
     </>
@@ -91,14 +93,14 @@ function Verdict({ job }: { readonly job: Job | undefined }) {
 
 function wordOf(job: Job): string {
   if (job.status === 'passed' || job.status === 'refused') return VERDICTS[overall(job.checks)];
-  return isBusy(job) ? 'Checking' : 'Not finished';
+  return isBusy(job) ? `Checking ${job.checking?.id ?? ''}`.trimEnd() : 'Not finished';
 }
 
 /** `12 of 14 checks passed, 1 failed, 1 unknown` */
-function tally(checks: readonly CheckRow[]): string {
+function tally({ checks, checking }: Job): string {
   const of = (wanted: CheckVerdict) => checks.filter(({ verdict }) => verdict === wanted).length;
   return [
-    `${of('passed')} of ${checks.length} checks passed`,
+    `${of('passed')} of ${checking?.total ?? checks.length} checks passed`,
     ...(of('failed') > 0 ? [`${of('failed')} failed`] : []),
     ...(of('unknown') > 0 ? [`${of('unknown')} unknown`] : []),
   ].join(', ');

@@ -29,7 +29,9 @@ export function PalettePane({ box, state }: PalettePaneProps) {
               {`${i === state.choice ? '▸' : ' '} ${help}`}
             </Words>
           </Box>
-          <Words style="dim">{keys.map(label).join(' ')}</Words>
+          <Box flexShrink={0}>
+            <Words style="dim">{keys.map(label).join(' ')}</Words>
+          </Box>
         </Box>
       ))}
     </Pane>

@@ -5,6 +5,7 @@
 import { Box, type DOMElement, Text, useBoxMetrics, useIsScreenReaderEnabled } from 'ink';
 import { type ReactNode, use, useEffect, useEffectEvent, useRef } from 'react';
 import type { PaneBox } from '../layout.ts';
+import { readAloud } from '../read-aloud.ts';
 import { ThemeContext } from '../theme.tsx';
 
 export interface PaneProps {
@@ -39,13 +40,17 @@ export function Pane({ title, box, focused, head, children, offset = 0, onLimit 
   const { style, left, fill, right } = focused ? BORDERS.focused : BORDERS.other;
   const isRead = useIsScreenReaderEnabled();
   if (isRead && !focused) return null;
-  const rest = fill.repeat(Math.max(0, box.width - left.length - title.length - 2));
-  const top = focused ? paint(['bold', 'cyan'], `${left}${title} ${rest}${right}`) : `${left}${title} ${rest}${right}`;
+  const room = box.width - left.length - 2;
+  const name = title.length <= room ? title : `${title.slice(0, room - 1)}…`;
+  const line = `${left}${name} ${fill.repeat(Math.max(0, room - name.length))}${right}`;
+  const top = focused ? paint(['bold', 'cyan'], line) : line;
   return (
     <Box flexDirection="column" width={box.width} height={box.height} flexShrink={0}>
-      <Text wrap="truncate-end" aria-label={`${title}:`}>
-        {top}
-      </Text>
+      <Box height={1} flexShrink={0}>
+        <Text wrap="truncate-end" aria-label={`${readAloud(title)}:`}>
+          {top}
+        </Text>
+      </Box>
       <Box
         borderStyle={style}
         {...(focused && depth > 1 && { borderColor: 'cyan' })}

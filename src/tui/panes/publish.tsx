@@ -1,6 +1,7 @@
 /** What would be published where, and whether it may be; the question, and what came of it. */
 import { Box } from 'ink';
-import { describePublication, type Publication } from '../../publish/preview.ts';
+import { describePublication } from '../../publish/describe.ts';
+import type { Publication } from '../../publish/preview.ts';
 import { table } from '../../text/columns.ts';
 import { formatBytes } from '../../text/quantity.ts';
 import type { StageRow } from '../job.ts';
@@ -18,21 +19,21 @@ export function PublishPane({ publication, ...pane }: PublishPaneProps) {
   const { run } = publication;
   const columns = pane.box.width - PANE_SIDES;
   const row = 'row' in run ? run.row : undefined;
+  const sayings = sayingsOf(publication).map(({ mark, text, isBold }) => (
+    <Marked key={text} mark={mark} {...(isBold && { style: 'bold' as const })}>
+      {text}
+    </Marked>
+  ));
+  const isLong = run.status === 'refused' || run.status === 'failed'; // reasons have any length, and are scrolled
+  const head = (
+    <>
+      {!isLong && sayings}
+      {row && <Advance row={row} columns={columns} />}
+    </>
+  );
   return (
-    <Pane
-      title="Publish"
-      {...pane}
-      head={
-        <>
-          {sayingsOf(publication).map(({ mark, text, isBold }) => (
-            <Marked key={text} mark={mark} {...(isBold && { style: 'bold' as const })}>
-              {text}
-            </Marked>
-          ))}
-          {row && <Advance row={row} columns={columns} />}
-        </>
-      }
-    >
+    <Pane title="Publish" {...pane} head={head}>
+      {isLong && sayings}
       <Facts publication={publication} />
     </Pane>
   );
@@ -80,9 +81,12 @@ function sayingsOf(view: PublicationView): readonly Saying[] {
     case 'stopping':
       return [{ mark: 'working', text: 'Stopping', isBold: true }];
     case 'stopped':
-      return [{ mark: 'stopped', text: 'Stopped. What stood at the target stands there still.' }];
+      return [{ mark: 'stopped', text: 'Stopped. What stood at the target stands there still. Enter begins again.' }];
     case 'failed':
-      return run.problems.map((text): Saying => ({ mark: 'failed', text }));
+      return [
+        ...run.problems.map((text): Saying => ({ mark: 'failed', text })),
+        { mark: 'note', text: 'Enter tries again.' },
+      ];
     case 'done': {
       const { to: where, files, bytes } = run.published;
       return [{ mark: 'passed', text: `Published to ${where}: ${files} files, ${formatBytes(bytes)}`, isBold: true }];

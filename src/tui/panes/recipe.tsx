@@ -1,14 +1,16 @@
 /** The recipe as a form: sliders, choices and bars; what is wrong stands below its field, what a field means at the foot. */
+import { useIsScreenReaderEnabled } from 'ink';
 import { useMemo } from 'react';
 import { type Json, writeFlow } from '../../recipe/yaml-write.ts';
 import { formatNumber } from '../../text/quantity.ts';
 import { printable } from '../../text/quote.ts';
 import type { Style } from '../../text/terminal.ts';
 import { barsOf, glyphOf } from '../block-bars.ts';
+import { cellWidth } from '../cell-width.ts';
 import { type Editor, type Form, formOf, isDirty } from '../editor.ts';
 import type { Row } from '../form.ts';
 import { MARKS } from '../marks.ts';
-import { Words } from '../theme.tsx';
+import { Marked, Words } from '../theme.tsx';
 import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
 
 export interface RecipePaneProps extends Pick<PaneProps, 'box' | 'focused'> {
@@ -32,21 +34,52 @@ export function RecipePane({ editor, box, focused }: RecipePaneProps) {
   const height = box.height - PANE_ENDS;
   const form = useMemo(() => editor && formOf(editor), [editor]);
   const drawing = useMemo(() => editor && form && draw(editor, form, width, height), [editor, form, width, height]);
+  const isRead = useIsScreenReaderEnabled();
   const title = editor && form ? titleOf(editor, form, width) : 'Recipe';
   return (
     <Pane title={title} box={box} focused={focused}>
       {!drawing && <Words>No recipe is open. Choose one in Recipes and press Enter.</Words>}
-      {drawing?.map(({ key, text, style }) => (
-        <Words key={key} style={style} wrap="truncate-end">
-          {text}
-        </Words>
-      ))}
+      {isRead && editor && form && <Spoken editor={editor} form={form} />}
+      {!isRead &&
+        drawing?.map(({ key, text, style }) => (
+          <Words key={key} style={style} wrap="truncate-end">
+            {text}
+          </Words>
+        ))}
     </Pane>
   );
 }
 
 /** What a title has besides the file. */
 const TITLE_ROOM = 24;
+/** For a screen reader: the field under the cursor, what is wrong with it and what it means. */
+function Spoken({ editor, form: { rows, others, at } }: { readonly editor: Editor; readonly form: Form }) {
+  const row = rows[at];
+  return (
+    <>
+      {others.map(({ line, sentence }) => (
+        <Words key={`${line} ${sentence}`}>{`Line ${line}: ${sentence}`}</Words>
+      ))}
+      {row && <Words>{`${row.label}, ${spokenValue(row, editor.bar)}${row.isDefault ? ', default' : ''}`}</Words>}
+      {row?.problems.map((sentence) => (
+        <Marked key={sentence} mark="failed">
+          {sentence}
+        </Marked>
+      ))}
+      {editor.notice !== undefined && <Marked mark="warning">{editor.notice}</Marked>}
+      {row && <Words>{`${row.section}, field ${at + 1} of ${rows.length}. ${row.help}`}</Words>}
+    </>
+  );
+}
+
+/** `0.80, strength`, `IN04 0.5` */
+function spokenValue({ kind, value, path }: Row, chosen: number | undefined): string {
+  if (value === undefined) return 'not set';
+  const bar = chosen === undefined ? undefined : barsOf(value, path)?.bars[chosen];
+  if (bar) return `${bar.block} ${formatNumber(bar.weight)}`;
+  const text = kind === 'strength' && typeof value === 'number' ? numberText(value) : plain(value, Infinity);
+  return kind === 'strength' || kind === 'choice' ? `${text}, ${kind}` : text;
+}
 
 /** How many mistakes there are stands above: they may be out of sight. */
 function titleOf(editor: Editor, { rows, others }: Form, width: number): string {
@@ -58,7 +91,7 @@ function titleOf(editor: Editor, { rows, others }: Form, width: number): string 
 
 /** Exactly `height` lines: a stretch of the form around the cursor's row, then the foot. */
 function draw(editor: Editor, { rows, others, at }: Form, width: number, height: number): readonly Line[] {
-  const labels = Math.min(Math.max(8, ...rows.map(({ label }) => [...label].length)), Math.floor(width * 0.36));
+  const labels = Math.min(Math.max(8, ...rows.map(({ label }) => cellWidth(label))), Math.floor(width * 0.36));
   const lines: Line[] = others.flatMap(({ line, sentence }, i) =>
     problemLines(`other ${i}`, `Line ${line}: ${sentence}`, 0, width),
   );
@@ -67,7 +100,7 @@ function draw(editor: Editor, { rows, others, at }: Form, width: number, height:
       lines.push({ key: `section ${i}`, text: row.section, style: 'dim', row: i });
     const isAt = i === at;
     const bar = isAt ? editor.bar : undefined;
-    const text = `${isAt ? '▸' : ' '} ${cutMiddle(row.label, labels).padEnd(labels)} ${valueText(row, width - labels - 3)}`;
+    const text = `${isAt ? '▸' : ' '} ${padCells(cutMiddle(row.label, labels), labels)} ${valueText(row, width - labels - 3)}`;
     lines.push({ key: `row ${i}`, text, style: isAt ? 'bold' : row.isDefault ? 'dim' : undefined, row: i });
     if (bar !== undefined) lines.push({ key: 'bar', text: ' '.repeat(labels + 3) + pointer(row, bar), row: i });
     row.problems.forEach((sentence, j) => {
@@ -92,9 +125,14 @@ function windowAround(lines: readonly Line[], at: number, room: number): readonl
   return lines.slice(offset, offset + room);
 }
 
+/** Lines of a mistake that leave the fields around it in sight. */
+const MAX_PROBLEM = 4;
+
 function problemLines(key: string, sentence: string, row: number, width: number): Line[] {
   const [sign, style] = MARKS.failed;
-  return wrap(sentence, width - 4).map((text, i) => ({
+  const all = wrap(sentence, width - 4);
+  const shown = all.length <= MAX_PROBLEM ? all : [...all.slice(0, MAX_PROBLEM - 1), '… Plan (3) has all of it.'];
+  return shown.map((text, i) => ({
     key: `${key} ${i}`,
     text: `  ${i === 0 ? sign : ' '} ${text}`,
     style,
@@ -105,11 +143,11 @@ function problemLines(key: string, sentence: string, row: number, width: number)
 /** Why the last command did nothing, else what the field under the cursor is. */
 function footLines({ notice }: Editor, row: Row | undefined, width: number, most: number): Line[] {
   if (notice !== undefined) {
-    const [sign, style] = MARKS.warning;
+    const [sign] = MARKS.warning; // yellow is not read on white
     return clip(wrap(notice, width - 2), Math.max(1, most)).map((text, i) => ({
       key: `notice ${i}`,
       text: `${i === 0 ? sign : ' '} ${text}`,
-      style,
+      style: 'bold',
       row: -1,
     }));
   }
@@ -151,9 +189,13 @@ const SLIDER = { shortest: 6, longest: 24 } as const;
 const USUAL = { low: 0, high: 1.5 } as const;
 const NUMBER_ROOM = 8;
 
-function slider(value: number, room: number): string {
+function numberText(value: number): string {
   const digits = formatNumber(value);
-  const number = /^-?\d+(\.\d)?$/.test(digits) ? value.toFixed(2) : digits;
+  return /^-?\d+(\.\d)?$/.test(digits) ? value.toFixed(2) : digits;
+}
+
+function slider(value: number, room: number): string {
+  const number = numberText(value);
   const length = Math.min(SLIDER.longest, room - NUMBER_ROOM);
   if (length < SLIDER.shortest) return number;
   const [low, high] = [Math.min(USUAL.low, value), Math.max(USUAL.high, value)];
@@ -178,6 +220,8 @@ function pointer({ value, path }: Row, chosen: number): string {
 }
 
 // --------------------------------------------------------------------------------------------------------- text
+
+const padCells = (text: string, width: number): string => text + ' '.repeat(Math.max(0, width - cellWidth(text)));
 
 function cutMiddle(text: string, room: number): string {
   const characters = [...text];

@@ -3,14 +3,14 @@ import { Box } from 'ink';
 import { useMemo } from 'react';
 import type { Preview } from '../../events.ts';
 import type { Frames } from '../../runtime/frames.ts';
-import { formatDuration } from '../../text/quantity.ts';
 import type { Style } from '../../text/terminal.ts';
+import type { Budgets } from '../../verify/checks/timing.ts';
 import { isBusy, type Job } from '../job.ts';
 import { MARKS } from '../marks.ts';
 import { type Cells, sizeIn } from '../pixels.ts';
 import { describePlayback, type Playback } from '../playback.ts';
 import { Words } from '../theme.tsx';
-import { type TimingRow, timingRows } from '../timing.ts';
+import { runningRows, type TimingRow, timingRows } from '../timing.ts';
 import { Moving } from './moving.tsx';
 import { PANE_ENDS, PANE_SIDES, Pane, type PaneProps } from './pane.tsx';
 
@@ -24,14 +24,18 @@ export interface RunPaneProps extends Pick<PaneProps, 'box' | 'focused'> {
   readonly preview: Preview | undefined;
   /** What the clip came from: its timing is shown. */
   readonly job?: Job | undefined;
+  /** What the job's recipe allows: until there is a report, what is told is held against it. */
+  readonly budgets?: Budgets | undefined;
 }
 
-export function RunPane({ clip, preview, job, box, focused }: RunPaneProps) {
+export function RunPane({ clip, preview, job, budgets = NONE, box, focused }: RunPaneProps) {
   const room = { columns: box.width - PANE_SIDES, rows: box.height - PANE_ENDS };
-  const rows = useMemo(() => (job ? rowsOf(job) : []), [job]);
+  const rows = useMemo(() => (job ? rowsOf(job, budgets) : []), [job, budgets]);
   return (
-    <Pane title="Run" box={box} focused={focused}>
-      {!clip && !preview && rows.length === 0 && <Words>No frames yet: they are shown when a job has run.</Words>}
+    <Pane title={job?.folder === undefined ? 'Run' : `Run · ${job.folder}`} box={box} focused={focused}>
+      {!clip && !preview && rows.length === 0 && (
+        <Words>{job?.folder === undefined ? NO_FRAMES : 'Reading the clip …'}</Words>
+      )}
       {!clip && !preview && <Timing lines={rows.map((row) => lineOf(row, room.columns >= WIDE))} />}
       {!clip && preview && <Step preview={preview} rows={rows} room={room} />}
       {clip?.status === 'absent' && (
@@ -53,19 +57,18 @@ export function RunPane({ clip, preview, job, box, focused }: RunPaneProps) {
   );
 }
 
+const NO_FRAMES = 'No frames yet: they are shown when a job has run. v in Compare shows those of an older package.';
+
 /** Of the report, or, until there is one, what the run has told so far. */
-function rowsOf(job: Job): readonly TimingRow[] {
+function rowsOf(job: Job, budgets: Budgets): readonly TimingRow[] {
   const reported = job.report && timingRows(job.report);
   if (reported) return reported;
   const run = job.stages.findLast(({ stage }) => stage === 'run');
   if (!run) return [];
-  const { progress, finished, startedAt } = run;
-  if (!finished && !isBusy(job)) return [];
-  return [
-    { label: 'run', value: formatDuration(finished?.milliseconds ?? job.at - startedAt) },
-    ...(progress ? [{ label: 'steps', value: `${progress.done} of ${progress.total}` }] : []),
-  ];
+  return run.finished || isBusy(job) ? runningRows(run, budgets, job.at) : [];
 }
+
+const NONE: Budgets = {};
 
 const sizeOf = ({ width, height }: { readonly width: number; readonly height: number }) => `${width}×${height}`;
 
@@ -102,12 +105,17 @@ function Shown({ frames, at, caption, rows, room }: ShownProps) {
   const below = { columns: room.columns, rows: room.rows - CAPTION - rows.length };
   const isBeside = sizeIn(frames, beside).width >= sizeIn(frames, below).width;
   return (
-    <Box flexDirection={isBeside ? 'row' : 'column'} gap={isBeside ? GAP : 0} justifyContent="center">
-      <Box flexDirection="column" alignItems="center">
+    <Box flexDirection="column" alignItems="center">
+      <Box gap={GAP} justifyContent="center">
         <Moving frames={frames} at={at} room={isBeside ? beside : below} />
-        <Words wrap="truncate-end">{caption}</Words>
+        {isBeside && <Timing lines={short} />}
       </Box>
-      <Timing lines={isBeside ? short : rows.map((row) => lineOf(row, true))} />
+      <Words wrap="truncate-end">{caption}</Words>
+      {!isBeside && (
+        <Box alignSelf="flex-start">
+          <Timing lines={rows.map((row) => lineOf(row, true))} />
+        </Box>
+      )}
     </Box>
   );
 }

@@ -1,10 +1,11 @@
 /** A wall of clips: as many as can be recognised, moving in step, and a line about the one that is selected. */
-import { Box, Text } from 'ink';
+import { Box, Text, useIsScreenReaderEnabled } from 'ink';
 import { use } from 'react';
 import { formatDuration } from '../../text/quantity.ts';
 import { type Style, sanitise } from '../../text/terminal.ts';
 import type { Cells } from '../pixels.ts';
 import { describePlayback } from '../playback.ts';
+import { describeFrames } from '../read-aloud.ts';
 import { ThemeContext, Words } from '../theme.tsx';
 import { arrangeWall, FRAME, frameCount, labelOf, type Wall, type WallArrangement } from '../wall.ts';
 import { Moving } from './moving.tsx';
@@ -38,16 +39,15 @@ export function WallView({ wall, cells }: WallViewProps) {
   );
 }
 
-/** `3 of 9  α 0.4  β 1 · ▶ frame 3 of 16 · 0.12 away · made in 2.10 s` */
+/** `3 of 9  α 0.4  β 1 · motion 6.3, consistency 0.815 · 2.10 s · ▶ frame 3 of 16` */
 function foot(wall: Wall, seen: number): string {
   const { selected, total, tiles } = wall;
   const tile = tiles[selected];
   const there = tiles.filter((one) => one !== undefined).length;
   return [
     `${selected + 1} of ${total}${seen < total ? ` (${seen} in sight)` : ''}  ${labelOf(wall, selected)}`.trimEnd(),
+    ...(tile ? [tile.note ?? '', formatDuration(tile.milliseconds)] : ['still to come']),
     ...(there > 0 ? [describePlayback(wall, frameCount(wall))] : []),
-    ...(tile ? [tile.note ?? '', `made in ${formatDuration(tile.milliseconds)}`] : ['still to come']),
-    ...(there < total ? [`${there} of ${total} made`] : []),
   ]
     .filter((part) => part !== '')
     .join(' · ');
@@ -66,13 +66,18 @@ type TileViewProps = { readonly wall: Wall; readonly index: number } & WallArran
 /** The label stands in the frame above, the note in the one below; of a tile that is not selected the frame is blank. */
 function TileView({ wall, index, tile: { columns, rows }, budget }: TileViewProps) {
   const { paint } = use(ThemeContext);
+  const isRead = useIsScreenReaderEnabled();
   const isSelected = index === wall.selected;
   const tile = wall.tiles[index];
+  if (isRead) {
+    const said = [labelOf(wall, index), tile ? describeFrames(tile.frames) : 'still to come', tile?.note ?? ''];
+    return <Words>{(isSelected ? '▸' : '') + said.filter((part) => part !== '').join(', ')}</Words>;
+  }
   const { corners, side, fill, style } = FRAMES[isSelected ? 'selected' : 'other'];
   const inside = { columns: columns - FRAME, rows: rows - FRAME };
   const coloured = (text: string) => (style === undefined ? text : paint(style, text));
   const edge = (left: string, text: string, right: string) => {
-    const words = text === '' ? '' : `${shorten(sanitise(text), inside.columns - 2)} `;
+    const words = text === '' ? '' : `${shorten(sanitise(text), inside.columns - 1)} `;
     return coloured(`${left}${words}${fill.repeat(inside.columns - words.length)}${right}`);
   };
   const label = `${isSelected ? '▸' : ' '}${labelOf(wall, index)}`;
@@ -87,9 +92,16 @@ function TileView({ wall, index, tile: { columns, rows }, budget }: TileViewProp
         </Box>
         <Text>{sides}</Text>
       </Box>
-      <Text wrap="truncate-end">{edge(corners[2], tile?.note ?? '', corners[3])}</Text>
+      <Text wrap="truncate-end">{edge(corners[2], figuresIn(tile?.note ?? '', inside.columns - 1), corners[3])}</Text>
     </Box>
   );
+}
+
+/** As many figures of a note as fit: half a figure is none. */
+function figuresIn(note: string, width: number): string {
+  const figures = note.split(/(?=, | · )/);
+  const fits = figures.findLastIndex((_, i) => figures.slice(0, i + 1).join('').length <= width);
+  return figures.slice(0, Math.max(1, fits + 1)).join('');
 }
 
 function shorten(text: string, width: number): string {

@@ -94,7 +94,7 @@ async function* judgeEffects({ folder, pkg, lock, plan, request, video, signal }
   const sources = sourcesOf(plan);
   const total = 1 + sources.length;
   const progress = (done: number, what: string) =>
-    ({ type: 'progress', stage: 'verify', done, total, unit: 'checks', detail: `effect: ${what}` }) as const;
+    ({ type: 'progress', stage: 'verify', done, total, unit: 'clips', detail: `effect: ${what}` }) as const;
   const findings: Finding[] = [];
   yield progress(0, 'as it is');
   const whole = await withModel(pkg, options, async (model) => {

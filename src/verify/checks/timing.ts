@@ -115,7 +115,8 @@ function slowdown(fastest: number, { timing: before, limit }: EarlierReport, con
 }
 
 /** The first step of a process also warms it up. */
-function warmStep(step_ms: readonly number[]): number {
+/** The median of steps, in milliseconds, without the first, in which much is done for the first time. */
+export function warmStep(step_ms: readonly number[]): number {
   return median(step_ms.length > 1 ? step_ms.slice(1) : step_ms);
 }
 

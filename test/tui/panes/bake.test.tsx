@@ -32,6 +32,11 @@ describe('BakePane', () => {
       '… bake    tiny (3.00 s)',
     ]);
   });
+  it('names folders as they will be called', () => {
+    const folder = `${process.cwd()}/out/tiny.15678.partial`;
+    const job = heard({ type: 'stage-started', stage: 'run', subject: `${folder} on cpu` });
+    expect(shown(job)[2]).toBe('… run     out/tiny on cpu (0 ms)');
+  });
   it('says how many checks are done where a stage tells nothing else', () => {
     expect(shown(heard(started('verify')))[1]).toBe('verify  …');
     expect(shown(heard(started('verify'), ...checkEvents({ a: 'passed', b: 'passed' })))[1]).toBe(

@@ -57,6 +57,28 @@ describe('GatePane', () => {
     expect(shown({ ...job, status: 'stopped' }).some((line) => line.startsWith('·'))).toBe(false);
     expect(shown({ ...job, status: 'stopped' })[0]).toBe('■ Not finished · 2 of 2 checks passed');
   });
+  it('says which check works and how many there will be', () => {
+    const checks = (done: number, detail: string): Event => ({
+      type: 'progress',
+      stage: 'verify',
+      done,
+      total: 12,
+      unit: 'checks',
+      detail,
+    });
+    const beginning = heard(verifying, checks(0, 'integrity'));
+    expect(shown(beginning).slice(0, 3)).toEqual([
+      '… Checking integrity · 0 of 12 checks passed',
+      '… integrity',
+      '· accounting',
+    ]);
+    const job = heard(verifying, checks(0, 'integrity'), ...checkEvents({ integrity: 'passed' }), checks(1, 'effect'));
+    expect(shown(job)[0]).toBe('… Checking effect · 1 of 12 checks passed');
+    expect(shown(job).slice(3, 5)).toEqual(['… effect', '· frames']);
+    // what it tells on the way is no check
+    const inside = hear(job, { type: 'progress', stage: 'verify', done: 1, total: 3, unit: 'clips', detail: 'a' }, 9);
+    expect(shown(inside)[0]).toBe('… Checking effect · 1 of 12 checks passed');
+  });
   it('says so before there is anything', () => {
     expect(shown(undefined)[0]).toBe('Nothing has been verified yet.');
     expect(shown(heard())[0]).toBe('The checks follow when the model has run.');

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { Event } from '../../../src/events.ts';
 import { finishJob, hear, type Job, startJob } from '../../../src/tui/job.ts';
 import { RunPane, type RunPaneProps } from '../../../src/tui/panes/run.tsx';
 import { timingRows } from '../../../src/tui/timing.ts';
@@ -69,11 +70,28 @@ describe('RunPane', () => {
   it('shows each step while it samples, and how long it has', () => {
     const sampling = [
       { type: 'stage-started', stage: 'run', subject: 'tiny on cpu' } as const,
-      { type: 'progress', stage: 'run', done: 3, total: 4, unit: 'steps' } as const,
+      ...[400, 90, 110].map(
+        (milliseconds, i): Event => ({
+          type: 'progress',
+          stage: 'run',
+          done: i + 1,
+          total: 4,
+          unit: 'steps',
+          milliseconds,
+        }),
+      ),
     ].reduce((before, event, i) => hear(before, event, 1000 * (i + 1)), startJob('tiny.yaml', 0));
     const preview = { step: 3, total: 4, width: 64, height: 64, pixels: new Uint8Array(64 * 64 * 3).fill(255) };
-    const text = shown({ preview, job: sampling }).join('\n');
-    for (const words of ['… step 3 of 4, 64×64', 'run      1.00 s', 'steps    3 of 4']) expect(text).toContain(words);
+    const text = shown({ preview, job: sampling, budgets: { step_ms: 50, denoise_ms: 1000 } }).join('\n');
+    for (const words of [
+      '… step 3 of 4, 64×64',
+      'run      3.00 s',
+      'done     3 of 4 steps',
+      'denoise  600 ms   ✓ 60% of 1.00 s',
+      'steps    400 90 110 ms',
+      'a step   100 ms   ✗ 2× of 50 ms', // the median of those after the first, as the gate will have it
+    ])
+      expect(text).toContain(words);
   });
   it('tells the timing also where there are no frames', () => {
     const text = shown({ clip: { status: 'absent', reason: 'The file is damaged.' }, job: job(TIMED) }).join('\n');

@@ -32,7 +32,7 @@ describe('WallView', () => {
         ...Array(8).fill(`   ${'█'.repeat(16)}   ┃  ${'█'.repeat(16)}  ┃`),
         ` as it was            ┗0.12 away ━━━━━━━━━━┛`,
         '',
-        '2 of 2  α 0.1 · ▶ frame 1 of 2 · 0.12 away · …',
+        '2 of 2  α 0.1 · 0.12 away · 1.50 s · ▶ frame …',
       ].map((line) => line.trimEnd()),
     );
   });
@@ -41,7 +41,7 @@ describe('WallView', () => {
     const lines = shown(wall, 70, 12);
     expect(lines[0]).toMatch(/^┏▸α 0\.0 ━+┓ {2}α 0\.1 +α 0\.2$/);
     expect(lines[4]).toMatch(/^┃ +… +┃ +█{16} +…$/);
-    expect(lines.at(-1)).toBe('1 of 3  α 0.0 · ▶ frame 1 of 2 · still to come · 1 of 3 made');
+    expect(lines.at(-1)).toBe('1 of 3  α 0.0 · still to come · ▶ frame 1 of 2');
   });
   it('scrolls to the selected one, and says how many are in sight', () => {
     const wall = Array.from({ length: 9 }, (_, i) => tile(i, 9)).reduce(hearTile, startWall(9, 3));
@@ -51,6 +51,12 @@ describe('WallView', () => {
     const last = shown(obeyWall(wall, 'last'), 66, 12).join('\n');
     expect(last).toContain('▸α 0.8');
     expect(last).not.toContain('α 0.0');
+  });
+  it('cuts no figure in two', () => {
+    const note = 'motion 13.3, consistency 0.815';
+    const wall = [tile(0, 2, { note }), tile(1, 2, { note })].reduce(hearTile, startWall(2));
+    expect(shown(wall, 46, 12)[9]).toBe('┗motion 13.3 ━━━━━━━━┛ motion 13.3');
+    expect(shown(wall, 70, 22).join('\n')).toContain('┗motion 13.3, consistency 0.815 ━');
   });
   it('moves all in step', () => {
     const blinking = { ...white(2), data: white(2).data.fill(0, 16 * 16 * 3) }; // white, then black
