@@ -6,7 +6,18 @@
 import type { KeyPath } from './recipe/located-yaml.ts';
 import type { Frames } from './runtime/frames.ts';
 
-export type StageName = 'survey' | 'fetch' | 'plan' | 'bake' | 'run' | 'verify' | 'compare' | 'sweep' | 'publish';
+export type StageName =
+  | 'survey'
+  | 'fetch'
+  | 'plan'
+  | 'bake'
+  | 'run'
+  | 'verify'
+  | 'compare'
+  | 'sweep'
+  | 'reproduce'
+  | 'sign'
+  | 'publish';
 
 /** A number of the recipe and where it stands there: `['lcm', 'beta']`. */
 export interface Setting {

@@ -15,6 +15,7 @@ const ROOMS = [
   'survey',
   'export',
   'runtime',
+  'sign',
   'verify',
   'compare',
   'sweep',

@@ -117,6 +117,12 @@ const LOCK = {
   description: 'a lock (or a package): hf:// inputs are taken at its commits and must have its hashes',
 } as const;
 
+const PRIVATE_KEY = {
+  type: 'string',
+  placeholder: 'KEY.pem',
+  completes: 'file',
+} as const;
+
 const QUIET = {
   quiet: { type: 'boolean', short: 'q', description: 'write nothing but warnings and errors to stderr' },
   'no-color': { type: 'boolean', description: 'no colours; NO_COLOR in the environment says the same' },
@@ -359,9 +365,22 @@ export const COMMANDS = {
   verify: {
     summary: 'run a package and check what comes out',
     details:
-      'Writes verification/ into the package: report.json, report.html, the clip and its fingerprint, which later verifications are compared with.',
+      'Writes verification/ into the package: report.json, report.html, the clip and its fingerprint, which later verifications are compared with. A package that is signed is left as it is; signature, hashes and fingerprint are then held to what it brings, and nothing of it runs before the first two have held.',
     operands: { package: PACKAGE },
     options: {
+      'public-key': {
+        type: 'string',
+        placeholder: 'KEY.pem',
+        completes: 'file',
+        description: 'the key that the package must be signed with (P-256, P-384 or P-521)',
+      },
+      signature: {
+        type: 'string',
+        placeholder: 'FILE',
+        completes: 'file',
+        otherwise: 'model.sig in the package',
+        description: 'where its signature is',
+      },
       recipe: {
         type: 'string',
         placeholder: 'RECIPE',
@@ -375,7 +394,65 @@ export const COMMANDS = {
       ...HUB,
       ...COMMON,
     },
-    examples: ['lcm-merge verify out/tiny', 'lcm-merge verify out/tiny --recipe recipes/tiny.yaml --device cpu'],
+    examples: [
+      'lcm-merge verify out/tiny --recipe recipes/tiny.yaml --device cpu',
+      'lcm-merge verify /srv/models/tiny --public-key release.pub.pem',
+    ],
+  },
+  reproduce: {
+    summary: 'make a package once more from its lock and compare every byte',
+    details:
+      'The lock keeps the recipe, the commits of inputs on the Hub and the SHA-256 of every input; where files of a machine were merged, --recipe says where they are. What is made anew is removed again unless -o names a place for it.',
+    operands: { package: PACKAGE },
+    options: {
+      recipe: {
+        type: 'string',
+        placeholder: 'RECIPE',
+        completes: 'file',
+        otherwise: 'the recipe in the lock, if all its inputs are on the Hub',
+        description: 'the recipe that it was baked from',
+      },
+      out: {
+        type: 'string',
+        short: 'o',
+        placeholder: 'DIR',
+        completes: 'folder',
+        description: 'keep what is made anew there; an older package there is replaced',
+      },
+      ...HUB,
+      ...COMMON,
+    },
+    examples: [
+      'lcm-merge reproduce out/tiny --recipe recipes/tiny.yaml',
+      'lcm-merge reproduce out/hub -o out/hub-again --json',
+    ],
+  },
+  sign: {
+    summary: 'sign a package that has passed verification',
+    details:
+      'Writes model.sig into the package, an OpenSSF Model Signing v1.0 bundle about every other file of it, which model_signing verifies as well. Whatever is verified or changed after that makes it worthless.',
+    operands: { package: PACKAGE },
+    options: {
+      key: {
+        ...PRIVATE_KEY,
+        required: true,
+        description:
+          'the private key (P-256, P-384 or P-521), readable by you alone; the passphrase of an encrypted one is in LCM_MERGE_KEY_PASSPHRASE',
+      },
+      out: {
+        type: 'string',
+        short: 'o',
+        placeholder: 'FILE',
+        completes: 'file',
+        otherwise: 'model.sig in the package',
+        description: 'write the signature there and leave the package as it is',
+      },
+      ...COMMON,
+    },
+    examples: [
+      'lcm-merge sign out/tiny --key release.pem',
+      'lcm-merge sign out/tiny --key release.pem -o tiny.sig --json',
+    ],
   },
   publish: {
     summary: 'put a package that has passed verification in its place: a folder or a registry',
@@ -389,6 +466,11 @@ export const COMMANDS = {
         description:
           'the folder that becomes the published package, or oci://registry/name:tag; an older package there is replaced',
       },
+      sign: {
+        ...PRIVATE_KEY,
+        description:
+          'sign what is published with this private key, as lcm-merge sign does; the package itself is left as it is',
+      },
       'dry-run': {
         type: 'boolean',
         description: 'show what would be sent and replaced, or all that is in the way, and write nothing',
@@ -397,7 +479,7 @@ export const COMMANDS = {
     },
     examples: [
       'lcm-merge publish out/tiny --to /srv/models/tiny --dry-run',
-      'lcm-merge publish out/tiny --to oci://ghcr.io/you/tiny:v1',
+      'lcm-merge publish out/tiny --to oci://ghcr.io/you/tiny:v1 --sign release.pem',
     ],
   },
   pull: {

@@ -12,8 +12,8 @@ const COLUMNS = 100;
 /** The verbs by what one wants. */
 const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ['The job', ['make']],
-  ['Its parts', ['init', 'plan', 'bake', 'verify', 'publish', 'pull']],
-  ['Using and examining', ['run', 'sweep', 'compare', 'inspect', 'doctor']],
+  ['Its parts', ['init', 'plan', 'bake', 'verify', 'sign', 'publish', 'pull']],
+  ['Using and examining', ['run', 'sweep', 'compare', 'inspect', 'reproduce', 'doctor']],
   ['For editor and shell', ['schema', 'completion']],
 ];
 

@@ -20,6 +20,8 @@ const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
   verify: async () => (await import('./commands/verify.ts')).verifyCommand,
   compare: async () => (await import('./commands/compare.ts')).compareCommand,
   sweep: async () => (await import('./commands/sweep.ts')).sweepCommand,
+  reproduce: async () => (await import('./commands/reproduce.ts')).reproduceCommand,
+  sign: async () => (await import('./commands/sign.ts')).signCommand,
   publish: async () => (await import('./commands/publish.ts')).publishCommand,
   pull: async () => (await import('./commands/pull.ts')).pullCommand,
   inspect: async () => (await import('./commands/inspect.ts')).inspect,

@@ -54,7 +54,7 @@ export interface Lock {
   readonly motion: Pick<Plan['motion'], 'mid' | 'positions' | 'stretched_from'>;
   /** How much each source changes; absent in locks of tools before 0.2. */
   readonly effects?: Effects;
-  /** Every file of the package but this one, the verification and what it is read with later. */
+  /** Every file of the package but this one, what is made of it (provenance, signature) and the verification. */
   readonly outputs: Readonly<Record<string, FileDigest>>;
 }
 

@@ -16,6 +16,7 @@ import { graphBytes } from './graph-bytes.ts';
 import { layOutComponents } from './layouts.ts';
 import { assertAsFetched, type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
 import { tensorRequests } from './merged-anew.ts';
+import { PROVENANCE_FILE, provenanceJson } from './provenance.ts';
 import { sideFiles } from './side-files.ts';
 import { openWeightWriter } from './weight-file.ts';
 
@@ -84,7 +85,9 @@ export async function* bake(
   await session.assertInputsUnchanged(); // between opening and now: what was merged is what was hashed
   assertAsFetched(plan, inputs);
   const lock = makeLock(plan, { inputs, outputs, effects });
-  await writeSynced(join(into, LOCK_FILE), Buffer.from(`${JSON.stringify(lock, null, 2)}\n`));
+  const locked = Buffer.from(`${JSON.stringify(lock, null, 2)}\n`);
+  await writeSynced(join(into, PROVENANCE_FILE), Buffer.from(provenanceJson(lock, digestBytes(locked))));
+  await writeSynced(join(into, LOCK_FILE), locked);
   const bytes = Object.values(outputs).reduce((sum, file) => sum + file.bytes, 0);
   yield {
     type: 'stage-finished',

@@ -5,11 +5,13 @@
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError, InputMissingError } from '../errors.ts';
-import type { CheckVerdict, Stage } from '../events.ts';
+import type { CheckVerdict, Stage, StageName } from '../events.ts';
 import { digestInSteps } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { pathInPackage } from '../runtime/package-folder.ts';
+import { readBundle, unverifiedManifest } from '../sign/bundle.ts';
+import { compareSigned, type Digests, describeDifferences, SIGNATURE_FILE } from '../sign/manifest.ts';
 import { REPORT_FILE, readReport, type StoredReport, VERIFICATION_FOLDER } from '../verify/report.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -28,23 +30,30 @@ export interface Candidate {
   /** Everything that is sent, the verification included, by name. */
   readonly files: readonly CandidateFile[];
   readonly bytes: number;
+  /** Links, devices and the like, which are never sent; by their path in the package. */
+  readonly odd: readonly string[];
   /** What shows without reading the files. */
   readonly refusals: readonly Refusal[];
 }
 
-/** Reads the report and lists the files; quick, whatever their size. @throws InputMissingError when there is no package. */
-export async function openCandidate(folder: string): Promise<Candidate> {
+/**
+ * Reads the report and lists the files; quick, whatever their size. `resigned`: a signature that is there will be replaced, and is
+ * none of the files. @throws InputMissingError when there is no package.
+ */
+export async function openCandidate(folder: string, { resigned = false } = {}): Promise<Candidate> {
   if ((await kindOf(folder)) !== 'folder')
     throw new InputMissingError(`The package ${folder} is not there, or is no folder.`, { file: folder });
   const { report, refusal } = await reportOf(folder);
   const entries = (await readdir(folder, { recursive: true, withFileTypes: true })).filter(
     (entry) => !entry.isDirectory(),
   );
-  const odd = entries.find((entry) => !entry.isFile());
+  const odds = entries.filter((entry) => !entry.isFile());
+  const [odd] = odds;
   const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
-  const files = await Promise.all(
+  const all = await Promise.all(
     paths.map(async (path) => ({ name: pathInPackage(folder, path), bytes: (await stat(path)).size })),
   );
+  const files = all.filter(({ name }) => !(resigned && name === SIGNATURE_FILE));
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
   return {
     folder,
@@ -52,6 +61,7 @@ export async function openCandidate(folder: string): Promise<Candidate> {
     ...(report && { report, verifiedAt: (await stat(join(folder, VERIFICATION_FOLDER, REPORT_FILE))).mtimeMs }),
     files,
     bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    odd: odds.map((entry) => pathInPackage(folder, join(entry.parentPath, entry.name))),
     refusals: [
       ...(refusal ? [refusal] : []),
       ...(odd ? [refuseOdd(folder, join(odd.parentPath, odd.name), odd.isSymbolicLink())] : []),
@@ -60,31 +70,56 @@ export async function openCandidate(folder: string): Promise<Candidate> {
   };
 }
 
-/**
- * Hashes every file and holds it to the report. `done` of `total` bytes are behind it when it begins.
- * Returns the digests in the order of the files.
- */
-export async function* checkBytes(
-  { folder, files, report }: Candidate,
-  { done, total, action, signal }: { done: number; total: number; action: string; signal?: AbortSignal | undefined },
-): Stage<{ readonly digests: readonly FileDigest[]; readonly refusals: readonly Refusal[] }> {
+export interface Hashing {
+  readonly stage?: StageName;
+  /** What is done to the files, as progress tells it. */
+  readonly action: string;
+  /** Bytes that are behind it when it begins, of how many. */
+  readonly done: number;
+  readonly total: number;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Hashes every file. Returns the digests in the order of the files. */
+export async function* digestCandidate(
+  { folder, files }: Pick<Candidate, 'folder' | 'files'>,
+  { stage = 'publish', action, done, total, signal }: Hashing,
+): Stage<readonly FileDigest[]> {
   const digests: FileDigest[] = [];
-  const told = report && expected(report);
-  const other: string[] = [];
   for (const { name } of files) {
     const digesting = digestInSteps(join(folder, name), signal);
     let step = await digesting.next();
     for (; !step.done; step = await digesting.next()) {
       done += step.value;
-      yield { type: 'progress', stage: 'publish', done, total, unit: 'bytes', detail: `${action} ${name}` };
+      yield { type: 'progress', stage, done, total, unit: 'bytes', detail: `${action} ${name}` };
     }
     digests.push(step.value);
-    if (name !== REPORT && told?.get(name) !== step.value.sha256) other.push(name);
   }
-  return { digests, refusals: otherFiles(folder, other) };
+  return digests;
+}
+
+/** Hashes every file and holds it to the report, and to the signature where there is one. */
+export async function* checkBytes(
+  candidate: Candidate,
+  hashing: Hashing,
+): Stage<{ readonly digests: readonly FileDigest[]; readonly refusals: readonly Refusal[] }> {
+  const { folder, files, report } = candidate;
+  const digests = yield* digestCandidate(candidate, hashing);
+  const found = digestsByName(files, digests);
+  const told = report && toldDigests(report);
+  const other = files
+    .map(({ name }) => name)
+    .filter((name) => !UNTOLD.has(name) && told?.get(name) !== found.get(name));
+  return { digests, refusals: [...otherFiles(folder, other), ...(await staleSignature(folder, found))] };
+}
+
+export function digestsByName(files: readonly CandidateFile[], digests: readonly FileDigest[]): Digests {
+  return new Map(files.map(({ name }, i) => [name, digests[i]?.sha256 ?? '']));
 }
 
 const REPORT = `${VERIFICATION_FOLDER}/${REPORT_FILE}`;
+/** What the report cannot tell of: itself, and what is signed after it. */
+export const UNTOLD: ReadonlySet<string> = new Set([REPORT, SIGNATURE_FILE]);
 /** Names that a sentence has room for. */
 const MAX_NAMES = 5;
 
@@ -112,8 +147,23 @@ function refuseOdd(folder: string, path: string, isLink: boolean): Refusal {
   );
 }
 
+/** Whoever signed it: a signature of other bytes is of no use to anybody. */
+async function staleSignature(folder: string, found: Digests): Promise<readonly Refusal[]> {
+  if (!found.has(SIGNATURE_FILE)) return [];
+  const advice = 'Sign the package again, or remove it';
+  try {
+    const manifest = unverifiedManifest(await readBundle(join(folder, SIGNATURE_FILE)));
+    const differences = describeDifferences(compareSigned(manifest, found));
+    if (differences === undefined) return [];
+    return [refuse(folder, `its signature (${SIGNATURE_FILE}) is of other files: ${differences}. ${advice}`)];
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    return [{ kind: 'publish', message: `${folder} is not published. ${error.message} ${advice}.` }];
+  }
+}
+
 /** Of which file the report tells which SHA-256; of itself it cannot. */
-function expected({ package: own, verification }: StoredReport): ReadonlyMap<string, string> {
+export function toldDigests({ package: own, verification }: StoredReport): Digests {
   return new Map([
     ...Object.entries(own),
     ...Object.entries(verification).map(([name, sha256]) => [`${VERIFICATION_FOLDER}/${name}`, sha256] as const),
@@ -121,8 +171,9 @@ function expected({ package: own, verification }: StoredReport): ReadonlyMap<str
 }
 
 function differences(folder: string, report: StoredReport, present: ReadonlySet<string>): readonly Refusal[] {
-  const told = new Set([...expected(report).keys(), REPORT]);
-  return otherFiles(folder, [...present.symmetricDifference(told)].sort());
+  const told = new Set([...toldDigests(report).keys(), REPORT]);
+  const unsigned = present.difference(new Set([SIGNATURE_FILE]));
+  return otherFiles(folder, [...unsigned.symmetricDifference(told)].sort());
 }
 
 /** Clip, page and fingerprint are published, too: they are those that the verification wrote, and nothing lies among them. */

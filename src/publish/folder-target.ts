@@ -27,7 +27,7 @@ export async function openFolder(folder: string, { to }: PublishOptions): Promis
   return { place: target, ...(replaces && { replaces }), ...(free !== undefined && { free }) };
 }
 
-function contains(outer: string, inner: string): boolean {
+export function contains(outer: string, inner: string): boolean {
   const [first] = relative(resolve(outer), resolve(inner)).split(sep);
   return first !== '..';
 }

@@ -3,13 +3,15 @@
  * the version that stood there before stays until then.
  */
 import { constants, copyFile, mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { Stage } from '../events.ts';
 import { openStaging } from '../export/staging.ts';
-import { type Candidate, checkBytes, openCandidate } from './candidate.ts';
+import { describeKey } from '../sign/keys.ts';
+import { type Candidate, checkBytes, digestsByName, openCandidate } from './candidate.ts';
 import { openFolder } from './folder-target.ts';
 import { type Published, type PublishOptions, refuseRoom } from './place.ts';
 import { assertNoRefusal } from './refusal.ts';
+import { writeSignature } from './sign.ts';
 
 /** Every byte is read, copied, and read again: so often does progress count it. */
 const PASSES = 3;
@@ -18,11 +20,11 @@ const PASSES = 3;
  * @throws PublishError when the package has no passed report for exactly these bytes; there is no way around it. UsageError for a
  * place that cannot be published to, IoError when there is no room.
  */
-export async function* publishToFolder(folder: string, { to, signal }: PublishOptions): Stage<Published> {
+export async function* publishToFolder(folder: string, { to, signer, signal }: PublishOptions): Stage<Published> {
   const started = performance.now();
   const target = await openFolder(folder, { to });
   yield { type: 'stage-started', stage: 'publish', subject: to };
-  const candidate = await openCandidate(folder);
+  const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   const { files, bytes } = candidate;
   assertNoRefusal([...candidate.refusals, ...refuseRoom(target, bytes)]);
   const total = PASSES * bytes;
@@ -33,12 +35,21 @@ export async function* publishToFolder(folder: string, { to, signal }: PublishOp
   assertNoRefusal(copied.refusals);
   const checked = yield* checkBytes(copied, { done: total - bytes, total, action: 'check the copy of', signal });
   assertNoRefusal(checked.refusals);
-  const published = { to: await staging.commit(), files: files.length, bytes };
+  const name = basename(target.place);
+  const signature = signer
+    ? await writeSignature({ name, files: digestsByName(files, checked.digests) }, signer, { folder: staging.path })
+    : undefined;
+  const published: Published = {
+    to: await staging.commit(),
+    files: files.length + (signature ? 1 : 0),
+    bytes: bytes + (signature?.bytes ?? 0),
+    ...(signer && { signed: signer.hint }),
+  };
   yield {
     type: 'stage-finished',
     stage: 'publish',
     milliseconds: performance.now() - started,
-    summary: `${published.files} files in ${published.to}`,
+    summary: `${published.files} files in ${published.to}${signer ? `, signed with the ${describeKey(signer)}` : ''}`,
   };
   return published;
 }

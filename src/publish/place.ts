@@ -1,4 +1,5 @@
 /** A place that a package is published to, whatever its kind: what stands there, and what comes of publishing. */
+import type { Signer } from '../sign/keys.ts';
 import { formatBytes } from '../text/quantity.ts';
 import type { Refusal } from './refusal.ts';
 
@@ -20,6 +21,8 @@ export interface Target {
 
 export interface PublishOptions {
   readonly to: string;
+  /** Signs what is published, in place of a signature that was there. */
+  readonly signer?: Signer | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -28,6 +31,8 @@ export interface Published {
   readonly to: string;
   readonly files: number;
   readonly bytes: number;
+  /** The key that it was signed with now, as its signature names it. */
+  readonly signed?: string;
 }
 
 /** `tiny (24 files, 21.8 MB)` */

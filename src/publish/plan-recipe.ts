@@ -26,11 +26,17 @@ export interface PlanOptions {
 
 /** @throws what loadRecipe, fetchInputs and plan throw; the signal's reason when it is aborted. */
 export async function* planRecipe(file: string, options: PlanOptions): Stage<Plan> {
-  const { signal, text, offline } = options;
   yield { type: 'stage-started', stage: 'plan', subject: basename(file) };
   const loading = performance.now();
-  const loaded = await loadRecipe(file, { text });
+  const loaded = await loadRecipe(file, { text: options.text });
+  return yield* planLoaded(loaded, { ...options, loading });
+}
+
+/** The same for a recipe that is at hand; `loading`: since when. */
+export async function* planLoaded(loaded: Recipe, options: PlanOptions & { readonly loading?: number }): Stage<Plan> {
+  const { signal, offline } = options;
   const fetching = performance.now();
+  const { loading = fetching } = options;
   const recipe = yield* fetchInputs(loaded, { lock: await knownLock(loaded, options), offline, signal });
   const fetched = performance.now();
   const planned = await plan(recipe);

@@ -1,6 +1,7 @@
 /** What publishing would do, told without doing it: exactly what `publish` sends, what it replaces, and everything it would refuse for. */
 import { resolve } from 'node:path';
 import type { Stage } from '../events.ts';
+import type { KeyName } from '../sign/keys.ts';
 import { type Candidate, type CandidateFile, checkBytes, openCandidate } from './candidate.ts';
 import { refuseRoom, type Target } from './place.ts';
 import { orRefusal, type Refusal } from './refusal.ts';
@@ -11,6 +12,8 @@ export interface Publication extends Pick<Candidate, 'verdict' | 'verifiedAt' | 
   readonly to: string;
   /** Everything that is sent; the hashes once it has been read. */
   readonly files: readonly (CandidateFile & { readonly sha256?: string })[];
+  /** The key that it would be signed with, whose signature is added to the files; left out where none is given. */
+  readonly signer?: KeyName;
   /** Left out where nothing can be published to. */
   readonly target?: Target;
   /** None: it can be published. */
@@ -28,10 +31,10 @@ export async function surveyPublication(folder: string, to: string): Promise<Pub
  */
 export async function* previewPublication(
   folder: string,
-  { to, signal }: { to: string; signal?: AbortSignal | undefined },
+  { to, signer, signal }: { to: string; signer?: KeyName | undefined; signal?: AbortSignal | undefined },
 ): Stage<Publication> {
   const started = performance.now();
-  const { candidate, publication } = await survey(folder, to);
+  const { candidate, publication } = await survey(folder, to, signer);
   if (publication.refusals.length > 0) return publication;
   yield { type: 'stage-started', stage: 'publish', subject: `${folder}, a preview` };
   const options = { done: 0, total: candidate.bytes, action: 'check', signal };
@@ -46,9 +49,9 @@ export async function* previewPublication(
   return { ...publication, files, refusals };
 }
 
-async function survey(folder: string, to: string) {
+async function survey(folder: string, to: string, signer?: KeyName) {
   const found = await orRefusal(openTarget(folder, { to }));
-  const candidate = await openCandidate(folder);
+  const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   const { verdict, verifiedAt, files, bytes } = candidate;
   const isTarget = 'place' in found;
   const publication: Publication = {
@@ -56,6 +59,7 @@ async function survey(folder: string, to: string) {
     to: isTarget ? found.place : to,
     verdict,
     ...(verifiedAt !== undefined && { verifiedAt }),
+    ...(signer && { signer: { curve: signer.curve, hint: signer.hint } }),
     files,
     bytes,
     ...(isTarget && { target: found }),

@@ -3,7 +3,7 @@
  * by which all of it is found, comes last, so that nothing half-sent can be seen.
  */
 
-import { join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import type { FileDigest } from '../export/lock.ts';
@@ -21,7 +21,9 @@ import { explainRegistry } from '../oci/failures.ts';
 import { type OciReference, parseOciReference, printOciReference } from '../oci/reference.ts';
 import { openRegistry, type Registry } from '../oci/registry.ts';
 import { readLock } from '../runtime/lock-file.ts';
-import { type Candidate, checkBytes, openCandidate } from './candidate.ts';
+import { bundleJson } from '../sign/bundle.ts';
+import { SIGNATURE_FILE } from '../sign/manifest.ts';
+import { type Candidate, checkBytes, digestsByName, openCandidate } from './candidate.ts';
 import type { Published, PublishOptions, Target } from './place.ts';
 import { assertNoRefusal } from './refusal.ts';
 
@@ -79,18 +81,21 @@ function assertTag({ digest }: OciReference, to: string): void {
  */
 export async function* publishToRegistry(folder: string, { to, ...options }: RegistryOptions): Stage<Published> {
   const started = performance.now();
-  const { signal } = options;
+  const { signal, signer } = options;
   const { reference, registry, explain } = await openRegistryAt(to, options);
   assertTag(reference, to);
   yield { type: 'stage-started', stage: 'publish', subject: to };
-  const candidate = await openCandidate(folder);
+  const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   assertNoRefusal(candidate.refusals);
   const total = 2 * candidate.bytes;
   const { digests, refusals } = yield* checkBytes(candidate, { done: 0, total, action: 'check', signal });
   assertNoRefusal(refusals);
-  const files = artifactFiles(candidate, digests);
+  const own = artifactFiles(candidate, digests);
   try {
-    yield* pushFiles(registry, candidate, files, { done: candidate.bytes, total });
+    yield* pushFiles(registry, candidate, own, { done: candidate.bytes, total });
+    const signed = { name: basename(resolve(folder)), files: digestsByName(candidate.files, digests) };
+    const signature = signer && (await registry.pushBytes(new TextEncoder().encode(bundleJson(signed, signer))));
+    const files = signature ? [...own, { name: SIGNATURE_FILE, ...signature }] : own;
     const config = await registry.pushBytes(json(artifactConfig(files, await described(folder))));
     const manifest = json(artifactManifest(files, config));
     signal?.throwIfAborted();
@@ -105,7 +110,8 @@ export async function* publishToRegistry(folder: string, { to, ...options }: Reg
       milliseconds: performance.now() - started,
       summary: `${files.length} files in ${at}`,
     };
-    return { to: at, files: files.length, bytes: candidate.bytes };
+    const bytes = candidate.bytes + (signature?.bytes ?? 0);
+    return { to: at, files: files.length, bytes, ...(signer && { signed: signer.hint }) };
   } catch (error) {
     throw explain(error);
   }

@@ -8,6 +8,11 @@ export function expectedLock(lock: Lock, plan: Plan): Lock {
   return JSON.parse(JSON.stringify({ ...made, effects: lock.effects })) as Lock;
 }
 
+/** How a package is proved may change without baking it anew: what was said of that when it was baked is no fault. */
+export function provedAs(plan: Plan, { recipe: { verify } }: Lock): Plan {
+  return { ...plan, recipe: { ...plan.recipe, verify } };
+}
+
 function digestOf({ inputs }: Lock, index: number) {
   const { sha256 = '', bytes = 0 } = inputs[index] ?? {};
   return { sha256, bytes };

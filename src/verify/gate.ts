@@ -14,6 +14,7 @@ import { chooseDevice } from '../runtime/choose-device.ts';
 import type { Device } from '../runtime/device.ts';
 import { openPackage, pathInPackage, type VideoPackage, weightType } from '../runtime/package-folder.ts';
 import { sample, type Video } from '../runtime/pipeline.ts';
+import { SIGNATURE_FILE } from '../sign/manifest.ts';
 import { VERSION } from '../version.ts';
 import type { Check, CheckContext, CheckResult } from './check.ts';
 import { accounting } from './checks/accounting.ts';
@@ -69,6 +70,8 @@ export interface VerifyOptions {
   readonly replaces?: string | undefined;
   /** As for `sample`; the report tells. */
   readonly allowFallback?: boolean | undefined;
+  /** Leave the package as it is: what was found is returned and not written into it. */
+  readonly keep?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -148,11 +151,13 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     ...(pkg.lock?.effects && { effects: pkg.lock.effects }),
     package: hashes,
   };
-  const report = await writeReport(folder, found, {
-    video: made,
-    lock: pkg.lock,
-    fingerprint: fingerprintToKeep(context, verdict, fingerprint),
-  });
+  const report = options.keep
+    ? found
+    : await writeReport(folder, found, {
+        video: made,
+        lock: pkg.lock,
+        fingerprint: fingerprintToKeep(context, verdict, fingerprint),
+      });
   yield {
     type: 'stage-finished',
     stage: 'verify',
@@ -251,14 +256,17 @@ async function* judge(check: Check, context: CheckContext): Stage<CheckResult> {
   }
 }
 
-/** SHA-256 of every file but the verification's, by its path inside the package with forward slashes. */
+/** SHA-256 of every file but the verification's and the signature of both, by its path inside the package with forward slashes. */
 export async function digestPackage(folder: string, signal?: AbortSignal): Promise<Record<string, FileDigest>> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const names = entries
     .filter((entry) => !entry.isDirectory())
     .map((entry) => pathInPackage(folder, join(entry.parentPath, entry.name)))
     .filter(
-      (name) => !name.startsWith(`${VERIFICATION_FOLDER}/`) && !name.startsWith(`${VERIFICATION_FOLDER}.partial/`),
+      (name) =>
+        name !== SIGNATURE_FILE &&
+        !name.startsWith(`${VERIFICATION_FOLDER}/`) &&
+        !name.startsWith(`${VERIFICATION_FOLDER}.partial/`),
     )
     .sort();
   const digests: Record<string, FileDigest> = {};

@@ -71,7 +71,7 @@ export interface Report {
   readonly limit?: RunLimit;
   /** From the lock: how much each source changes. */
   readonly effects?: Effects;
-  /** File → SHA-256 of everything in the package but this folder. */
+  /** File → SHA-256 of everything in the package but this folder and the signature. */
   readonly package: Readonly<Record<string, string>>;
   /** The same of what lies beside the report. */
   readonly verification?: Readonly<Record<string, string>>;

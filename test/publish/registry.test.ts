@@ -6,11 +6,14 @@ import { drain, type Event } from '../../src/events.ts';
 import type { Patience } from '../../src/hub/http.ts';
 import { pull } from '../../src/publish/pull.ts';
 import { publishToRegistry } from '../../src/publish/registry.ts';
+import { readBundle, unverifiedManifest } from '../../src/sign/bundle.ts';
+import { openSigner } from '../../src/sign/keys.ts';
 import { digestPackage, verify } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
 import { type FaultProxy, startFaultProxy } from '../oci/fault-proxy.ts';
 import { hasRegistry, startRegistry } from '../oci/real-registry.ts';
+import { digestsOf, golden, writeKey } from '../sign/golden-bundles.ts';
 
 const patience: Patience = { attempts: 2, firstDelay: 1, longestDelay: 1000, idle: 5000 };
 
@@ -61,6 +64,21 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
     const again = await drain(publishToRegistry(verified, { to: to.replace(':v1', ':v2'), patience }));
     expect(again.to.split('@')[1]).toBe(first.to.split('@')[1]);
     expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
+  });
+
+  it('comes back signed where it was to be signed, and the package has no signature', async () => {
+    const signer = await openSigner(await writeKey(golden.keys.plain['pkcs8'] as string));
+    const to = place();
+    const published = await drain(publishToRegistry(verified, { to, signer, patience }));
+    const out = join(await temporaryFolder(), 'pulled');
+    const pulled = await drain(pull(to, { out, patience }));
+    expect(pulled).toMatchObject({ files: published.files, bytes: published.bytes });
+    expect(published.signed).toBe(signer.hint);
+    const bundle = await readBundle(join(out, 'model.sig'));
+    expect(bundle.hint).toBe(signer.hint);
+    const { 'model.sig': _, ...files } = Object.fromEntries(await digestsOf(out));
+    expect(Object.fromEntries(unverifiedManifest(bundle).files)).toEqual(files);
+    expect(await readdir(verified)).not.toContain('model.sig');
   });
 
   it('fetches what two pulls share once', async () => {

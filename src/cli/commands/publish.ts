@@ -9,12 +9,14 @@ import { table } from '../../text/columns.ts';
 import { count, formatBytes } from '../../text/quantity.ts';
 import { type Paint, sanitise } from '../../text/terminal.ts';
 import type { Command, Outcome } from '../context.ts';
+import { signerFor } from '../signer.ts';
 
 export const publishCommand: Command<'publish'> = async (args, { signal, follow, paint }) => {
-  const { package: folder, to } = args;
-  if (args['dry-run']) return describe(await follow(previewPublication(folder, { to, signal })), paint);
-  const published = await follow(publish(folder, { to, signal }));
-  return { text: published.to, value: { published: published.to, files: published.files, bytes: published.bytes } };
+  const { package: folder, to, sign } = args;
+  const signer = sign === undefined ? undefined : await signerFor(sign, folder);
+  if (args['dry-run']) return describe(await follow(previewPublication(folder, { to, signer, signal })), paint);
+  const { to: published, ...sent } = await follow(publish(folder, { to, signer, signal }));
+  return { text: published, value: { published, ...sent } };
 };
 
 /** Ends as publishing would. */

@@ -1,26 +1,31 @@
-/** `verify`: the gate's verdict on a package. */
+/** `verify`: the gate's verdict on a package; of one that is signed, also whose it is and whether it is still what was verified. */
 
 import { join, resolve } from 'node:path';
+import { UsageError } from '../../errors.ts';
 import { EXIT_CODES } from '../../exit-codes.ts';
 import { LOCK_FILE } from '../../export/lock.ts';
+import { EVIDENCE, isSigned, type Proof, proveEvidence } from '../../publish/evidence.ts';
 import { planRecipe } from '../../publish/plan-recipe.ts';
 import { kindOf } from '../../recipe/input-files.ts';
+import { openVerifier } from '../../sign/keys.ts';
 import { verify } from '../../verify/gate.ts';
 import type { Report } from '../../verify/report.ts';
 import type { Command, Outcome } from '../context.ts';
 
-export const verifyCommand: Command<'verify'> = async (
-  { package: folder, recipe, device, 'allow-fallback': allowFallback, profile, offline },
-  { signal, follow },
-) => {
+export const verifyCommand: Command<'verify'> = async (args, { signal, follow }) => {
+  const { package: folder, recipe, signature, 'public-key': key, device, profile, offline } = args;
+  if (signature !== undefined && key === undefined)
+    throw new UsageError('A --signature can be checked with its --public-key only.');
+  const verifier = key === undefined ? undefined : await openVerifier(key);
+  const isProved = verifier !== undefined || (await isSigned(folder));
   const plan =
     recipe === undefined
       ? undefined
       : await follow(planRecipe(recipe, { signal, offline, lock: await lockOf(folder) }));
-  return verdictOutcome(
-    await follow(verify(folder, { plan, device, allowFallback, profile, signal })),
-    resolve(folder),
-  );
+  const options = { plan, device, allowFallback: args['allow-fallback'], profile, signal };
+  return isProved
+    ? proofOutcome(await follow(proveEvidence(folder, { ...options, verifier, signature })), resolve(folder))
+    : verdictOutcome(await follow(verify(folder, options)), resolve(folder));
 };
 
 /** The package's own, so that it is compared with the commits that it was made from. */
@@ -32,8 +37,28 @@ async function lockOf(folder: string): Promise<string | undefined> {
 /** Only a package that has passed is a result; of another one stderr says where it is and what is wrong with it. */
 export function verdictOutcome(report: Report, folder: string): Outcome {
   const value = { package: folder, verdict: report.verdict, report };
-  if (report.verdict === 'passed') return { text: folder, value };
-  const reasons = report.checks
+  return report.verdict === 'passed' ? { text: folder, value } : refusal(folder, value, report.checks);
+}
+
+/** The same of a package that came from elsewhere. */
+function proofOutcome({ verdict, evidence, report }: Proof, folder: string): Outcome {
+  const value = { package: folder, verdict, evidence, ...(report && { report }) };
+  if (verdict === 'passed') return { text: folder, value };
+  const [signature, hashes, fingerprint] = EVIDENCE.map((id) => ({ id, ...evidence[id] }));
+  const others = report?.checks.filter(({ id }) => id !== fingerprint?.id) ?? [];
+  return refusal(
+    folder,
+    value,
+    [signature, hashes, fingerprint, ...others].flatMap((finding) => finding ?? []),
+  );
+}
+
+function refusal(
+  folder: string,
+  value: object,
+  findings: readonly { readonly id: string; readonly verdict: keyof typeof VERDICTS; readonly reason: string }[],
+): Outcome {
+  const reasons = findings
     .filter(({ verdict }) => verdict !== 'passed')
     .map(({ id, verdict, reason }) => `  ${id} ${VERDICTS[verdict]}: ${reason}`);
   return {
@@ -44,4 +69,9 @@ export function verdictOutcome(report: Report, folder: string): Outcome {
   };
 }
 
-const VERDICTS = { passed: 'passed', failed: 'failed', unknown: 'could not tell' } as const;
+const VERDICTS = {
+  passed: 'passed',
+  failed: 'failed',
+  unknown: 'could not tell',
+  'not checked': 'was not checked',
+} as const;

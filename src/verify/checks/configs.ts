@@ -7,10 +7,11 @@ import { join } from 'node:path';
 import { WEIGHTS_FILES } from '../../export/diffusers-weights.ts';
 import { type ComponentLayout, layOutComponents } from '../../export/layouts.ts';
 import { LOCK_FILE, type Lock } from '../../export/lock.ts';
+import { PROVENANCE_FILE } from '../../export/provenance.ts';
 import { sideFiles } from '../../export/side-files.ts';
 import type { Plan } from '../../merge/plan.ts';
 import { type Check, failed, passed, unknown } from '../check.ts';
-import { expectedLock } from '../expected-lock.ts';
+import { expectedLock, provedAs } from '../expected-lock.ts';
 import { describeDifference, jsonDifferences } from '../json-difference.ts';
 import { sentence } from '../sentence.ts';
 import { madeByAnother } from '../tool-version.ts';
@@ -32,7 +33,7 @@ export const configs: Check = {
       if (!files[file]) faults.push(`${file} is missing`);
       else faults.push(...fileFaults(file, await readFile(join(folder, file)), wanted));
     }
-    const known = new Set([LOCK_FILE, ...expected.keys(), ...largeFiles(plan, components)]);
+    const known = new Set([LOCK_FILE, PROVENANCE_FILE, ...expected.keys(), ...largeFiles(plan, components)]);
     for (const file of Object.keys(files))
       if (!known.has(file)) faults.push(`${file} is nothing that the recipe makes`);
     if (lock) faults.push(...lockFaults(lock, plan));
@@ -43,11 +44,6 @@ export const configs: Check = {
     return another ? unknown(`${another} ${sentence(faults)}`, figures) : failed(sentence(faults), figures);
   },
 };
-
-/** How a package is proved may change without baking it anew: what was said of that when it was baked is no fault. */
-function provedAs(plan: Plan, { recipe: { verify } }: Lock): Plan {
-  return { ...plan, recipe: { ...plan.recipe, verify } };
-}
 
 /** Graphs and weights, which other checks look at. */
 function largeFiles({ recipe }: Plan, components: readonly ComponentLayout[]): string[] {

@@ -2,13 +2,16 @@
  * The sabotage table: faults as they would come from the merge, the export or a hand, and the checks that must catch each. To add one: a
  * row here and the same in docs/gates.md, which a test holds equal.
  */
+import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { drain } from '../../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../../src/export/lock.ts';
+import { PROVENANCE_FILE } from '../../../src/export/provenance.ts';
 import { writeSafetensors } from '../../../src/formats/safetensors.ts';
 import { openTensorFile, readTensor, type TensorEntry } from '../../../src/formats/tensor-file.ts';
 import { type Plan, type PlannedTensor, plan, type Role } from '../../../src/merge/plan.ts';
+import { signPackage } from '../../../src/publish/sign.ts';
 import { publish } from '../../../src/publish/target.ts';
 import type { Profile } from '../../../src/recipe/profile.ts';
 import type { Recipe } from '../../../src/recipe/schema.ts';
@@ -347,6 +350,33 @@ export const FAULTS: readonly Fault[] = [
       drain(publish(folder, { to: `${folder}.published` })).then(
         () => [],
         (error: unknown) => (/about other bytes/.test(String(error)) ? ['publish'] : [String(error)]),
+      ),
+  },
+  {
+    fault: 'the provenance names another source than the lock',
+    caught: ['integrity'],
+    inject: ({ rewrite }) =>
+      rewrite(PROVENANCE_FILE, (statement: object) =>
+        JSON.parse(JSON.stringify(statement).replaceAll('ink.safetensors', 'oil.safetensors')),
+      ),
+  },
+  {
+    fault: 'a package that was verified again after it was signed',
+    caught: ['publish'],
+    inject: async ({ folder, plan: { recipe } }) => {
+      const digests = Object.entries(await digestPackage(folder)).map(([file, { sha256 }]) => [file, sha256]);
+      const report = { verdict: 'passed', name: recipe.name, device: 'cpu', package: Object.fromEntries(digests) };
+      await mkdir(join(folder, 'verification'));
+      await writeFile(join(folder, 'verification', 'report.json'), JSON.stringify(report));
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const signer = { curve: 'P-256', hint: '', sign: (data: Uint8Array) => sign('sha256', data, privateKey) };
+      await drain(signPackage(folder, { signer }));
+      await writeFile(join(folder, 'verification', 'report.json'), JSON.stringify({ ...report, device: 'webgpu' }));
+    },
+    judge: ({ folder }) =>
+      drain(publish(folder, { to: `${folder}.published` })).then(
+        () => [],
+        (error: unknown) => (/its signature .* is of other files/.test(String(error)) ? ['publish'] : [String(error)]),
       ),
   },
   {

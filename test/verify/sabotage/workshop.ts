@@ -1,6 +1,6 @@
 /**
  * Where faults are put into packages: one sound package is baked, each fault gets a copy of it. A fault of the merge or the export is made
- * by handing another plan to the tool's own code; other files are edited. Either way the lock's hashes are written anew, as that of
+ * by handing another plan to the tool's own code; other files are edited. Either way the lock's hashes and the provenance are written anew, as that of
  * a faulty bake would have them, so that they alone tell nothing.
  */
 import { copyFile, link, mkdir, open, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -8,11 +8,12 @@ import { dirname, join } from 'node:path';
 import onnxProto from 'onnx-proto';
 import type { Component } from '../../../src/architecture/names.ts';
 import { drain } from '../../../src/events.ts';
-import { digestFile } from '../../../src/export/digest.ts';
+import { digestBytes, digestFile } from '../../../src/export/digest.ts';
 import { graphBytes } from '../../../src/export/graph-bytes.ts';
 import { layOutComponents } from '../../../src/export/layouts.ts';
 import { LOCK_FILE, type Lock } from '../../../src/export/lock.ts';
 import { bake } from '../../../src/export/package.ts';
+import { PROVENANCE_FILE, provenanceJson } from '../../../src/export/provenance.ts';
 import { openBake } from '../../../src/merge/bake.ts';
 import { type Plan, type PlannedTensor, plan } from '../../../src/merge/plan.ts';
 import { readModelInfo } from '../../../src/onnx/model-info.ts';
@@ -43,7 +44,7 @@ export interface Bench {
   append(file: string, bytes: Uint8Array): Promise<void>;
   /** Edits a JSON file. */
   rewrite<Content>(file: string, alter: (content: Content) => unknown): Promise<void>;
-  /** Writes the hashes of the package's files into its lock. */
+  /** Writes the hashes of the package's files into its lock, and that into its provenance. */
   relock(): Promise<void>;
 }
 
@@ -76,6 +77,11 @@ export async function openBench(sound: string, planned: Plan, folder: string): P
     owned.add(file);
     await rm(join(folder, file));
     await copyFile(join(sound, file), join(folder, file));
+  };
+  const lockAs = async (lock: Lock) => {
+    const text = `${JSON.stringify(lock, null, 2)}\n`;
+    await replace(LOCK_FILE, text);
+    await replace(PROVENANCE_FILE, provenanceJson(JSON.parse(text), digestBytes(Buffer.from(text))));
   };
   const bench: Bench = {
     folder,
@@ -149,14 +155,15 @@ export async function openBench(sound: string, planned: Plan, folder: string): P
     },
     async rewrite<Content>(file: string, alter: (content: Content) => unknown) {
       const content = JSON.parse(await readFile(join(folder, file), 'utf8')) as Content;
+      if (file === LOCK_FILE) return lockAs(alter(content) as Lock);
       await replace(file, `${JSON.stringify(alter(content), null, 2)}\n`);
-      if (file !== LOCK_FILE) await bench.relock();
+      if (file !== PROVENANCE_FILE) await bench.relock();
     },
     async relock() {
       const lock = JSON.parse(await readFile(join(sound, LOCK_FILE), 'utf8')) as Lock;
       const outputs = { ...lock.outputs };
       for (const file of owned) if (file in outputs) outputs[file] = await digestFile(join(folder, file));
-      await replace(LOCK_FILE, `${JSON.stringify({ ...lock, outputs }, null, 2)}\n`);
+      await lockAs({ ...lock, outputs });
     },
   };
   return bench;

@@ -1,0 +1,35 @@
+/** `reproduce`: is a package, to the last bit, what its lock makes? */
+import { resolve } from 'node:path';
+import { lockOfPackage, type Reproduction, recipeOfLock, reproducePackage } from '../../compare/reproduce.ts';
+import { EXIT_CODES } from '../../exit-codes.ts';
+import { planLoaded, planRecipe } from '../../publish/plan-recipe.ts';
+import { describeDifferences } from '../../sign/manifest.ts';
+import type { Command, Outcome } from '../context.ts';
+
+export const reproduceCommand: Command<'reproduce'> = async (args, { signal, follow }) => {
+  const { package: folder, recipe, out: keep, offline } = args;
+  const lock = await lockOfPackage(folder);
+  const options = { signal, offline, lock: folder };
+  const plan = await follow(
+    recipe === undefined ? planLoaded(recipeOfLock(lock, folder), options) : planRecipe(recipe, options),
+  );
+  return describe(resolve(folder), await follow(reproducePackage(folder, plan, { keep, signal })));
+};
+
+function describe(folder: string, reproduction: Reproduction): Outcome {
+  const value = { package: folder, ...reproduction };
+  if (reproduction.identical) return { text: folder, value };
+  const { altered, missing, added, sources } = reproduction;
+  const reasons = [
+    ...sources.map(
+      ({ role, expected, found }) => `  the source ${role} has the SHA-256 ${found}, and the lock says ${expected}`,
+    ),
+    `  made anew: ${describeDifferences({ altered, missing, added })}`,
+  ];
+  return {
+    text: '',
+    value,
+    complaint: `${folder} is not what its lock makes here:\n${reasons.join('\n')}`,
+    exitCode: EXIT_CODES.refused,
+  };
+}
