@@ -89,7 +89,7 @@ describe('parseCommandLine', () => {
     [['bake', 'a.yaml', '-o', '--quiet'], '-o needs a value (DIR). If "--quiet" is the value, write --out=--quiet.'],
     [['plan', ''], 'lcm-merge plan needs RECIPE; an empty name was given.'],
     [['bake', 'a.yaml', '-o', ''], '--out needs the name of a folder'],
-    [['publish', 'p'], 'lcm-merge publish needs --to DIR'],
+    [['publish', 'p'], 'lcm-merge publish needs --to PLACE'],
     [['plan', 'a.yaml', '--quiet=yes'], '--quiet takes no value, but "yes" was given.'],
     [['plan', 'a.yaml', '--json=xml'], '--json must be one of object, stream; "xml" was given.'],
     [['a.yaml', '--device', 'gpu'], '--device must be one of auto, cpu, webgpu, cuda, dml, coreml; "gpu" was given.'],

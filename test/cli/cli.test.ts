@@ -286,7 +286,7 @@ describe('with a package', () => {
     });
     expect(await lcmMerge([...argv, '--to', 'hf://owner/name'])).toMatchObject({
       code: 2,
-      stderr: expect.stringMatching(/only to a local folder\.\n.*Run lcm-merge verify first/),
+      stderr: expect.stringMatching(/only to a local folder or a registry .*\n.*Run lcm-merge verify first/),
     });
     expect(await entries()).toEqual([]);
   });

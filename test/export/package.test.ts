@@ -45,6 +45,7 @@ describe('the package of models/tiny', () => {
         'README.md',
         'lcm-merge.lock.json',
         'model_index.json',
+        'provenance.json',
         'scheduler/scheduler_config.json',
         ...['unet', 'text_encoder', 'vae_decoder'].flatMap(model),
         ...['vocab.json', 'merges.txt', 'tokenizer_config.json', 'special_tokens_map.json'].map(
