@@ -117,7 +117,8 @@ const title = find(/┏━ \w+/);
 /** The line with the cursor in it. */
 const line = find(/┃ ▸ [^┃]*/);
 const foot = (screen: readonly string[]) => screen.at(-1) ?? '';
-const chosen = find(/\d+ of 9/);
+/** Of the line below the clips; the progress above counts clips, too. */
+const chosen = find(/\d+ of 9(?! clips)/);
 const playing = find(/[▶‖⏸] frame|paused/i);
 
 const press = (changes: Press['changes'], ...keys: readonly string[]) => keys.map((key): Press => ({ key, changes }));
