@@ -45,13 +45,12 @@ interface Scene {
 /** α of the tiny recipe, and of another that is made of it. */
 const RECIPES = { tiny: 0.8, 'tiny-soft': 0.4 } as const;
 
+/** A recipe opens with the cursor on its first strength. */
 const OPEN: Scene['steps'] = [
   ['recipes/animatelcm.yaml', 'G'],
   ['▸ recipes/tiny.yaml', 'Enter'],
 ];
-/** The cursor on the strength of the LoRA. */
-const AT_ALPHA = ['j', 'j', 'j', 'j', 'j', 'j'] as const;
-const SWEEP: Scene['steps'] = [...OPEN, ['Plan ✓', ...AT_ALPHA, 'w'], ['Two knobs', 'Enter']];
+const SWEEP: Scene['steps'] = [...OPEN, ['Plan ✓', 'w'], ['Two knobs', 'Enter']];
 
 const SCENES: readonly Scene[] = [
   {
@@ -61,7 +60,7 @@ const SCENES: readonly Scene[] = [
     size: SMALL,
     steps: [
       ...OPEN,
-      ['Plan ✓', ...AT_ALPHA, 'l', 'l', 'l', 'j', 'j', 'j', 'Enter'],
+      ['Plan ✓', 'l', 'l', 'l', 'j', 'j', 'j', 'Enter'],
       ['IN00 1', ...[8, 6, 4, 2].flatMap((times) => [...Array<string>(times).fill('j'), 'l'])],
     ],
     until: ['● unsaved', '0.95', 'IN04 1', 'Plan ✓'],

@@ -41,15 +41,15 @@ export function WallView({ wall, cells, coming }: WallViewProps) {
   );
 }
 
-/** `3 of 9  α 0.4  β 1 · motion 6.3, consistency 0.815 · 2.10 s · ▶ frame 3 of 16` */
+/** `3 of 9  α 0.4  β 1 · ▶ frame 3 of 16 · motion 6.3, consistency 0.815 · 2.10 s` */
 function foot(wall: Wall, seen: number, coming: boolean): string {
   const { selected, total, tiles } = wall;
   const tile = tiles[selected];
   const there = tiles.filter((one) => one !== undefined).length;
   return [
     `${selected + 1} of ${total}${seen < total ? ` (${seen} in sight)` : ''}  ${labelOf(wall, selected)}`.trimEnd(),
-    ...(tile ? [tile.note ?? '', formatDuration(tile.milliseconds)] : [absence(coming)]),
     ...(there > 0 ? [describePlayback(wall, frameCount(wall))] : []),
+    ...(tile ? [tile.note ?? '', formatDuration(tile.milliseconds)] : [absence(coming)]),
   ]
     .filter((part) => part !== '')
     .join(' · ');

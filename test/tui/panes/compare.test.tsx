@@ -88,7 +88,7 @@ describe.each(SIZES)('the compare pane in %i×%i', (width, height) => {
     expect(lines[1]).toBe('! careful');
     expect(lines.join('\n')).toMatch(/50%.*1 of 2 clips/s);
     expect(lines.join('\n')).toMatch(/▸ink ━.* oil/);
-    expect(lines.at(-1)).toMatch(/^1 of 2 {2}ink · motion 4\.1 · 1\.23 s · ▶ /);
+    expect(lines.at(-1)).toMatch(/^1 of 2 {2}ink · ▶ frame 1 of 2 · /);
   });
 
   it('shows clips and figures side by side when it is done', () => {

@@ -32,7 +32,7 @@ describe('WallView', () => {
         ...Array(8).fill(`   ${'█'.repeat(16)}   ┃  ${'█'.repeat(16)}  ┃`),
         ` as it was            ┗0.12 away ━━━━━━━━━━┛`,
         '',
-        '2 of 2  α 0.1 · 0.12 away · 1.50 s · ▶ frame …',
+        '2 of 2  α 0.1 · ▶ frame 1 of 2 · 0.12 away · …',
       ].map((line) => line.trimEnd()),
     );
   });
@@ -41,7 +41,7 @@ describe('WallView', () => {
     const lines = shown(wall, 70, 12);
     expect(lines[0]).toMatch(/^┏▸α 0\.0 ━+┓ {2}α 0\.1 +α 0\.2$/);
     expect(lines[4]).toMatch(/^┃ +… +┃ +█{16} +…$/);
-    expect(lines.at(-1)).toBe('1 of 3  α 0.0 · still to come · ▶ frame 1 of 2');
+    expect(lines.at(-1)).toBe('1 of 3  α 0.0 · ▶ frame 1 of 2 · still to come');
   });
   it('scrolls to the selected one, and says how many are in sight', () => {
     const wall = Array.from({ length: 9 }, (_, i) => tile(i, 9)).reduce(hearTile, startWall(9, 3));
