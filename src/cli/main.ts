@@ -82,7 +82,7 @@ async function bare(color: boolean, signal: AbortSignal): Promise<number> {
       (await import('../tui/quick-start.ts')).quickStart();
       const { openTui } = await import('../tui/main.tsx');
       signal.throwIfAborted();
-      return openTui({ signal });
+      return await openTui({ signal }); // here, so that a screen that nobody took over is left
     } catch (error) {
       first?.leave();
       throw error;

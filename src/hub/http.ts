@@ -37,12 +37,15 @@ export class HttpRefusal extends Error {
   readonly code: string | undefined;
   /** Seconds that a server asked to be left alone, when that was too long. */
   readonly retryAfter: number | undefined;
+  /** Whose answer it is, after all redirects. */
+  readonly origin: string;
   /** How one has to show who one is, where the server asks for that (WWW-Authenticate, RFC 9110, 11.6.1). */
   readonly challenge: string | undefined;
 
   constructor(url: URL, response: Response, retryAfter: number | undefined) {
     super(`${url.host} answers ${response.status}`);
     this.status = response.status;
+    this.origin = url.origin;
     this.code = response.headers.get('x-error-code') ?? undefined;
     this.retryAfter = retryAfter;
     this.challenge = response.headers.get('www-authenticate') ?? undefined;
@@ -172,22 +175,24 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
       const { method = 'GET', body } = init;
       const headers = Object.fromEntries(new Headers(init.headers));
       const call = { method, headers, ...(typeof body === 'string' && { body }) };
-      return persist(String(input), call, async ({ status, headers: answered, chunks }) => {
-        const parts: Uint8Array[] = [];
-        let bytes = 0;
-        for await (const chunk of chunks()) {
-          parts.push(chunk);
-          bytes += chunk.length;
-          if (bytes > MAX_ANSWER_BYTES)
-            throw new ConnectionFailure(
-              `${home.host} answers with more than ${MAX_ANSWER_BYTES} bytes where a listing was expected`,
-              true,
-            );
-        }
-        return new Response(Buffer.concat(parts), { status, headers: answered });
+      return persist(String(input), call, async (answer) => {
+        const body = await collect(answer, MAX_ANSWER_BYTES, `${home.host} answers a question`);
+        return new Response(body, { status: answer.status, headers: answer.headers });
       });
     },
   };
+}
+
+/** All of a body that is small. `what` begins the sentence about one that is not. @throws ConnectionFailure */
+export async function collect({ chunks }: Opened, most: number, what: string): Promise<Buffer<ArrayBuffer>> {
+  const parts: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of chunks()) {
+    parts.push(chunk);
+    bytes += chunk.length;
+    if (bytes > most) throw new ConnectionFailure(`${what} with more than ${most} bytes`, true);
+  }
+  return Buffer.concat(parts);
 }
 
 /** Over plain http a token can be read by anybody on the way; only this machine's own servers get it so. */

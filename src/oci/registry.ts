@@ -10,6 +10,7 @@ import { ioError } from '../formats/byte-source.ts';
 import {
   type Call,
   ConnectionFailure,
+  collect,
   HttpRefusal,
   type Opened,
   openWire,
@@ -90,6 +91,7 @@ export function openRegistry(
       return await wire.send(url, call);
     } catch (error) {
       if (!(error instanceof HttpRefusal) || error.status !== 401 || error.challenge === undefined) throw error;
+      if (error.origin !== endpoint) throw error; // whoever it was that the registry sent us to is not told who we are
       authorization = await answerTo(parseChallenges(error.challenge), credentials, {
         signal,
         ...(patience && { patience }),
@@ -193,7 +195,7 @@ export function openRegistry(
         if (error instanceof HttpRefusal && error.status === 404) return undefined;
         throw error;
       }
-      const bytes = await collect(answer, MAX_MANIFEST, endpoint);
+      const bytes = await collect(answer, MAX_MANIFEST, `${endpoint} answers with a manifest`);
       const digest = sha256(bytes);
       if (DIGEST.test(name) && name !== digest)
         throw new FormatError(`${endpoint} gives a manifest with the digest ${digest} where ${name} was asked for.`);
@@ -259,27 +261,6 @@ async function readChunk(
   return bytes;
 }
 
-async function collect(answer: Opened, most: number, endpoint: string): Promise<Uint8Array<ArrayBuffer>> {
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of answer.chunks()) {
-    parts.push(part);
-    bytes += part.length;
-    if (bytes > most)
-      throw new ConnectionFailure(
-        `${endpoint} answers with more than ${most} bytes where a manifest was expected`,
-        true,
-      );
-  }
-  const all = new Uint8Array(bytes);
-  let at = 0;
-  for (const part of parts) {
-    all.set(part, at);
-    at += part.length;
-  }
-  return all;
-}
-
 const tokenAnswer = z.looseObject({ token: z.string().optional(), access_token: z.string().optional() });
 
 /** What to show from now on; undefined when the registry asks for something that is not there. */
@@ -304,7 +285,10 @@ async function answerTo(
     ...(signal && { signal }),
     ...(patience && { patience }),
   });
-  const { token, access_token } = tokenAnswer.parse(await (await service.fetch(url.href)).json());
+  const answer: unknown = await (await service.fetch(url.href)).json().catch(() => undefined);
+  const { token, access_token } = tokenAnswer.safeParse(answer).data ?? {};
   const given = token ?? access_token;
-  return given === undefined ? undefined : `Bearer ${given}`;
+  if (given === undefined)
+    throw new ConnectionFailure(`${url.host}, which gives tokens for the registry, gives none`, true);
+  return `Bearer ${given}`;
 }

@@ -1,6 +1,6 @@
 /** A place that a package is published to, whatever its kind: what stands there, and what comes of publishing. */
 import type { Signer } from '../sign/keys.ts';
-import { formatBytes } from '../text/quantity.ts';
+import { count, formatBytes } from '../text/quantity.ts';
 import type { Refusal } from './refusal.ts';
 
 /** A package that would be replaced. */
@@ -37,7 +37,7 @@ export interface Published {
 
 /** `tiny (24 files, 21.8 MB)` */
 export function describeStanding({ name, files, bytes }: Standing): string {
-  return `${name ?? 'a package whose lock is damaged'} (${files} ${files === 1 ? 'file' : 'files'}, ${formatBytes(bytes)})`;
+  return `${name ?? 'a package whose lock is damaged'} (${count(files, 'file')}, ${formatBytes(bytes)})`;
 }
 
 /** What stands at the target stays until the copy is whole, so there must be room beside it. */

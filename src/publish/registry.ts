@@ -4,7 +4,7 @@
  */
 
 import { basename, join, resolve } from 'node:path';
-import { UsageError } from '../errors.ts';
+import { UnavailableError, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import type { FileDigest } from '../export/lock.ts';
 import type { Patience } from '../hub/http.ts';
@@ -102,7 +102,10 @@ export async function* publishToRegistry(folder: string, { to, ...options }: Reg
     const digest = await registry.putManifest(manifest, MANIFEST_TYPE, reference.tag);
     const stands = await registry.getManifest(digest, MANIFEST_TYPE);
     if (!stands || filesOfManifest(stands.bytes, to).length !== files.length)
-      throw new UsageError(`${to} took the manifest and does not have it. Is it a registry that keeps artifacts?`);
+      throw new UnavailableError(
+        `${to} took the manifest and does not have it.`,
+        'Is it a registry that keeps artifacts?',
+      );
     const at = printOciReference({ ...reference, digest });
     yield {
       type: 'stage-finished',

@@ -1,4 +1,5 @@
 /** What each command does, wherever it comes from: a key, the palette, or the line that was typed. */
+
 import { basename, dirname, join } from 'node:path';
 import { EXIT_CODES } from '../exit-codes.ts';
 import { type ComparisonCommand, obeyComparison, setPrompt, setSeed, wishOf } from './comparison.ts';
@@ -9,6 +10,7 @@ import { hasList, type Input, isInputCommand, obeyInput, type Purpose, startInpu
 import { type Command, isEditorCommand, isMove, type KeyContext, type Move } from './keys.ts';
 import { PANES, type PaneName } from './layout.ts';
 import { ask, editorOf, type ScrollArea, type State, say, scrollOf, wallOf } from './model.ts';
+import { LINES } from './moves.ts';
 import { findCommands } from './palette.ts';
 import { obeyPlayback, type PlaybackCommand } from './playback.ts';
 import { obeyPublication, setTarget } from './publication.ts';
@@ -78,7 +80,7 @@ const COMMANDS: Readonly<Partial<Record<Command, Obey>>> = {
   },
   'read-again': (state) => {
     const editor = editorOf(state);
-    return editor ? ask(state, { do: 'open', recipe: editor.file }) : say(state, 'note', NO_EDITOR);
+    return editor ? ask(state, { do: 'open', recipe: editor.file, again: true }) : say(state, 'note', NO_EDITOR);
   },
   strengths: (state) => typeKnobs(state, 1),
   sweep: (state) => typeKnobs(state, 2),
@@ -173,21 +175,10 @@ function neighbour(pane: PaneName, by: 1 | -1): PaneName {
 
 // ---------------------------------------------------------------------------------------------------------- moving
 
-const PAGE = 10;
-
-const LINES: Readonly<Partial<Record<Move, number>>> = {
-  up: -1,
-  down: 1,
-  'page-up': -PAGE,
-  'page-down': PAGE,
-  first: -Infinity,
-  last: Infinity,
-};
-
 /** In lists and forms the cursor moves, elsewhere the text. */
 function move(state: State, command: Move): State {
   const context = contextBelow(state);
-  const by = LINES[command] ?? 0;
+  const by = LINES[command];
   switch (context) {
     case 'recipes':
       return { ...state, recipes: moveInRecipes(state.recipes, by) };
@@ -239,7 +230,7 @@ function typing(state: State, input: Input, command: Command, at: number): State
     case 'down': {
       const list = input.purpose === 'source' ? sourcesShown(state) : findCommands(contextBelow(state), textOf(input));
       const last = list.length - 1;
-      return { ...state, choice: Math.max(0, Math.min(last, state.choice + (LINES[command] ?? 0))) };
+      return { ...state, choice: Math.max(0, Math.min(last, state.choice + LINES[command])) };
     }
     case 'interrupt':
       return obey({ ...state, input: undefined }, command, at);

@@ -10,6 +10,8 @@ import type { Event } from '../events.ts';
 import { type Axis, clipLabels } from '../sweep/axis.ts';
 import { formatDuration } from '../text/quantity.ts';
 import { hearStage, type StageRow } from './job.ts';
+import { isMove } from './keys.ts';
+import { LINES, moved } from './moves.ts';
 import { hearTile, obeyWall, startWall, tickWall, type Wall, type WallCommand } from './wall.ts';
 
 /** One recipe, with one or two of its numbers at each of their values. */
@@ -76,7 +78,6 @@ export const NO_COMPARISON: Comparison = {
   run: { status: 'choosing' },
 };
 
-const PAGE = 10;
 /** One clip is no comparison. */
 const LEAST = 2;
 
@@ -186,30 +187,10 @@ export function whyNot({ packages, marked }: Comparison, found: FoundPackage): s
 // ---------------------------------------------------------------------------------------------------- choosing
 
 function choose(comparison: Comparison, command: Exclude<ComparisonCommand, 'open'>): Comparison {
-  switch (command) {
-    case 'up':
-      return select(comparison, -1);
-    case 'down':
-      return select(comparison, 1);
-    case 'page-up':
-      return select(comparison, -PAGE);
-    case 'page-down':
-      return select(comparison, PAGE);
-    case 'first':
-      return select(comparison, -Infinity);
-    case 'last':
-      return select(comparison, Infinity);
-    case 'toggle':
-      return toggle(comparison);
-    default:
-      return comparison;
-  }
-}
-
-function select(comparison: Comparison, by: number): Comparison {
-  const last = Math.max(0, (comparison.packages?.length ?? 0) - 1);
-  const selected = Math.min(last, Math.max(0, comparison.selected + by));
-  return { ...comparison, selected };
+  if (command === 'toggle') return toggle(comparison);
+  if (!isMove(command)) return comparison;
+  const { selected, packages = [] } = comparison;
+  return { ...comparison, selected: moved(selected, LINES[command], packages.length) };
 }
 
 function toggle(comparison: Comparison): Comparison {

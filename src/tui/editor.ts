@@ -1,4 +1,5 @@
 /** What can be done to a recipe that is being changed: moving between its rows, turning, typing, adding and removing. */
+
 import type { Json } from '../recipe/edit.ts';
 import type { KeyPath } from '../recipe/located-yaml.ts';
 import { writeFlow } from '../recipe/yaml-write.ts';
@@ -20,6 +21,8 @@ import {
   unmatchedIn,
 } from './draft.ts';
 import { isSamePath, type Row, startsWith } from './form.ts';
+import { isMove } from './keys.ts';
+import { LINES, moved } from './moves.ts';
 import { readNumber, readTyped } from './typed-value.ts';
 
 export {
@@ -70,9 +73,9 @@ export function obeyEditor(editor: Editor, command: EditorCommand): Editor {
   const row = form.rows[form.at];
   if (!row) return calm;
   if (calm.bar !== undefined && row.kind === 'blocks') return obeyBars(calm, row, calm.bar, command);
-  const move = MOVES[command];
-  if (move !== undefined) {
-    const to = Math.min(form.rows.length - 1, Math.max(0, form.at + move));
+  const lines = isMove(command) ? LINES[command] : 0;
+  if (lines !== 0) {
+    const to = moved(form.at, lines, form.rows.length);
     return { ...calm, cursor: form.rows[to]?.path ?? calm.cursor, turning: undefined };
   }
   const turn = TURNS[command];
@@ -157,18 +160,6 @@ export function setValues(editor: Editor, values: readonly { readonly path: KeyP
 }
 
 // ----------------------------------------------------------------------------------------------------- commands
-
-/** Rows that a page has. */
-const PAGE = 10;
-
-const MOVES: Readonly<Partial<Record<EditorCommand, number>>> = {
-  up: -1,
-  down: 1,
-  'page-up': -PAGE,
-  'page-down': PAGE,
-  first: -Infinity,
-  last: Infinity,
-};
 
 interface Turn {
   readonly steps: 1 | -1;

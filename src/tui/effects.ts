@@ -17,7 +17,8 @@ export type Effect =
   /** `select` is the recipe to choose among those that are found. */
   | { readonly do: 'find-recipes'; readonly select?: string }
   | { readonly do: 'find-packages' }
-  | { readonly do: 'open'; readonly recipe: string }
+  /** `again`: what is here makes way for what the file says. */
+  | { readonly do: 'open'; readonly recipe: string; readonly again?: true }
   /** A later one for whatever recipe takes the place of an earlier one. */
   | { readonly do: 'plan'; readonly recipe: string; readonly text: string }
   /** What could be a source of the recipe. A later one takes the place of an earlier one. */

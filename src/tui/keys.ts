@@ -334,7 +334,7 @@ const MOVES: ReadonlySet<string> = new Set<Move>([
   'last',
 ]);
 
-export function isMove(command: Command): command is Move {
+export function isMove(command: string): command is Move {
   return MOVES.has(command);
 }
 

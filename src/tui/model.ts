@@ -98,7 +98,8 @@ export type Action =
   | { readonly type: 'typed'; readonly text: string }
   | { readonly type: 'found'; readonly entries: readonly RecipeEntry[]; readonly select?: string | undefined }
   | { readonly type: 'packages'; readonly packages: readonly FoundPackage[] }
-  | { readonly type: 'opened'; readonly recipe: string; readonly text: string }
+  /** `again`: the file counts, whatever was made of it here. */
+  | { readonly type: 'opened'; readonly recipe: string; readonly text: string; readonly again?: true }
   /** A recipe that was not there before, perhaps in place of another. */
   | { readonly type: 'created'; readonly recipe: string; readonly replaces?: string; readonly sentence?: string }
   | { readonly type: 'saved'; readonly recipe: string; readonly text: string; readonly edit?: true }
@@ -222,12 +223,7 @@ export function verifyWish({ planning, job, viewed }: State): Recipe['verify'] |
 }
 
 /** A plan as the pane shows it; the one before it, while a new one is being read. */
-export type PlanView = { readonly recipe: string } & (
-  | { readonly status: 'reading' }
-  /** `out` is where a job would put the package. */
-  | { readonly status: 'ready'; readonly plan: Plan; readonly out: string }
-  | { readonly status: 'wrong'; readonly problems: readonly string[] }
-);
+export type PlanView = { readonly recipe: string } & ({ readonly status: 'reading' } | Planned);
 
 export function planView({ planning }: State): { readonly view: PlanView | undefined; readonly stale: boolean } {
   if (!planning) return { view: undefined, stale: false };

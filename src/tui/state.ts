@@ -38,8 +38,8 @@ const HANDLERS: { readonly [T in Action['type']]: Handler<Extract<Action, { type
     return withPublication(listed, offerPackages(listed.publication, folders));
   },
   // files that it names may have changed, too, so that it is planned again in any case; another that was chosen since stays chosen
-  opened: (state, { recipe, text }) => {
-    const editor = reopened(state, recipe, text);
+  opened: (state, { recipe, text, again = false }) => {
+    const editor = reopened(state, recipe, text, again);
     const editors = { ...state.editors, [recipe]: editor };
     return state.open === recipe ? plan({ ...state, editors }, editor) : { ...state, editors };
   },
@@ -125,10 +125,10 @@ export function reduce(before: State, action: Action): State {
  * What somebody else has made of a file, perhaps in an editor of their own, is another step that can be undone. The cursor stays where
  * it was, unless there is a mistake now.
  */
-function reopened({ editors }: State, recipe: string, text: string) {
+function reopened({ editors }: State, recipe: string, text: string, again: boolean) {
   const known = editors[recipe];
   if (!known) return openEditor(recipe, text);
-  if (known.text === text || known.saved === text) return markSaved(known, text);
+  if (known.text === text || (known.saved === text && !again)) return markSaved(known, text);
   const next = openEditor(recipe, text);
   return {
     ...next,

@@ -95,7 +95,8 @@ export function createStore(services: Services, now: () => number = () => perfor
   const run: Run = {
     'find-recipes': async ({ select }) => dispatch({ type: 'found', entries: await services.findRecipes(), select }),
     'find-packages': async () => dispatch({ type: 'packages', packages: await services.findPackages() }),
-    open: async ({ recipe }) => dispatch({ type: 'opened', recipe, text: await services.read(recipe) }),
+    open: async ({ recipe, again }) =>
+      dispatch({ type: 'opened', recipe, text: await services.read(recipe), ...(again && { again }) }),
     'find-sources': async ({ recipe }) => {
       const signal = replace('sources');
       try {

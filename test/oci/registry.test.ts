@@ -72,7 +72,7 @@ describe.runIf(hasRegistry)('a registry', () => {
     const digest = await registry.putManifest(bytes, MANIFEST, 'v1');
     expect(digest).toBe(digestOf(bytes));
     expect(await registry.getManifest('v1', MANIFEST)).toMatchObject({ digest, mediaType: MANIFEST });
-    expect((await registry.getManifest(digest, MANIFEST))?.bytes).toEqual(bytes);
+    expect((await registry.getManifest(digest, MANIFEST))?.bytes).toEqual(Buffer.from(bytes));
   });
 
   it.each([
@@ -177,6 +177,31 @@ describe.runIf(hasRegistry)('a registry', () => {
     expect(
       proxy.log.filter(({ url, authorization }) => !url.startsWith('/token') && authorization?.startsWith('Basic')),
     ).toEqual([]);
+  });
+
+  it('does not tell another host, to which the registry sends, who one is, whatever that asks', async () => {
+    const registry = open({ credentials: { user: 'ann', password: 'secret' } });
+    const { path, blob } = await randomFile(1000);
+    await Array.fromAsync(registry.push(blob, path));
+    const stranger = await startFaultProxy(proxy.address);
+    stranger.fault = ({ url }) =>
+      url.startsWith('/token')
+        ? { status: 200, body: '{"token":"x"}' }
+        : { status: 401, headers: { 'www-authenticate': `Bearer realm="http://${stranger.address}/token"` } };
+    const location = `http://${stranger.address}/blob`;
+    proxy.fault = ({ url }) => (url.includes('/blobs/') ? { status: 307, headers: { location } } : undefined);
+    await expect(registry.wire.open(registry.addressOf(blob), {})).rejects.toMatchObject({ status: 401 });
+    expect(stranger.log.map(({ url, authorization }) => [url, authorization])).toEqual([['/blob', undefined]]);
+  });
+
+  it('says so when the service that the registry names gives no token', async () => {
+    const registry = open();
+    const challenge = `Bearer realm="http://${proxy.address}/token"`;
+    proxy.fault = ({ url }) =>
+      url.startsWith('/token')
+        ? { status: 200, body: '<html>' }
+        : { status: 401, headers: { 'www-authenticate': challenge } };
+    await expect(registry.has({ digest: digestOf(Buffer.from('x')), bytes: 1 })).rejects.toThrow('gives none');
   });
 
   it('is refused without credentials, with what the registry said', async () => {

@@ -517,7 +517,7 @@ describe('a recipe that somebody else has changed', () => {
   it('is read again, and what was here is brought back over it', () => {
     const dirty = atAlpha('more');
     const mine = editorOf(dirty)?.text ?? '';
-    expect(from(dirty, 'read-again').effects).toContainEqual({ do: 'open', recipe: TINY });
+    expect(from(dirty, 'read-again').effects).toContainEqual({ do: 'open', recipe: TINY, again: true });
     const read = from(dirty, { type: 'opened', recipe: TINY, text: theirs });
     expect(editorOf(read)?.text).toBe(theirs);
     expect(from(read, 'undo', 'save').effects).toContainEqual({
@@ -526,6 +526,13 @@ describe('a recipe that somebody else has changed', () => {
       text: mine,
       replaces: theirs,
     });
+  });
+  it('is as its file says when it is read again, and as it was here after undo; a late first reading changes nothing', () => {
+    const dirty = atAlpha('more');
+    expect(editorOf(from(dirty, opened))?.text).toBe(editorOf(dirty)?.text);
+    const read = from(dirty, { type: 'opened', recipe: TINY, text: TEXT, again: true });
+    expect(editorOf(read)?.text).toBe(TEXT);
+    expect(editorOf(from(read, 'undo'))?.text).toBe(editorOf(dirty)?.text);
   });
   it('is saved under another name beside it', () => {
     const typing = atAlpha('more', 'save-as');
