@@ -92,6 +92,15 @@ const PACKAGE_OUT = {
   description: 'the folder that becomes the package; an older package there is replaced',
 } as const;
 
+const NEGATIVE = {
+  type: 'string',
+  placeholder: 'N',
+  otherwise: "the recipe's",
+  description: 'what not to show; counts only with a guidance above 1',
+} as const;
+
+const SEED = { type: 'integer', placeholder: 'S', min: 0, max: MAX_SEED, otherwise: "the recipe's" } as const;
+
 /** For the verbs that sample. */
 const PREVIEW = {
   preview: {
@@ -221,12 +230,7 @@ export const COMMANDS = {
         description: 'the folder for the frames; frames of an earlier run there are replaced',
       },
       prompt: { type: 'string', placeholder: 'P', otherwise: "the recipe's", description: 'what to show' },
-      negative: {
-        type: 'string',
-        placeholder: 'N',
-        otherwise: "the recipe's",
-        description: 'what not to show; counts only with a guidance above 1',
-      },
+      negative: NEGATIVE,
       'prompt-travel': {
         type: 'string',
         placeholder: 'P',
@@ -241,14 +245,7 @@ export const COMMANDS = {
         description:
           'read (word:1.2), (word) for 1.1 and [word] for 1/1.1 in prompts as weights; off: brackets are text',
       },
-      seed: {
-        type: 'integer',
-        placeholder: 'S',
-        min: 0,
-        max: MAX_SEED,
-        otherwise: "the recipe's",
-        description: 'means the same as in PyTorch on the CPU',
-      },
+      seed: { ...SEED, description: 'means the same as in PyTorch on the CPU' },
       steps: {
         type: 'integer',
         placeholder: 'K',
@@ -532,20 +529,8 @@ export const COMMANDS = {
         completes: 'file',
         description: 'a text file with a prompt on each line, instead of --prompt',
       },
-      negative: {
-        type: 'string',
-        placeholder: 'N',
-        otherwise: "the recipe's",
-        description: 'what not to show; counts only with a guidance above 1',
-      },
-      seed: {
-        type: 'integer',
-        placeholder: 'S',
-        min: 0,
-        max: MAX_SEED,
-        otherwise: "the recipe's",
-        description: 'the first seed',
-      },
+      negative: NEGATIVE,
+      seed: { ...SEED, description: 'the first seed' },
       seeds: {
         type: 'integer',
         placeholder: 'N',
@@ -628,20 +613,8 @@ export const COMMANDS = {
         description: 'in pixels, a multiple of 8',
       },
       prompt: { type: 'string', placeholder: 'P', otherwise: "the recipe's", description: 'what to show' },
-      negative: {
-        type: 'string',
-        placeholder: 'N',
-        otherwise: "the recipe's",
-        description: 'what not to show; counts only with a guidance above 1',
-      },
-      seed: {
-        type: 'integer',
-        placeholder: 'S',
-        min: 0,
-        max: MAX_SEED,
-        otherwise: "the recipe's",
-        description: 'the same for every clip',
-      },
+      negative: NEGATIVE,
+      seed: { ...SEED, description: 'the same for every clip' },
       device: { ...DEVICE, otherwise: 'what the recipe says' },
       lock: { ...LOCK, otherwise: 'the lock of an older package at out/ and the name of the recipe' },
       ...HUB,

@@ -133,6 +133,15 @@ const FIGURES = [
   ['b', '12.3 dB', LONG_TEXT],
 ];
 
+/** In Publish. */
+async function typeTarget(screen: Screen): Promise<void> {
+  screen.press('8', 't');
+  await screen.shows('Folder to publish to');
+  screen.press(`/${LONG_PATH}-there`);
+  await screen.shows('-there');
+  screen.press(KEYS.enter);
+}
+
 const SCENES: Readonly<Record<string, Scene>> = {
   'before anything is done': { prepare: async () => undefined },
   'with a recipe that is wrong': {
@@ -223,11 +232,7 @@ const SCENES: Readonly<Record<string, Scene>> = {
     packages: [foundPackage(LONG_PATH)],
     survey: publicationOf({ to: `/${LONG_PATH}` }),
     async prepare(screen) {
-      screen.press('8', 't');
-      await screen.shows('Folder to publish to');
-      screen.press(`/${LONG_PATH}-there`);
-      await screen.shows('-there');
-      screen.press(KEYS.enter);
+      await typeTarget(screen);
       await screen.shows('These are exactly');
       screen.press(KEYS.enter);
       await screen.shows('y publish it', 'n no');
@@ -238,11 +243,7 @@ const SCENES: Readonly<Record<string, Scene>> = {
     packages: [foundPackage(LONG_PATH)],
     survey: publicationOf({ refusals: [{ kind: 'publish', message: LONG_TEXT }] }),
     async prepare(screen) {
-      screen.press('8', 't');
-      await screen.shows('Folder to publish to');
-      screen.press(`/${LONG_PATH}-there`);
-      await screen.shows('-there');
-      screen.press(KEYS.enter);
+      await typeTarget(screen);
       await screen.shows('not published');
     },
   },
