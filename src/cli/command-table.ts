@@ -53,6 +53,11 @@ const PACKAGE = {
   description: 'a folder that lcm-merge baked, or any of the same layout',
   completes: 'folder',
 } as const;
+/** For the verbs that leave it as it is. */
+const ANY_PACKAGE = {
+  description: `${PACKAGE.description}; or hf://owner/name@revision, oci://registry/name:tag`,
+  completes: 'folder',
+} as const;
 
 /** The limits of recipes, said here once more because help must not wait for the schema to load; a test holds them equal. */
 const [MAX_SIDE, MAX_GUIDANCE] = [16384, 1000];
@@ -110,11 +115,11 @@ const PREVIEW = {
   },
 } as const;
 
-/** For the verbs that load a recipe. */
+/** For the verbs that take references, as inputs of a recipe or as packages. */
 const HUB = {
   offline: {
     type: 'boolean',
-    description: 'use no network: take hf:// inputs from the cache; LCM_MERGE_OFFLINE=1 says the same',
+    description: 'use no network: take what references name from the cache; LCM_MERGE_OFFLINE=1 says the same',
   },
 } as const;
 
@@ -219,7 +224,7 @@ export const COMMANDS = {
     summary: 'sample a clip with a package',
     details:
       'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused. More frames than the graph takes are made in overlapping windows.',
-    operands: { package: PACKAGE },
+    operands: { package: ANY_PACKAGE },
     options: {
       out: {
         type: 'string',
@@ -352,6 +357,7 @@ export const COMMANDS = {
           'also write the final latents, tensor `latents` float32 [1, 4, frames, height/8, width/8], as safetensors',
       },
       ...PREVIEW,
+      ...HUB,
       ...COMMON,
     },
     examples: [
@@ -362,8 +368,8 @@ export const COMMANDS = {
   verify: {
     summary: 'run a package and check what comes out',
     details:
-      'Writes verification/ into the package: report.json, report.html, the clip and its fingerprint, which later verifications are compared with. A package that is signed is left as it is; signature, hashes and fingerprint are then held to what it brings, and nothing of it runs before the first two have held.',
-    operands: { package: PACKAGE },
+      'Writes verification/ into the package: report.json, report.html, the clip and its fingerprint, which later verifications are compared with. A package that is signed is left as it is; signature, hashes and fingerprint are then held to what it brings, and nothing of it runs before the first two have held. So is a package on the Hub or in a registry, of which nothing is kept but what --json says.',
+    operands: { package: ANY_PACKAGE },
     options: {
       'public-key': {
         type: 'string',
@@ -393,14 +399,14 @@ export const COMMANDS = {
     },
     examples: [
       'lcm-merge verify out/tiny --recipe recipes/tiny.yaml --device cpu',
-      'lcm-merge verify /srv/models/tiny --public-key release.pub.pem',
+      'lcm-merge verify oci://ghcr.io/you/tiny:v1 --public-key release.pub.pem',
     ],
   },
   reproduce: {
     summary: 'make a package once more from its lock and compare every byte',
     details:
       'The lock keeps the recipe, the commits of inputs on the Hub and the SHA-256 of every input; where files of a machine were merged, --recipe says where they are. What is made anew is removed again unless -o names a place for it.',
-    operands: { package: PACKAGE },
+    operands: { package: ANY_PACKAGE },
     options: {
       recipe: {
         type: 'string',
@@ -480,10 +486,14 @@ export const COMMANDS = {
     ],
   },
   pull: {
-    summary: 'fetch a package from a registry',
+    summary: 'fetch a package from the Hub or a registry',
     details:
-      'Byte for byte as it was published, each file checked by its digest; what is in the cache already is not fetched again. Run lcm-merge verify on it before you trust it.',
-    operands: { reference: { description: 'oci://registry/name, with :tag or @sha256:… behind it' } },
+      'Byte for byte as it was published, each file checked by its hash; what is in the cache already is not fetched again. Run lcm-merge verify on it before you trust it.',
+    operands: {
+      reference: {
+        description: 'hf://owner/name, with @revision behind it, or oci://registry/name, with :tag or @sha256:…',
+      },
+    },
     options: {
       out: {
         type: 'string',
@@ -493,18 +503,19 @@ export const COMMANDS = {
         required: true,
         description: 'the folder that becomes the package; an older package there is replaced',
       },
+      ...HUB,
       ...COMMON,
     },
     examples: [
       'lcm-merge pull oci://ghcr.io/you/tiny:v1 -o out/tiny',
-      'lcm-merge pull oci://localhost:5000/tiny -o out/tiny --json',
+      'lcm-merge pull hf://you/tiny@main -o out/tiny --json',
     ],
   },
   compare: {
     summary: 'sample packages side by side: time, distance, consistency',
     details:
       'Same prompts, same seeds. With --grid it makes the comparison of the AnimateLCM paper: LCM on each PACKAGE, DDIM and DPM++ with guidance on the teacher, at 1, 2, 4 and 8 steps, against the teacher at 50. Writes comparison.json, comparison.md, sheet.svg and a clip of each row.',
-    operands: { packages: { ...PACKAGE, many: true } },
+    operands: { packages: { ...ANY_PACKAGE, many: true } },
     options: {
       out: {
         type: 'string',
@@ -561,6 +572,7 @@ export const COMMANDS = {
         description: 'a video network as ONNX (I3D …): adds FVD; takes several clips, see --prompts and --seeds',
       },
       device: { ...DEVICE, default: 'auto' },
+      ...HUB,
       ...COMMON,
     },
     examples: [
@@ -629,7 +641,8 @@ export const COMMANDS = {
     summary: 'say what a weight file, a graph or a package is',
     operands: {
       file: {
-        description: 'a safetensors or PyTorch file, a model.onnx, a package, or a folder of weight files',
+        description:
+          'a safetensors or PyTorch file, a model.onnx, a package (also hf:// or oci://), or a folder of weight files',
         completes: 'file',
       },
     },
@@ -659,6 +672,7 @@ export const COMMANDS = {
         otherwise: "the recipe's",
         description: 'in pixels, a multiple of 8',
       },
+      ...HUB,
       ...COMMON,
     },
     examples: ['lcm-merge inspect models/tiny/lcm.safetensors', 'lcm-merge inspect out/tiny --frames 32 --json'],
