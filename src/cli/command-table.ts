@@ -19,6 +19,8 @@ export interface OptionSpec {
   readonly max?: number;
   readonly default?: string | number;
   readonly required?: true;
+  /** It may be given several times; all its values are taken. */
+  readonly many?: true;
   /** The value is a path, and of what. */
   readonly completes?: 'file' | 'folder';
   /** Where the value comes from when it is left out and no constant says it. */
@@ -405,15 +407,23 @@ export const COMMANDS = {
   reproduce: {
     summary: 'make a package once more from its lock and compare every byte',
     details:
-      'The lock keeps the recipe, the commits of inputs on the Hub and the SHA-256 of every input; where files of a machine were merged, --recipe says where they are. What is made anew is removed again unless -o names a place for it.',
+      'The lock keeps the recipe, the commits of inputs on the Hub and the SHA-256 of every input; where files of a machine were merged, --sources finds them, or --recipe says where they are. What is made anew is removed again unless -o names a place for it.',
     operands: { package: ANY_PACKAGE },
     options: {
+      sources: {
+        type: 'string',
+        placeholder: 'FOLDER',
+        completes: 'folder',
+        many: true,
+        description:
+          'where to look for inputs that were files of a machine, by their SHA-256; may be given several times',
+      },
       recipe: {
         type: 'string',
         placeholder: 'RECIPE',
         completes: 'file',
-        otherwise: 'the recipe in the lock, if all its inputs are on the Hub',
-        description: 'the recipe that it was baked from',
+        otherwise: 'the recipe in the lock',
+        description: 'the recipe that it was baked from, whose paths lead to such inputs',
       },
       out: {
         type: 'string',
@@ -426,8 +436,8 @@ export const COMMANDS = {
       ...COMMON,
     },
     examples: [
-      'lcm-merge reproduce out/tiny --recipe recipes/tiny.yaml',
-      'lcm-merge reproduce out/hub -o out/hub-again --json',
+      'lcm-merge reproduce out/tiny --sources models/tiny',
+      'lcm-merge reproduce hf://you/tiny@v1 -o out/again --json',
     ],
   },
   sign: {
@@ -717,7 +727,9 @@ type Operand<Spec> = Spec extends { readonly many: true } ? readonly string[] : 
 
 type Value<Option> = Option extends { readonly type: 'boolean' }
   ? boolean
-  : Given<Option> | (Option extends { readonly default: unknown } | { readonly required: true } ? never : undefined);
+  : Option extends { readonly many: true }
+    ? readonly string[]
+    : Given<Option> | (Option extends { readonly default: unknown } | { readonly required: true } ? never : undefined);
 
 /** Operands and options of a verb by name, as its command gets them. */
 export type Arguments<V extends Verb> = {
