@@ -94,6 +94,8 @@ export interface Call {
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array<ArrayBuffer>;
+  /** Asks for a part of something: then 416, "there is no such part", is an answer and no refusal. */
+  readonly ranged?: true;
   /** How often it is tried; default: what patience says. */
   readonly attempts?: number;
 }
@@ -147,7 +149,7 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
     for (let attempt = 1; ; attempt += 1) {
       try {
         const { response, url, watch } = await go(address, call);
-        if (response.ok || response.status === 416) return await use(opened(response, url, watch, signal));
+        if (response.ok || (response.status === 416 && call.ranged)) return await use(opened(response, url, watch, signal));
         watch.end();
         await response.body?.cancel();
         throw new HttpRefusal(url, response, delayOf(response));
@@ -169,7 +171,7 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
   return {
     patience,
     pause: (attempt) => pause(attempt),
-    open: (url, headers) => persist(url, { method: 'GET', headers }, async (found) => found),
+    open: (url, headers) => persist(url, { method: 'GET', headers, ranged: true }, async (found) => found),
     send: (url, call) => persist(url, call, async (found) => found),
     fetch: async (input, init = {}) => {
       const { method = 'GET', body } = init;
