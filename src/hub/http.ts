@@ -149,7 +149,8 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
     for (let attempt = 1; ; attempt += 1) {
       try {
         const { response, url, watch } = await go(address, call);
-        if (response.ok || (response.status === 416 && call.ranged)) return await use(opened(response, url, watch, signal));
+        if (response.ok || (response.status === 416 && call.ranged))
+          return await use(opened(response, url, watch, signal));
         watch.end();
         await response.body?.cancel();
         throw new HttpRefusal(url, response, delayOf(response));

@@ -5,8 +5,8 @@
 import { constants, copyFile, link, mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Stage } from '../events.ts';
-import { openStaging } from '../export/staging.ts';
-import { openCache } from '../hub/cache.ts';
+import { makeFolders, openStaging } from '../export/staging.ts';
+import { cacheError, openCache } from '../hub/cache.ts';
 import type { Patience } from '../hub/http.ts';
 import { HOST } from '../hub/partial.ts';
 import { readHubSettings } from '../hub/settings.ts';
@@ -45,7 +45,11 @@ export async function* openLocalPackage(
   const remote = await listRemotePackage(text, { settings, cache, ...options });
   await using stack = new AsyncDisposableStack();
   serial += 1;
-  const staging = stack.use(await openStaging(join(cache.folder, 'packages', `${HOST}-${serial}`)));
+  const packages = join(cache.folder, 'packages');
+  await makeFolders(packages).catch((error: unknown) => {
+    throw cacheError('make', packages, error);
+  });
+  const staging = stack.use(await openStaging(join(packages, `${HOST}-${serial}`)));
   const folder = join(staging.path, remote.name);
   await mkdir(folder);
   yield* fetchPackage(remote, folder, { cache, put: shareContent, wanted, signal: options.signal });

@@ -38,7 +38,10 @@ export const inspect: Command<'inspect'> = async (
     );
   }
   return {
-    value: found.length === 1 ? (found[0] as Found).value : { folder: file, files: found.map(({ value }) => value) },
+    value:
+      found.length === 1
+        ? (found[0] as Found).value
+        : { folder: local.isTemporary ? local.name : file, files: found.map(({ value }) => value) },
     text: render(found, paint),
   };
 };
