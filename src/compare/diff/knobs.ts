@@ -1,6 +1,6 @@
 /** What was decided otherwise: every value of the two recipes that differs, as their locks keep them, and what else decides bytes. */
 import type { Lock } from '../../export/lock.ts';
-import { findKnob } from '../../recipe/knobs.ts';
+import { findKnob, type RecipeKnob } from '../../recipe/knobs.ts';
 import { type KeyPath, keyName } from '../../recipe/located-yaml.ts';
 import { type Recipe, recipeSchema } from '../../recipe/schema.ts';
 
@@ -36,8 +36,10 @@ const factsOf = ({ tool, motion: { mid, positions, stretched_from } }: Lock) => 
 function labeller(locks: readonly Lock[]): (path: KeyPath) => { readonly knob?: string } {
   const recipes = locks.flatMap(({ recipe }) => (recipeSchema.safeParse(recipe).success ? [recipe as Recipe] : []));
   return (path) => {
-    const [knob] = recipes.flatMap((recipe) => findKnob(recipe, path) ?? []);
-    return knob ? { knob: knob.label } : {};
+    const knobs = recipes.flatMap((recipe) => findKnob(recipe, path) ?? []);
+    const [name] = knobs.map(({ label }) => label);
+    if (knobs.every(({ label }) => label === name)) return name === undefined ? {} : { knob: name };
+    return { knob: (knobs[0] as RecipeKnob).symbol }; // of another file in each
   };
 }
 
