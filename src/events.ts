@@ -15,6 +15,7 @@ export type StageName =
   | 'verify'
   | 'compare'
   | 'sweep'
+  | 'diff'
   | 'reproduce'
   | 'sign'
   | 'publish';

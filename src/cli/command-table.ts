@@ -440,6 +440,24 @@ export const COMMANDS = {
       'lcm-merge reproduce hf://you/tiny@v1 -o out/again --json',
     ],
   },
+  diff: {
+    summary: 'say what differs between two packages: knobs, sources, weights, timings',
+    details:
+      'Knobs and sources are those of the locks; of the weights it tells, block by block, how many tensors differ, how far (‖B−A‖ against ‖A‖) and which number changed most; then graphs, files, and what the two verifications found. Writes nothing. The exit code is 0 whether or not they differ, unless --exit-code is given.',
+    operands: {
+      a: { ...PACKAGE, description: 'a package: what was there before' },
+      b: { ...PACKAGE, description: 'another one: what there is now' },
+    },
+    options: {
+      'exit-code': {
+        type: 'boolean',
+        description:
+          'end with exit code 1 if any file differs, as git diff does; verification and signature do not count',
+      },
+      ...COMMON,
+    },
+    examples: ['lcm-merge diff out/tiny out/strong', 'lcm-merge diff out/tiny out/strong --json | jq .knobs'],
+  },
   sign: {
     summary: 'sign a package that has passed verification',
     details:
