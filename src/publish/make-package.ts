@@ -8,11 +8,11 @@ import { bake } from '../export/package.ts';
 import { assertReplaceable, openStaging } from '../export/staging.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Profile } from '../recipe/profile.ts';
+import type { Recipe } from '../recipe/schema.ts';
 import { assertOffered, type Device } from '../runtime/device.ts';
 import { probeDevice } from '../runtime/probe.ts';
 import { verify } from '../verify/gate.ts';
 import type { Report } from '../verify/report.ts';
-
 import { openTarget, publish } from './target.ts';
 
 export interface MakeOptions {
@@ -51,7 +51,8 @@ export async function* makePackage(
   const target = resolve(out);
   const failed = `${target}.failed`;
   await assertReplaceable(failed); // where the package goes if it does not pass
-  if (recipe.publish) await openTarget(target, { to: recipe.publish.to, signal }); // what publishing would refuse is found before baking
+  const goesTo = recipe.publish && wishesOf(recipe.publish);
+  if (goesTo) await openTarget(target, { ...goesTo, signal }); // what publishing would refuse is found before baking
   await using staging = await openStaging(target);
   yield* bake(plan, { into: staging.path, signal });
   const report = yield* verify(staging.path, {
@@ -65,7 +66,11 @@ export async function* makePackage(
   signal?.throwIfAborted();
   if (report.verdict !== 'passed') return { folder: await staging.commit(failed), report };
   const folder = await staging.commit();
-  if (!recipe.publish) return { folder, report };
-  const { to } = yield* publish(folder, { to: recipe.publish.to, signal });
+  if (!goesTo) return { folder, report };
+  const { to } = yield* publish(folder, { ...goesTo, signal });
   return { folder, report, published: to };
+}
+
+function wishesOf({ pull_request, ...publish }: NonNullable<Recipe['publish']>) {
+  return { ...publish, ...(pull_request && { pullRequest: true }) };
 }
