@@ -16,7 +16,7 @@ import { makeVerified } from './handmade.ts';
 
 const patience: Patience = { attempts: 3, firstDelay: 1, longestDelay: 2000, idle: 5000 };
 const TOKEN = 'hf_sEcReT0123456789';
-const WEIGHTS = Uint8Array.from({ length: 3_000_000 }, (_, i) => (i * 2654435761) >>> 23);
+const WEIGHTS = Uint8Array.from({ length: 1_200_000 }, (_, i) => (i * 2654435761) >>> 23);
 const GRAPH = Uint8Array.from({ length: 40_000 }, (_, i) => i % 251);
 const FILES = { 'unet/model.onnx_data': WEIGHTS, 'unet/model.onnx': GRAPH, 'README.md': '# ink\n', 'a/ü 1.json': '{}' };
 
@@ -134,13 +134,10 @@ describe('publish to the Hub', () => {
   it('sends of a new version what is new, and takes away what it has not, but .gitattributes', async () => {
     await published();
     const folder = await another({
-      ...FILES,
+      'unet/model.onnx_data': WEIGHTS,
       'unet/model.onnx': GRAPH.toReversed(),
-      'README.md': undefined as never,
       'new.txt': 'n',
-    } as never).catch(async () =>
-      another({ 'unet/model.onnx_data': WEIGHTS, 'unet/model.onnx': GRAPH.toReversed(), 'new.txt': 'n' }),
-    );
+    });
     hub.log.length = 0;
     const { to: at } = await published({ message: 'Second\n\nWith care.' }, folder);
     await expectThere(at.split('@')[1] as string, folder);
@@ -186,23 +183,22 @@ describe('publish to the Hub', () => {
   });
 
   it('goes in parts, and only the part that was cut off is sent again', async () => {
-    hub.multipart = { from: 1_000_000, part: 700_000 };
+    hub.multipart = { from: 1_000_000, part: 300_000 };
     fails(/^PUT \/part\/\d+\/3/, { resetAfter: 200_000 });
     await published();
-    const parts = sendsTo(/^PUT \/part\//).map(({ url, sent }) => [url.split('/')[3]?.split('?')[0], sent >= 700_000]);
+    const parts = sendsTo(/^PUT \/part\//).map(({ url, sent }) => [url.split('/')[3]?.split('?')[0], sent >= 300_000]);
     expect(parts).toEqual([
       ['1', true],
       ['2', true],
       ['3', false],
       ['3', true],
       ['4', true],
-      ['5', false],
     ]);
     await expectThere('main');
   });
 
   it('asks for new addresses when those of a file have run out', async () => {
-    hub.multipart = { from: 1_000_000, part: 700_000 };
+    hub.multipart = { from: 1_000_000, part: 300_000 };
     fails(/^PUT \/part\/\d+\/2/, { status: 403 });
     await published();
     expect(sendsTo(/batch$/)).toHaveLength(3);
@@ -249,7 +245,7 @@ describe('what may pass', () => {
     hub.verifies = false;
     fails(/complete_multipart/, { losesAnswer: true });
     await published();
-    expect(sendsTo(/^PUT \/part\//)).toHaveLength(3);
+    expect(sendsTo(/^PUT \/part\//)).toHaveLength(2);
     await expectThere('main');
   });
 });
