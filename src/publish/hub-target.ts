@@ -88,10 +88,11 @@ export async function openHubTarget(_: string, { to, ...options }: HubOptions): 
   }
 }
 
-function describeHub({ name, mayWrite }: Account, { reaches }: Look, options: HubWishes): HubTarget {
+function describeHub({ name, mayWrite }: Account, { reaches, head }: Look, options: HubWishes): HubTarget {
   const { private: secret, pullRequest } = options;
   const fresh = secret === undefined ? 'repository' : secret ? 'private repository' : 'public repository';
   return {
+    ...(head !== undefined && { head }),
     account: name,
     mayWrite,
     ...(reaches === 'nothing' && { creates: fresh }),

@@ -38,6 +38,7 @@ export async function* publishToHub(folder: string, { to, ...options }: HubOptio
   assertNoRefusal(candidate.refusals);
   try {
     const { look } = await enter(destination, place); // before the files are read, which may take long
+    assertShown(look, options, place);
     const total = 2 * candidate.bytes;
     const { digests, refusals } = yield* checkBytes(candidate, { done: 0, total, action: 'check', signal });
     assertNoRefusal(refusals);
@@ -62,6 +63,14 @@ export async function* publishToHub(folder: string, { to, ...options }: HubOptio
   } catch (error) {
     throw explain(error);
   }
+}
+
+function assertShown({ head }: Look, { over }: HubWishes, place: string): void {
+  if (over === undefined || head === over) return;
+  throw new UnavailableError(
+    `${place} has changed since it was shown: ${head ?? 'nothing'} stands where ${over} stood. Nothing was published.`,
+    'Look at it, then publish again.',
+  );
 }
 
 const SAID = {

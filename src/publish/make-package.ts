@@ -8,11 +8,11 @@ import { bake } from '../export/package.ts';
 import { assertReplaceable, openStaging } from '../export/staging.ts';
 import type { Plan } from '../merge/plan.ts';
 import type { Profile } from '../recipe/profile.ts';
-import type { Recipe } from '../recipe/schema.ts';
 import { assertOffered, type Device } from '../runtime/device.ts';
 import { probeDevice } from '../runtime/probe.ts';
 import { verify } from '../verify/gate.ts';
 import type { Report } from '../verify/report.ts';
+import { wishesOf } from './place.ts';
 import { openTarget, publish } from './target.ts';
 
 export interface MakeOptions {
@@ -33,6 +33,8 @@ export interface MadePackage {
   readonly report: Report;
   /** Where it was published to, if it was. */
   readonly published?: string;
+  /** The address of the pull request that offers it there. */
+  readonly pullRequest?: string;
 }
 
 /**
@@ -67,10 +69,6 @@ export async function* makePackage(
   if (report.verdict !== 'passed') return { folder: await staging.commit(failed), report };
   const folder = await staging.commit();
   if (!goesTo) return { folder, report };
-  const { to } = yield* publish(folder, { ...goesTo, signal });
-  return { folder, report, published: to };
-}
-
-function wishesOf({ pull_request, ...publish }: NonNullable<Recipe['publish']>) {
-  return { ...publish, ...(pull_request && { pullRequest: true }) };
+  const { to, pullRequest } = yield* publish(folder, { ...goesTo, signal });
+  return { folder, report, published: to, ...(pullRequest !== undefined && { pullRequest }) };
 }

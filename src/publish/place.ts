@@ -1,4 +1,5 @@
 /** A place that a package is published to, whatever its kind: what stands there, and what comes of publishing. */
+import type { Recipe } from '../recipe/schema.ts';
 import type { Signer } from '../sign/keys.ts';
 import { count, formatBytes } from '../text/quantity.ts';
 import type { Refusal } from './refusal.ts';
@@ -15,6 +16,8 @@ export interface Standing {
 
 /** What publishing to the Hub would be. */
 export interface HubTarget {
+  /** What it would be on top of; left out where there is no repository. */
+  readonly head?: string;
   /** Whose token it is. */
   readonly account: string;
   /** Of some tokens only trying tells. */
@@ -41,6 +44,8 @@ export interface HubWishes {
   readonly pullRequest?: boolean | undefined;
   /** Of the commit: its title, and what comes after the first line. */
   readonly message?: string | undefined;
+  /** The commit that a preview has shown; where another stands by then, nothing is published. */
+  readonly over?: string | undefined;
 }
 
 export interface PublishOptions extends HubWishes {
@@ -61,6 +66,11 @@ export interface Published {
   readonly pullRequest?: string;
   /** The key that it was signed with now, as its signature names it. */
   readonly signed?: string;
+}
+
+/** What a recipe says, as `publish` takes it. */
+export function wishesOf({ pull_request, ...publish }: NonNullable<Recipe['publish']>) {
+  return { ...publish, ...(pull_request && { pullRequest: true }) };
 }
 
 /** `tiny (24 files, 21.8 MB)` */

@@ -21,8 +21,8 @@ export interface Publication extends Pick<Candidate, 'verdict' | 'verifiedAt' | 
 }
 
 /** All that shows without reading the files. @throws InputMissingError when there is no package. */
-export async function surveyPublication(folder: string, to: string): Promise<Publication> {
-  return (await survey(folder, { to })).publication;
+export async function surveyPublication(folder: string, to: string, wishes: HubWishes = {}): Promise<Publication> {
+  return (await survey(folder, { to, ...wishes })).publication;
 }
 
 export interface PreviewOptions extends HubWishes {

@@ -32,6 +32,7 @@ const HUB_ONLY: Readonly<Record<keyof HubWishes, string>> = {
   private: 'private or public repository',
   pullRequest: 'pull request',
   message: 'message',
+  over: 'commits',
 };
 
 function kindOf({ to, ...options }: PublishOptions): Kind {

@@ -442,6 +442,16 @@ describe('what is not even begun', () => {
     unsaid();
   });
 
+  it('what has changed since it was shown', async () => {
+    const { to: first } = await published();
+    const over = headOf();
+    expect((await published({ over })).to).toBe(first);
+    hub.commit(repo, { 'lcm-merge.lock.json': Buffer.from('{}') });
+    hub.log.length = 0;
+    expect((await failed({ over })).message).toMatch(/has changed since it was shown/);
+    unsaid();
+  });
+
   it('a pull request to what is not there', async () => {
     expect((await failed({ pullRequest: true })).message).toMatch(/there is no me\/ink/);
     unsaid();
