@@ -486,7 +486,7 @@ export const COMMANDS = {
     ],
   },
   publish: {
-    summary: 'put a package that has passed verification in its place: a folder or a registry',
+    summary: 'put a package that has passed verification in its place: a folder, the Hugging Face Hub or a registry',
     operands: { package: PACKAGE },
     options: {
       to: {
@@ -495,12 +495,26 @@ export const COMMANDS = {
         completes: 'folder',
         required: true,
         description:
-          'the folder that becomes the published package, or oci://registry/name:tag; an older package there is replaced',
+          'the folder that becomes the published package, or hf://owner/name (@branch), or oci://registry/name:tag; an older package there is replaced',
       },
       sign: {
         ...PRIVATE_KEY,
         description:
           'sign what is published with this private key, as lcm-merge sign does; the package itself is left as it is',
+      },
+      private: {
+        type: 'boolean',
+        description: 'on the Hub, where the repository is not there yet: make it one that others do not see',
+      },
+      'pull-request': {
+        type: 'boolean',
+        description: 'on the Hub: offer the package as a pull request instead of committing it',
+      },
+      message: {
+        type: 'string',
+        placeholder: 'TEXT',
+        otherwise: 'what is published, and by what',
+        description: 'on the Hub: the message of the commit, its first line the title',
       },
       'dry-run': {
         type: 'boolean',
@@ -510,7 +524,7 @@ export const COMMANDS = {
     },
     examples: [
       'lcm-merge publish out/tiny --to /srv/models/tiny --dry-run',
-      'lcm-merge publish out/tiny --to oci://ghcr.io/you/tiny:v1 --sign release.pem',
+      'lcm-merge publish out/tiny --to hf://you/tiny --private --sign release.pem',
     ],
   },
   pull: {

@@ -15,14 +15,14 @@ import type { Wire } from './http.ts';
 import { isCommit, printReference, type Reference } from './reference.ts';
 
 /** More than any repository of models has; a listing has a thousand a page. */
-const MAX_LISTED = 50_000;
+export const MAX_LISTED = 50_000;
 
 const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
 const size = z.int().min(0);
 const safePath = z.string().refine((path) => wrongPath(path) === undefined);
 
 /** An entry of the tree API; Git LFS' oid is the SHA-256 of the content, git's own the object id. */
-const treeEntry = z.object({
+export const treeEntry = z.object({
   type: z.string(),
   path: z.string(),
   size: size.optional(),
@@ -192,7 +192,7 @@ function readEntry(entry: unknown, endpoint: string): RemoteFile | undefined {
   return { path, bytes, hash: { kind: 'git', hex: oid } };
 }
 
-function misunderstood(endpoint: string, what: string): UnavailableError {
+export function misunderstood(endpoint: string, what: string): UnavailableError {
   return new UnavailableError(
     `${new URL(endpoint).host} does not say in a way that can be understood ${what}.`,
     'Is HF_ENDPOINT the address of a Hugging Face Hub?',

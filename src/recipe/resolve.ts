@@ -8,7 +8,7 @@ import { isReference } from '../hub/reference.ts';
 import { isOciReference } from '../oci/reference.ts';
 import { type Recipe, type RecipeDocument, TARGET_NAMES } from './schema.ts';
 
-/** A registry is a place as it is. */
+/** The Hub and a registry are places as they are. */
 const placeOf = (to: string, absolute: (path: string) => string): string => (isOciReference(to) ? to : absolute(to));
 
 /** `file` is the recipe's path, relative to the working directory or absolute. Looks at no file. */
@@ -44,6 +44,6 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
     sampler,
     output: { ...output, targets: TARGET_NAMES.filter((name) => name === 'portable' || output.targets.includes(name)) },
     verify: { ...verify, ...(verify.reference !== undefined && { reference: absolute(verify.reference) }) },
-    ...(document.publish && { publish: { to: placeOf(document.publish.to, absolute) } }),
+    ...(document.publish && { publish: { ...document.publish, to: placeOf(document.publish.to, absolute) } }),
   };
 }
