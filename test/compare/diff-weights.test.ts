@@ -133,6 +133,12 @@ describe('the weights of two packages', () => {
     const own = { 'conv_in.weight': large, 'conv_in.bias': tensor(1) };
     const moved = { 'conv_in.bias': tensor(1), 'conv_in.weight': large };
     expect((await compare(await unet(own), await unet(moved))).weights).toMatchObject([{ same: 2, differ: 0 }]);
+    const swapped = { 'conv_in.bias': tensor(3), 'conv_in.weight': tensor(4) };
+    const found = await compare(
+      await unet({ 'conv_in.weight': tensor(3), 'conv_in.bias': tensor(4) }),
+      await unet(swapped),
+    );
+    expect(found.weights).toMatchObject([{ same: 0, differ: 2, absolute: Math.SQRT2 }]); // in files that are the same
     const names: string[] = [];
     const other = { ...own, 'conv_in.weight': { shape: [values.length], values: changed } };
     const before = { 'time_embedding.x': large };

@@ -56,7 +56,7 @@ export async function* diffPackages(
   const [a, b] = [await listPackage(folderA), await listPackage(folderB)];
   const [lockA, lockB] = [await readLock(folderA), await readLock(folderB)];
   const [foundA, foundB] = [await readFindings(folderA), await readFindings(folderB)];
-  const tracker = createTracker(commonBytes(a, b), signal);
+  const tracker = createTracker(signal);
   const contents = yield* compareContents(a, b, tracker);
   const { altered, missing, added } = contents;
   const weights = yield* compareWeights(a, b, contents, tracker);
@@ -88,11 +88,6 @@ export async function* diffPackages(
       ),
     ],
   };
-}
-
-/** What is read at most once; what differs is read on from there. */
-function commonBytes(a: PackageFiles, b: PackageFiles): number {
-  return [...a.sizes].reduce((sum, [name, bytes]) => (b.sizes.has(name) ? sum + bytes : sum), 0);
 }
 
 const sideOf = ({ folder, sizes }: PackageFiles): DiffSide => ({
