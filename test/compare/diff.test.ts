@@ -78,7 +78,7 @@ describe('two bakes of which one has half the γ and more guidance', () => {
     expect(lines.some((line) => /^ {2}motion\.gamma +γ +1 {2}→ {2}0\.5$/.test(line))).toBe(true);
     expect(lines.some((line) => /^ {2}motion +42 of 567 +0\.5 /.test(line))).toBe(true);
     expect(lines.join(' ').replace(/\s+/g, ' ')).toContain(
-      'verification/report.json are missing: verdicts and times are not compared.',
+      'Neither has verification/report.json: verdicts and times are not compared.',
     );
   });
 });
@@ -108,7 +108,16 @@ describe('two packages that are the same', () => {
     const context = { signal: new AbortController().signal, paint: plain, follow };
     const run = (b: string, exitCode: boolean) =>
       diffCommand(
-        { a: a.folder, b, 'exit-code': exitCode, json: undefined, quiet: false, 'no-color': false, help: false },
+        {
+          a: a.folder,
+          b,
+          'exit-code': exitCode,
+          offline: true,
+          json: undefined,
+          quiet: false,
+          'no-color': false,
+          help: false,
+        },
         context,
       );
     const other = join(await temporaryFolder(), 'package');
@@ -254,7 +263,7 @@ describe('verifications', () => {
     const { verification, absent } = await compare(without, await verified({}));
     expect([verification, absent.at(-1)]).toEqual([
       null,
-      `${join(without, 'verification/report.json')} is missing: verdicts and times are not compared.`,
+      'A has no verification/report.json: verdicts and times are not compared.',
     ]);
     expect((await compare(await verified({}), await verified({ timing: null }))).verification?.times).toBeNull();
     await expect(compare(without, await verified({ device: 7 }))).rejects.toThrow(/report\.json: device must be text/);
@@ -309,6 +318,6 @@ describe('what is no package', () => {
     await rm(join(copy, LOCK_FILE));
     const found = await compare(copy, a.folder);
     expect(found).toMatchObject({ knobs: null, sources: null, files: { only_b: [LOCK_FILE] } });
-    expect(found.absent[0]).toBe(`${join(copy, LOCK_FILE)} is missing: knobs and sources are not compared.`);
+    expect(found.absent[0]).toBe(`A has no ${LOCK_FILE}: knobs and sources are not compared.`);
   });
 });
