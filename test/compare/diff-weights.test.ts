@@ -140,18 +140,22 @@ describe('the weights of two packages', () => {
     );
     expect(found.weights).toMatchObject([{ same: 0, differ: 2, absolute: Math.SQRT2 }]); // in files that are the same
     const names: string[] = [];
+    const shares: number[] = [];
     const other = { ...own, 'conv_in.weight': { shape: [values.length], values: changed } };
     const before = { 'time_embedding.x': large };
     const { weights } = await compare(
       await unet({ ...before, ...own }),
       await unet({ ...before, ...other }),
       (event) => {
-        if (event.type === 'progress') names.push(event.detail ?? '');
+        if (event.type !== 'progress') return;
+        names.push(event.detail ?? '');
+        shares.push(event.done / event.total);
       },
     );
     expect(weights).toMatchObject([{ same: 2, differ: 1 }]);
     // ‖A‖ counts the piece of the tensor that is the same
     expect(weights[0]?.relative).toBeCloseTo(0.5 / (0.5 * Math.sqrt(values.length)), 12);
+    expect([Math.max(...shares), shares.filter((share) => share === 1).length]).toEqual([1, 1]);
     expect(names).toContain('conv_in.weight');
     expect(names).not.toContain('time_embedding.x');
   });
