@@ -446,7 +446,7 @@ export const COMMANDS = {
       'Knobs and sources are those of the locks; of the weights it tells, block by block, how many tensors differ, how far (‖B−A‖ against ‖A‖) and which number changed most; then graphs, files, and what the two verifications found. Writes nothing. The exit code is 0 whether or not they differ, unless --exit-code is given.',
     operands: {
       a: { ...ANY_PACKAGE, description: `what was there before: ${ANY_PACKAGE.description}` },
-      b: { ...ANY_PACKAGE, description: 'what there is now, likewise' },
+      b: { ...ANY_PACKAGE, description: 'what there is now: another folder or reference' },
     },
     options: {
       'exit-code': {
