@@ -96,6 +96,26 @@ describe('a package on the Hub', () => {
     expect(events.at(-1)).toMatchObject({ type: 'stage-finished', summary: '4 files, all in the cache' });
   });
 
+  it('is fetched again where the cache has been damaged, and refused without the network', async () => {
+    hub.commit('me/tiny', FILES);
+    await pullTo('hf://me/tiny');
+    const blob = join(cache, 'blobs', sha256(WEIGHTS).slice(0, 2), sha256(WEIGHTS));
+    const damaged = Uint8Array.from(WEIGHTS);
+    damaged[99] = 1 + (WEIGHTS[99] ?? 0);
+    await writeFile(blob, damaged);
+    await expect(pullTo('hf://me/tiny', { offline: true })).rejects.toThrow(
+      /What the cache has of unet\/model\.onnx_data is no longer what was fetched, and the network is not to be used/,
+    );
+    const events: Event[] = [];
+    const out = join(await temporaryFolder(), 'pulled');
+    await drain(pull('hf://me/tiny', { out, patience }), (event) => events.push(event));
+    expect(await contentsOf(out)).toEqual(FILES);
+    expect(await readFile(blob)).toEqual(WEIGHTS);
+    expect(events).toContainEqual(
+      expect.objectContaining({ type: 'warning', message: expect.stringMatching(/again/) }),
+    );
+  });
+
   it('goes on where a broken download ended', async () => {
     hub.commit('me/cut', FILES);
     hub.fault = ({ server, range }) => (server === 'storage' && range === undefined ? { cutAfter: 60_000 } : undefined);
