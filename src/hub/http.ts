@@ -313,10 +313,11 @@ function broken(url: URL, thrown: unknown, signal: AbortSignal | undefined): unk
   return new ConnectionFailure(`the connection to ${url.host} fails: ${reason}`, LASTING.test(code), { cause: thrown });
 }
 
-/** Retry-After in seconds: a number, or a date (RFC 9110, 10.2.3). */
-function delayOf({ headers }: Response): number | undefined {
+/** Retry-After in seconds: a number, or a date (RFC 9110, 10.2.3); or when the Hub's window ends (its page "Rate limits"). */
+function delayOf({ headers, status }: Response): number | undefined {
   const text = headers.get('retry-after');
-  if (text === null) return undefined;
+  const [, window] = /;r=0;t=(\d+)/.exec(headers.get('ratelimit') ?? '') ?? [];
+  if (text === null) return status === 429 && window !== undefined ? Number(window) : undefined;
   const seconds = /^\d+$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
 }

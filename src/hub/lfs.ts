@@ -63,7 +63,7 @@ async function offer({ name, sha256, bytes }: Content, repository: HubRepository
     body: JSON.stringify({
       operation: 'upload',
       transfers: ['basic', 'multipart'],
-      hash_algo: 'sha_256',
+      hash_algo: 'sha256',
       objects: [{ oid: sha256, size: bytes }],
     }),
   });

@@ -112,9 +112,13 @@ async function* send(contents: readonly Content[], sending: Sending): Stage<Made
 /** A repository to put it in; where there was none, it is made. */
 async function foundation({ destination, look, place, options }: Sending): Promise<Look & { readonly head: string }> {
   if (look.head !== undefined) return { ...look, head: look.head };
-  await makeRepository(destination, options.private);
-  const { head, ...made } = await lookAt(destination);
-  if (head !== undefined) return { ...made, head };
+  const { wire } = destination;
+  for (let attempt = 1; attempt <= wire.patience.attempts; attempt += 1) {
+    await makeRepository(destination, options.private);
+    const { head, ...made } = await lookAt(destination);
+    if (head !== undefined) return { ...made, head };
+    await wire.pause(attempt); // the Hub makes one repository at a time for an owner
+  }
   throw new UnavailableError(`${place} was made and cannot be seen.`, 'May the token that is used read it?');
 }
 

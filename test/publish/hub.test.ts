@@ -230,6 +230,7 @@ describe('what may pass', () => {
     ['a reset in the middle of a file', PUTS, { resetAfter: 20_000 }],
     ['a reset in the middle of the commit', /\/commit\//, { resetAfter: 100 }],
     ['an answer to the commit that is lost', /\/commit\//, { losesAnswer: true }],
+    ['another repository that is being made', /repos\/create/, { status: 409 }],
     ['an answer to the new repository that is lost', /repos\/create/, { losesAnswer: true }],
     ['an answer to the verification that is lost', /lfs\/verify/, { losesAnswer: true }],
     ['damage on the way to the storage', PUTS, { damaged: true }],
