@@ -102,6 +102,8 @@ export interface Call {
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
   readonly body?: string | Uint8Array<ArrayBuffer> | Streamed;
+  /** Asks for a part of something: then 416, "there is no such part", is an answer and no refusal. */
+  readonly ranged?: true;
   /** How often it is tried; default: what patience says. */
   readonly attempts?: number;
 }
@@ -157,7 +159,8 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
     for (let attempt = 1; ; attempt += 1) {
       try {
         const { response, url, watch } = await go(address, call);
-        if (response.ok || response.status === 416) return await use(opened(response, url, watch, signal));
+        if (response.ok || (response.status === 416 && call.ranged))
+          return await use(opened(response, url, watch, signal));
         const told = await toldBy(response, url, watch, signal);
         throw new HttpRefusal(url, response, { retryAfter: delayOf(response), told });
       } catch (error) {
@@ -178,7 +181,7 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
   return {
     patience,
     pause,
-    open: (url, headers) => persist(url, { method: 'GET', headers }, async (found) => found),
+    open: (url, headers) => persist(url, { method: 'GET', headers, ranged: true }, async (found) => found),
     send: (url, call) => persist(url, call, async (found) => found),
     fetch: async (input, init = {}) => {
       const { method = 'GET', body } = init;

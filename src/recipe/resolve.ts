@@ -27,11 +27,12 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
       ...(base.vae !== undefined && { vae: absolute(base.vae) }),
       ...(base.text_encoder !== undefined && { text_encoder: absolute(base.text_encoder) }),
     },
-    personalized: document.personalized.map((source) => ({
-      ...source,
-      ...(source.lora !== undefined && { lora: absolute(source.lora) }),
-      ...(source.checkpoint !== undefined && { checkpoint: absolute(source.checkpoint) }),
-      text_encoder: source.text_encoder ?? source.alpha,
+    // in the order of the schema, given or not: a lock keeps it, and a recipe that is read of that lock must make the same one
+    personalized: document.personalized.map(({ lora, checkpoint, alpha, scale, text_encoder = alpha, ...rest }) => ({
+      ...(lora !== undefined && { lora: absolute(lora) }),
+      ...(checkpoint !== undefined && { checkpoint: absolute(checkpoint) }),
+      ...{ alpha, scale, text_encoder },
+      ...rest,
     })),
     ...(document.lcm && { lcm: { ...document.lcm, lora: absolute(document.lcm.lora) } }),
     motion: {
