@@ -20,7 +20,8 @@ import { SIGNATURE_FILE } from '../sign/manifest.ts';
 import { count } from '../text/quantity.ts';
 import { VERSION } from '../version.ts';
 import { type Candidate, checkBytes, digestsByName, openCandidate } from './candidate.ts';
-import { ATTRIBUTES, enter, type HubOptions, type Look, lookAt, openHub } from './hub-target.ts';
+import { OWN_OF_THE_HUB } from './hub-package.ts';
+import { enter, type HubOptions, type Look, lookAt, openHub } from './hub-target.ts';
 import type { HubWishes, Published } from './place.ts';
 import { assertNoRefusal } from './refusal.ts';
 
@@ -128,7 +129,7 @@ async function differences(contents: readonly Content[], tree: Tree) {
   const names = new Set(contents.map(({ name }) => name));
   return {
     changed: contents.filter((_, i) => !same[i]),
-    deleted: [...tree.keys()].filter((path) => path !== ATTRIBUTES && !names.has(path)),
+    deleted: [...tree.keys()].filter((path) => path !== OWN_OF_THE_HUB && !names.has(path)),
   };
 }
 

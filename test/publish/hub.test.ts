@@ -7,6 +7,7 @@ import type { Patience } from '../../src/hub/http.ts';
 import { publishToHub } from '../../src/publish/hub.ts';
 import type { HubOptions } from '../../src/publish/hub-target.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
+import { pull } from '../../src/publish/pull.ts';
 import { publish } from '../../src/publish/target.ts';
 import { openSigner } from '../../src/sign/keys.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
@@ -122,6 +123,14 @@ describe('publish to the Hub', () => {
     const shown = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
     expect(shown).toEqual(shown.toSorted((a, b) => a - b));
     expect(shown.at(-1)).toBe(1);
+  });
+
+  it('comes back byte for byte', async () => {
+    const { to: at, files } = await published();
+    vi.stubEnv('LCM_MERGE_CACHE', await temporaryFolder());
+    const out = join(await temporaryFolder(), 'pulled');
+    expect(await drain(pull(at, { out }))).toMatchObject({ reference: at, files });
+    expect(await onDisk(out)).toEqual(await onDisk());
   });
 
   it('says so where the same stands there already, and commits nothing', async () => {
@@ -314,14 +323,17 @@ describe('what ends in an error leaves the branch as it was', () => {
   it('somebody else who was there first', async () => {
     let theirs: string | undefined;
     hub.fault = ({ url }) => {
-      if (url.includes('/commit/')) theirs ??= hub.commit(repo, { 'README.md': Buffer.from('theirs') });
+      if (url.includes('/commit/'))
+        theirs ??= hub.commit(repo, { ...hub.files(repo, 'main'), 'theirs.txt': Buffer.from('theirs') });
       return undefined;
     };
     const error = await failed({}, folder);
     expect(error.message).toMatch(
-      new RegExp(`Somebody has changed ${to}@main meanwhile: ${theirs} stands where ${before} stood \\(.*README\\.md`),
+      new RegExp(
+        `Somebody has changed ${to}@main meanwhile: ${theirs} stands where ${before} stood \\(.*theirs\\.txt\\)`,
+      ),
     );
-    expect(Buffer.from(hub.files(repo, 'main')['README.md'] ?? []).toString()).toBe('theirs');
+    expect(headOf()).toBe(theirs);
   });
 
   it.each(['basic', 'multipart'])('a file that changes while it is sent (%s)', async (transfer) => {
