@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type Blob, openCache } from '../../src/hub/cache.ts';
 import { download, type RemoteFile } from '../../src/hub/download.ts';
-import { ConnectionFailure, collect, HttpRefusal, openWire, type Patience } from '../../src/hub/http.ts';
+import { ConnectionFailure, collect, HttpRefusal, openWire, PATIENCE, type Patience } from '../../src/hub/http.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type FakeHub, type Served, sha256, startHub } from './hub-server.ts';
 
@@ -382,6 +382,27 @@ describe('a body that is sent', () => {
       }
     }
     expect(await put(slowly)).toBe('600');
+  });
+
+  it('is read no faster than it is taken', async () => {
+    let [read, whenTaken] = [0, 0];
+    const served = createServer((request, response) => {
+      setTimeout(() => {
+        whenTaken = read;
+        request.resume().on('end', () => response.end());
+      }, 200);
+    }).listen(0, '127.0.0.1');
+    await once(served, 'listening');
+    const endpoint = `http://127.0.0.1:${(served.address() as AddressInfo).port}`;
+    async function* large() {
+      for (; read < 64; read += 1) yield new Uint8Array(1 << 20);
+    }
+    const wire = openWire({ endpoint, patience: PATIENCE });
+    await wire.send(endpoint, { method: 'PUT', headers: {}, body: { bytes: 64 << 20, pieces: large } });
+    served.closeAllConnections();
+    served.close();
+    expect(read).toBe(64);
+    expect(whenTaken).toBeLessThan(32);
   });
 
   it('fails with what reading it throws, and is not tried again', async () => {

@@ -91,6 +91,12 @@ async function expectThere(revision: string, folder = verified): Promise<void> {
     expect(Buffer.compare(there[name] ?? Buffer.of(), data), name).toBe(0);
 }
 
+function expectForward(events: readonly Event[]): void {
+  const shown = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
+  expect(shown).toEqual(shown.toSorted((a, b) => a - b));
+  expect(shown.at(-1)).toBe(1);
+}
+
 const sendsTo = (what: RegExp) => hub.log.filter(({ method, url }) => what.test(`${method} ${url}`));
 const PUTS = /^PUT /;
 /** Only the first `times` requests of that kind go wrong. */
@@ -120,9 +126,7 @@ describe('publish to the Hub', () => {
     await expectThere(at.split('@')[1] as string);
     const here = Object.values(await onDisk());
     expect({ files, bytes }).toEqual({ files: here.length, bytes: here.reduce((sum, { length }) => sum + length, 0) });
-    const shown = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
-    expect(shown).toEqual(shown.toSorted((a, b) => a - b));
-    expect(shown.at(-1)).toBe(1);
+    expectForward(events);
   });
 
   it('comes back byte for byte', async () => {
@@ -208,8 +212,8 @@ describe('publish to the Hub', () => {
 
   it('asks for new addresses when those of a file have run out', async () => {
     hub.multipart = { from: 1_000_000, part: 300_000 };
-    fails(/^PUT \/part\/\d+\/2/, { status: 403 });
-    await published();
+    fails(/^PUT \/part\/\d+\/3/, { status: 403 });
+    expectForward((await published()).events);
     expect(sendsTo(/batch$/)).toHaveLength(3);
     await expectThere('main');
   });
