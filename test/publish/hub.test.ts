@@ -11,7 +11,7 @@ import { pull } from '../../src/publish/pull.ts';
 import { publish } from '../../src/publish/target.ts';
 import { openSigner } from '../../src/sign/keys.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { type FakeHub, type Fault, type Served, startHub } from '../hub/hub-server.ts';
+import { type FakeHub, type Fault, type Served, sha256, startHub } from '../hub/hub-server.ts';
 import { digestsOf, golden, writeKey } from '../sign/golden-bundles.ts';
 import { makeVerified } from './handmade.ts';
 
@@ -308,6 +308,17 @@ describe('what ends in an error leaves the branch as it was', () => {
     ['a storage that stays broken', PUTS, { status: 503 }, /storage of .* answers 503/],
     ['a storage that keeps other bytes', PUTS, { damaged: true }, /its hash is another/],
     ['an answer that is none', /preupload/, { status: 200, body: '{"files":[]}' }, /how .* is to be sent/],
+    [
+      'an address that is none of the web',
+      /batch$/,
+      {
+        status: 200,
+        body: JSON.stringify({
+          objects: [{ oid: sha256(WEIGHTS.toReversed()), actions: { upload: { href: 'ftp://h/x' } } }],
+        }),
+      },
+      /wants a file to be sent to ftp:\/\/h, which is not safe/,
+    ],
     ['parts that do not fit', /batch$/, { status: 200, body: '{"objects":[]}' }, /where .* is to be sent/],
   ])('%s', async (_, what, fault, reason) => {
     fails(what, fault, 1000);
