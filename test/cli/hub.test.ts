@@ -1,10 +1,11 @@
-/** Recipes with inputs on the Hub, from the command line to the package: the tiny family, served by a Hub on this machine. */
+/** The Hub from the command line: recipes with inputs there, and packages that go there; the Hub is on this machine. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type FakeHub, sha256, startHub } from '../hub/hub-server.ts';
+import { makeVerified } from '../publish/handmade.ts';
 
 const PROGRAM = resolve('src/cli.ts');
 const TINY = resolve('models/tiny');
@@ -277,4 +278,46 @@ it('killed in the middle of a download, the next run goes on where it ended', as
     [`bytes=${half}-`, 206, largest.length - half],
   ]);
   expect(await partOf()).toBeUndefined();
+});
+
+describe('publish to the Hub', () => {
+  const token = 'hf_sEcReT0123456789';
+  let to: string;
+
+  beforeEach(async () => {
+    hub.token = token;
+    to = `hf://me/${folder
+      .split('/')
+      .at(-1)
+      ?.replaceAll(/[^a-z]/gi, '')}`;
+    await mkdir(join(folder, '.cache/huggingface'), { recursive: true });
+    await writeFile(join(folder, '.cache/huggingface/token'), `${token}\n`); // as \`hf auth login\` leaves it
+    await makeVerified(join(folder, 'ink'), { 'a.onnx': Buffer.alloc(5000, 1), 'b.onnx': Buffer.alloc(6000, 2) });
+  });
+
+  it('goes on after it was killed, sends the rest alone, and never says the token', async () => {
+    const puts = () => hub.log.filter(({ method }) => method === 'PUT').length;
+    let running: ChildProcess | undefined;
+    hub.fault = ({ method }) => {
+      if (method === 'PUT' && puts() > 1) running?.kill('SIGKILL');
+      return undefined;
+    };
+    const killed = await lcmMerge(['publish', 'ink', '--to', to, '--json=stream'], {
+      onStart: (child) => (running = child),
+    });
+    expect(killed.code).toBeNull();
+    expect(hub.files(to.slice(5), 'main')).toEqual({});
+    hub.fault = () => undefined;
+    hub.log.length = 0;
+    const ended = await lcmMerge(['publish', 'ink', '--to', to, '--json=stream']);
+    expect(puts()).toBe(1);
+    expect(ended.code).toBe(0);
+    const at = `${to}@${hub.repository(to.slice(5))?.refs.get('main')}`;
+    expect(JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({ published: at });
+    hub.fault = () => ({ status: 403, headers: { 'x-error-message': `no, ${token}` } });
+    const refused = await lcmMerge(['publish', 'ink', '--to', to]);
+    expect(refused.code).toBe(69);
+    expect(refused.stderr).toContain('saying "no, …"');
+    for (const { stdout, stderr } of [killed, ended, refused]) expect(stdout + stderr).not.toContain(token);
+  });
 });
