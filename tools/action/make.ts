@@ -50,16 +50,14 @@ const sent =
 const published = sent?.value.published ?? made.value.published ?? '';
 const { exitCode } = sent ?? made;
 
-const inVerification = (name: string) => {
-  const path = join(folder, 'verification', name);
-  return folder !== '' && existsSync(path) ? path : '';
-};
+const verification = join(folder, 'verification');
+const existing = (path: string) => (folder !== '' && existsSync(path) ? path : '');
 setOutputs({
   package: folder,
   verdict,
-  verification: inVerification(''),
-  report: inVerification('report.json'),
-  fingerprint: inVerification('fingerprint.json'),
+  verification: existing(verification),
+  report: existing(join(verification, 'report.json')),
+  fingerprint: existing(join(verification, 'fingerprint.json')),
   published,
   digest: published.includes('://') ? published.split('@')[1] : '',
   'exit-code': String(exitCode),
