@@ -1,4 +1,8 @@
+import { resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
+
+// the programs that tests start are run from source, some hundred times: Node keeps what it has stripped of types and compiled
+process.env['NODE_COMPILE_CACHE'] ??= resolve('node_modules/.cache/node');
 
 export default defineConfig({
   test: {

@@ -17,25 +17,42 @@ export interface SchemaProblem {
 
 type Issue = z.core.$ZodIssue;
 
-/** One problem per key, in the order of the schema. `schema` is what the issues come from; they must carry their input. */
+interface Described extends SchemaProblem {
+  /** The key that was probably meant by an unknown one. */
+  readonly meant?: KeyPath | undefined;
+}
+
+/**
+ * One problem per key, in the order of the schema; a key that is missing because it was misspelled is one problem, not two. `schema` is
+ * what the issues come from; they must carry their input.
+ */
 export function describeIssues(issues: readonly Issue[], schema: z.core.$ZodType): readonly SchemaProblem[] {
-  const problems = new Map<string, SchemaProblem>();
+  const problems = new Map<string, Described>();
   for (const problem of issues.flatMap((issue) => describe(issue, schema))) {
     const id = JSON.stringify(problem.path);
     if (!problems.has(id)) problems.set(id, problem);
   }
-  return [...problems.values()];
+  const misspelled = new Set([...problems.values()].map(({ meant }) => JSON.stringify(meant)));
+  return [...problems]
+    .filter(([id, { sentence }]) => !(misspelled.has(id) && sentence.endsWith(MISSING)))
+    .map(([, { meant: _, ...problem }]) => problem);
 }
 
-function describe(issue: Issue, schema: z.core.$ZodType): readonly SchemaProblem[] {
+const MISSING = ' is missing.';
+
+function describe(issue: Issue, schema: z.core.$ZodType): readonly Described[] {
   const path = issue.path.map((key) => (typeof key === 'symbol' ? String(key) : key));
   if (issue.code === 'unrecognized_keys') {
     const known = knownKeys(schema, path);
-    return issue.keys.map((key) => ({
-      path: [...path, key],
-      part: 'key',
-      sentence: `Unknown key ${keyName([...path, key])}. ${suggest(key, known) ?? `Known here: ${known.join(', ')}.`}`,
-    }));
+    return issue.keys.map((key) => {
+      const near = nearest(key, known);
+      return {
+        path: [...path, key],
+        part: 'key',
+        sentence: `Unknown key ${keyName([...path, key])}. ${suggest(key, known) ?? `Known here: ${known.join(', ')}.`}`,
+        meant: near === undefined ? undefined : [...path, near],
+      };
+    });
   }
   if (issue.code === 'invalid_key') {
     const known = knownKeys(schema, path.slice(0, -1));
@@ -46,7 +63,7 @@ function describe(issue: Issue, schema: z.core.$ZodType): readonly SchemaProblem
     return [{ path, part: 'key', sentence: `Unknown key ${keyName(path)}. ${hint}` }];
   }
   const subject = path.length === 0 ? 'The recipe' : keyName(path);
-  if (issue.input === undefined) return [{ path, part: 'key', sentence: `The key ${subject} is missing.` }];
+  if (issue.input === undefined) return [{ path, part: 'key', sentence: `The key ${subject}${MISSING}` }];
   if (issue.code === 'invalid_union') {
     // The branch that the value was meant for is the one whose type it has.
     const isWhole = typeof issue.input === 'object';

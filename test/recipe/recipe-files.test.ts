@@ -62,7 +62,7 @@ describe('listRecipes', () => {
       ['broken.yml', { problem: expect.stringMatching(/^\d+:\d+: This is not valid YAML/) }],
       ['flow.yaml', { name: 'flow', summary: 'b + m γ 1 · 16×512×512' }],
       ['started.yaml', { problem: expect.stringContaining('The recipe is empty') }],
-      ['typo.yaml', { problem: '2:1: The key motion is missing. (1 more)' }],
+      ['typo.yaml', { problem: '4:1: Unknown key motions. Did you mean "motion"?' }],
     ]);
   });
 });
