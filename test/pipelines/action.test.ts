@@ -102,6 +102,7 @@ async function runAction(workspace: string, inputs: Values, env: Readonly<Record
       cwd: resolve(workspace, filled(step['working-directory'] ?? '.', context)),
       env: {
         PATH: process.env['PATH'] ?? '',
+        NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'] ?? '',
         HOME: temporary,
         RUNNER_OS: 'Linux',
         RUNNER_TEMP: temporary,
@@ -180,6 +181,7 @@ describe('the action', () => {
         fingerprint: join(folder, 'verification/fingerprint.json'),
         published: join(workspace, 'models/published'),
         digest: '',
+        'pull-request': '',
         'exit-code': '0',
       },
     });

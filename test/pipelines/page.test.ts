@@ -116,6 +116,7 @@ describe('the results and events on the page', () => {
   it.each([
     ['init', 'init models/tiny -o made.yaml'],
     ['plan', 'plan recipes/tiny.yaml'],
+    ['diff', 'diff out/tiny published'],
     ['publish', 'publish out/tiny --to published'],
     ['publish --dry-run', 'publish out/tiny --to published --dry-run'],
     ['run', 'run out/tiny -o frames --steps 1 --device cpu --preview'],

@@ -23,7 +23,8 @@ export async function openShell(): Promise<Shell> {
   const program = join(bin, 'lcm-merge');
   await writeFile(program, `#!/bin/sh\nexec '${process.execPath}' '${resolve('src/cli.ts')}' "$@"\n`);
   await chmod(program, 0o755);
-  const basis = { PATH: `${bin}:${process.env['PATH']}`, HOME: bin, LCM_MERGE_CACHE: join(bin, 'cache') };
+  const { PATH, NODE_COMPILE_CACHE = '' } = process.env;
+  const basis = { PATH: `${bin}:${PATH}`, HOME: bin, LCM_MERGE_CACHE: join(bin, 'cache'), NODE_COMPILE_CACHE };
   return {
     folder,
     run: (script, env = {}) =>

@@ -47,7 +47,7 @@ const sent =
   verdict === 'passed' && to !== ''
     ? await withoutCommands(() => lcmMerge(['publish', folder, '--to', to]))
     : undefined;
-const published = sent?.value.published ?? made.value.published ?? '';
+const { published = '', pullRequest } = { ...made.value, ...sent?.value };
 const { exitCode } = sent ?? made;
 
 const verification = join(folder, 'verification');
@@ -60,6 +60,7 @@ setOutputs({
   fingerprint: existing(join(verification, 'fingerprint.json')),
   published,
   digest: published.includes('://') ? published.split('@')[1] : '',
+  'pull-request': pullRequest,
   'exit-code': String(exitCode),
 });
 summarise(summaryOf(made, sent));

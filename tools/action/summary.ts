@@ -7,6 +7,7 @@ export interface Attempt {
     readonly package?: string;
     readonly verdict?: 'passed' | 'failed' | 'unknown';
     readonly published?: string;
+    readonly pullRequest?: string;
     readonly report?: Findings;
     readonly error?: { readonly message: string };
   };
@@ -28,7 +29,7 @@ const MARKS: Readonly<Record<string, string>> = {
 
 export function summaryOf(made: Attempt, sent: Attempt | undefined): string {
   const { report, verdict, package: folder } = made.value;
-  const published = sent?.value.published ?? made.value.published;
+  const { published, pullRequest } = { ...made.value, ...sent?.value };
   const errors = [made, sent].flatMap((attempt) => attempt?.value.error ?? []);
   return [
     ...(report && verdict
@@ -37,6 +38,7 @@ export function summaryOf(made: Attempt, sent: Attempt | undefined): string {
     ...errors.map(({ message }) => `<pre>${plain(message)}</pre>`),
     ...(folder === undefined ? [] : [`Package: <code>${plain(folder)}</code>`]),
     ...(published === undefined ? [] : [`Published to <code>${plain(published)}</code>`]),
+    ...(pullRequest === undefined ? [] : [`Offered in <code>${plain(pullRequest)}</code>`]),
     ...(report ? [table(report)] : []),
   ]
     .map((part) => `${part}\n\n`)
