@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { parse } from 'yaml';
 import { temporaryFolder } from '../helpers/temporary.ts';
+import { golden, writeKey } from '../sign/golden-bundles.ts';
 
 interface Step {
   readonly name: string;
@@ -153,8 +154,14 @@ describe('the action', () => {
     expect(SCRIPTS.length).toBeGreaterThan(0);
     for (const { run, name } of SCRIPTS) expect(run, name).not.toContain('${{');
     const uses = [...TEXT.matchAll(/uses: (.*)/g)].map(([, action]) => action);
-    expect(uses.length).toBeGreaterThan(0);
+    expect(uses).toHaveLength(3);
     for (const action of uses) expect(action).toMatch(/^actions\/[\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/);
+  });
+
+  it('builds the program without secrets, which the scripts of packages could read', () => {
+    const secrets = ['HF_TOKEN', 'LCM_MERGE_REGISTRY_PASSWORD', 'LCM_MERGE_KEY_PASSPHRASE'];
+    expect(SCRIPTS[0]?.run).toContain('npm ci');
+    for (const name of secrets) expect(SCRIPTS[0]?.env?.[name], name).toBe('');
   });
 
   it('has the inputs and outputs of which docs/pipelines.md tells', async () => {
@@ -169,7 +176,14 @@ describe('the action', () => {
 
   it('makes, verifies, publishes, and tells all of it', async () => {
     const workspace = await workspaceWith();
-    const inputs = { ...QUICK, out: 'made here', 'publish-to': 'published', args: '--allow-fallback\n\n' };
+    const key = await writeKey(golden.keys.plain['pkcs8'] as string);
+    const inputs = {
+      ...QUICK,
+      out: 'made here',
+      'publish-to': 'published',
+      args: '--allow-fallback\n\n',
+      'publish-args': `--sign=${key}\n`,
+    };
     const { outputs, exitCode, log, summary, called } = await runAction(workspace, inputs);
     const folder = join(workspace, 'models/made here');
     expect({ exitCode, outputs }, log).toEqual({
@@ -185,7 +199,7 @@ describe('the action', () => {
         'exit-code': '0',
       },
     });
-    expect(existsSync(join(workspace, 'models/published/verification/report.json'))).toBe(true);
+    expect(existsSync(join(workspace, 'models/published/model.sig'))).toBe(true);
     expect(called.map(({ uses, with: given }) => [uses.split('@')[0], given])).toEqual([
       [
         'actions/upload-artifact',
@@ -235,7 +249,7 @@ describe('the action', () => {
 
   it('runs no command that is written into an input', async () => {
     const workspace = await workspaceWith();
-    const names = ['recipe', 'out', 'publish-to', 'device', 'profile', 'args'];
+    const names = ['recipe', 'out', 'publish-to', 'device', 'profile', 'args', 'publish-args'];
     const commands = names.map((name) => [
       name,
       `$(touch ${name}) \`touch ${name}\`"; touch ${name}; '; touch ${name} #`,

@@ -28,16 +28,20 @@ function lcmMerge(args: readonly string[]): Promise<Attempt> {
 /** An empty input is one that was not given. */
 const option = (name: string, value: string) => (value === '' ? [] : [name, value]);
 
+/** One argument per line: none is split, so that none needs quotes. */
+const lines = (name: string) =>
+  environment(name)
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '');
+
 const made = await withoutCommands(() =>
   lcmMerge([
     'make',
     ...option('--out', environment('INPUT_OUT')),
     ...option('--device', environment('INPUT_DEVICE')),
     ...option('--profile', environment('INPUT_PROFILE')),
-    ...environment('INPUT_ARGS')
-      .split('\n')
-      .map((line) => line.trim())
-      .filter((line) => line !== ''),
+    ...lines('INPUT_ARGS'),
     environment('INPUT_RECIPE'),
   ]),
 );
@@ -45,7 +49,7 @@ const { package: folder = '', verdict } = made.value;
 const to = environment('INPUT_PUBLISH_TO');
 const sent =
   verdict === 'passed' && to !== ''
-    ? await withoutCommands(() => lcmMerge(['publish', folder, '--to', to]))
+    ? await withoutCommands(() => lcmMerge(['publish', folder, '--to', to, ...lines('INPUT_PUBLISH_ARGS')]))
     : undefined;
 const { published = '', pullRequest } = { ...made.value, ...sent?.value };
 const { exitCode } = sent ?? made;
