@@ -253,7 +253,7 @@ describe('the action', () => {
     const commands = names.map((name) => [name, `$(touch ${name}) \`touch ${name}\`; touch ${name} #`]);
     const { exitCode, log } = await runAction(workspace, { ...QUICK, ...Object.fromEntries(commands) });
     expect(exitCode, log).toBe(2);
-    expect(log).toContain('error: --device must be one of');
+    expect(log).toContain('error: lcm-merge takes RECIPE; ');
     expect(await readdir(join(workspace, 'models'))).toEqual(['r.yaml']);
   });
 
