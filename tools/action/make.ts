@@ -11,8 +11,8 @@ import { type Attempt, summaryOf } from './summary.ts';
 const PROGRAM = join(environment('GITHUB_ACTION_PATH'), 'dist/cli.js');
 
 /** Its log goes where ours goes; its result is one object. */
-function lcmMerge(args: readonly string[]): Promise<Attempt> {
-  const child = spawn(process.execPath, [PROGRAM, ...args, '--json'], { stdio: ['ignore', 'pipe', 'inherit'] });
+function lcmMerge(verb: string, args: readonly string[]): Promise<Attempt> {
+  const child = spawn(process.execPath, [PROGRAM, verb, '--json', ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => child.kill(signal));
   let stdout = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
@@ -36,12 +36,12 @@ const lines = (name: string) =>
     .filter((line) => line !== '');
 
 const made = await withoutCommands(() =>
-  lcmMerge([
-    'make',
+  lcmMerge('make', [
     ...option('--out', environment('INPUT_OUT')),
     ...option('--device', environment('INPUT_DEVICE')),
     ...option('--profile', environment('INPUT_PROFILE')),
     ...lines('INPUT_ARGS'),
+    '--',
     environment('INPUT_RECIPE'),
   ]),
 );
@@ -49,7 +49,7 @@ const { package: folder = '', verdict } = made.value;
 const to = environment('INPUT_PUBLISH_TO');
 const sent =
   verdict === 'passed' && to !== ''
-    ? await withoutCommands(() => lcmMerge(['publish', folder, '--to', to, ...lines('INPUT_PUBLISH_ARGS')]))
+    ? await withoutCommands(() => lcmMerge('publish', ['--to', to, ...lines('INPUT_PUBLISH_ARGS'), '--', folder]))
     : undefined;
 const { published = '', pullRequest } = { ...made.value, ...sent?.value };
 const { exitCode } = sent ?? made;
