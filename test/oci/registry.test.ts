@@ -195,7 +195,8 @@ describe.runIf(hasRegistry)('a registry', () => {
       const { path, blob } = await randomFile(3 * MIB);
       await beginWith(repo, blob, path);
       proxy.fault = ({ method, url }) => (method === 'GET' && url.includes('/uploads/') ? { status } : undefined);
-      expect(await Array.fromAsync(openAt(repo).push(blob, path))).toEqual([MIB, 2 * MIB, 3 * MIB]);
+      await Array.fromAsync(openAt(repo).push(blob, path));
+      expect(begun()).toHaveLength(1);
       expect(await openAt(repo).has(blob)).toBe(true);
       expect(await records()).toEqual([]);
     });
@@ -230,7 +231,8 @@ describe.runIf(hasRegistry)('a registry', () => {
       const text = await readFile(record, 'utf8');
       expect(text).toContain(`"pid":${process.pid}}`);
       await writeFile(record, text.replace(`"pid":${process.pid}}`, `"pid":${process.ppid}}`));
-      expect(await Array.fromAsync(openAt(repo).push(blob, path))).toEqual([MIB, 2 * MIB]);
+      await Array.fromAsync(openAt(repo).push(blob, path));
+      expect(begun()).toHaveLength(1);
     });
 
     it('and publishes also where nothing can be noted', async () => {

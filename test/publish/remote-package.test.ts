@@ -232,6 +232,23 @@ describe('a hostile registry', () => {
     await expect(pullTo(reference, { offline: true })).rejects.toThrow('not in the cache'); // it is not remembered either
   });
 
+  const listing = (bytes: number) => {
+    const digest = `sha256:${'a'.repeat(64)}`;
+    return JSON.stringify(artifactManifest([{ name: 'lcm-merge.lock.json', digest, bytes }], { digest, bytes: 2 }));
+  };
+
+  it.each([
+    ['more than there is room for', () => listing(2 ** 52), 'more bytes in the cache'],
+    ['a size that cannot be counted with', () => listing(2 ** 60), 'not that of an artifact with layers'],
+    ['a manifest that does not end', () => listing(1).padEnd(5 << 20), 'answers with a manifest with more than'],
+    ['no package', () => listing(1).replace('lcm-merge.lock.json', 'model.gguf'), 'has neither lcm-merge.lock.json'],
+  ])('lists %s', async (_, body, reason) => {
+    registry.log.length = 0;
+    registry.fault = () => ({ status: 200, body: body() });
+    await expect(pullTo(`oci://${registry.address}/evil`)).rejects.toThrow(reason);
+    expect(registry.log.filter(({ url }) => url.includes('/blobs/'))).toEqual([]);
+  });
+
   it('cannot change what a digest stands for, nor can who changes the cache', async () => {
     const digest = `sha256:${sha256(LOCK)}`;
     const body = JSON.stringify(
