@@ -25,8 +25,8 @@ export interface CacheKey {
   /** A commit; a revision when what is recorded is its commit. */
   readonly at: string;
   readonly path: string;
-  /** What is recorded: a revision's commit, what stands at a path, the content of a file. */
-  readonly kind: 'commit' | 'target' | 'content';
+  /** What is recorded: a revision's commit, what stands at a path, the content of a file, the licence of a commit. */
+  readonly kind: 'commit' | 'target' | 'content' | 'license';
 }
 
 export interface Cache {
