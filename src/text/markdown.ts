@@ -12,9 +12,14 @@ const MARKUP = /[\\`*{}[\]()<>#+!|~&"'$@:=^]|(?<![A-Za-z0-9])[_-]|_(?![A-Za-z0-9
 
 const reference = (character: string): string => `&#${character.codePointAt(0)};`;
 
+/** An index in brackets, which is no link where nothing follows that could be its place. */
+const INDEX = /\[\d+\](?![[(:])/g;
+
 /** On one line. */
 export function markdownText(text: string): string {
-  return printable(text.replaceAll(/\s+/g, ' ').trim(), MAX_LENGTH).replace(MARKUP, reference);
+  const line = printable(text.replaceAll(/\s+/g, ' ').trim(), MAX_LENGTH);
+  const escaped = line.split(INDEX).map((part) => part.replace(MARKUP, reference));
+  return String.raw({ raw: escaped }, ...(line.match(INDEX) ?? []));
 }
 
 /** A block of code that nothing in `code` ends. */

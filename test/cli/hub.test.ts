@@ -88,8 +88,10 @@ describe('a recipe whose inputs are on the Hub', () => {
     const text = await lockOf('hub');
     const lock = JSON.parse(text);
     const plain = JSON.parse(await lockOf('local'));
-    expect({ ...lock.outputs, 'README.md': null }).toEqual({ ...plain.outputs, 'README.md': null });
-    expect(await readFile(join(folder, 'hub', 'README.md'), 'utf8')).toContain('| hf://me/tiny/ink.safetensors |');
+    expect(lock.outputs).toEqual(plain.outputs);
+    const card = await readFile(join(folder, 'hub', 'README.md'), 'utf8');
+    expect(card).toContain('base_model:\n  - me/tiny\nbase_model_relation: merge\n');
+    expect(card).toContain('[me/tiny/ink.safetensors](<https://huggingface.co/me/tiny/blob/');
     expect(lock.recipe.base).toEqual({ model: 'hf://me/tiny/base' });
     expect(lock.recipe.personalized[0].lora).toBe('hf://me/tiny/ink.safetensors');
     expect(lock.inputs.map(({ sha256: hash }: { sha256: string }) => hash)).toEqual(
