@@ -45,6 +45,8 @@ export interface FakeHub {
   fault: (request: Served) => Fault | undefined;
   /** Only with this token is anything answered. */
   token: string | undefined;
+  /** What the model API says of a repository beside its commit: `cardData`, `tags`. */
+  readonly about: Map<string, object>;
   /** Entries of a listing in one answer. */
   pageSize: number;
   /** Makes a commit that `main` points to, and returns it. Files of 1 KiB and more are in Git LFS. */
@@ -130,6 +132,7 @@ export async function startHub(): Promise<FakeHub> {
         private: false,
         gated: false,
         lastModified: '2026-01-01T00:00:00.000Z',
+        ...hub.about.get(`${owner}/${name}`),
       });
     if (isApi && what === 'paths-info') {
       const { paths } = JSON.parse(body) as { paths: string[] };
@@ -196,6 +199,7 @@ export async function startHub(): Promise<FakeHub> {
     log,
     fault: () => undefined,
     token: undefined,
+    about: new Map(),
     pageSize: 1000,
     commit(repo, files) {
       const known = repos.get(repo) ?? { refs: new Map(), commits: new Map() };
