@@ -1,5 +1,6 @@
 /** What this package cannot do, what was not looked at, and what is to be kept in mind; only what holds for it. */
 
+import { clipShapes, describeClip } from '../../recipe/clip-shapes.ts';
 import { sumLicenses } from '../../recipe/licenses.ts';
 import { sourceFields } from '../../recipe/sources.ts';
 import { markdownText } from '../../text/markdown.ts';
@@ -14,14 +15,12 @@ export function limitations(lock: Lock, report: CardReport | undefined): string[
 }
 
 function ofShapes({ recipe: { output }, motion }: Lock): string[] {
-  const { frames, width, height, shapes } = output;
   const rows = `Its positions end at ${motion.positions} frames; a longer clip is made of overlapping windows (\`lcm-merge run --frames\`).`;
-  if (shapes === 'dynamic')
+  if (output.shapes === 'dynamic')
     return [
-      `Frames, width and height are free (multiples of 8 pixels), but only ${frames} frames of ${width}×${height} were looked at. ${rows}`,
+      `Frames, width and height are free (multiples of 8 pixels), but only ${describeClip(output)} were looked at. ${rows}`,
     ];
-  const clips = typeof shapes === 'string' ? [{ frames, width, height }] : shapes;
-  const sizes = clips.map((clip) => `${clip.frames} frames of ${clip.width}×${clip.height}`).join(', ');
+  const sizes = clipShapes(output).map(describeClip).join(', ');
   return [`The graphs take ${sizes}, and nothing else. ${rows}`];
 }
 
