@@ -102,7 +102,7 @@ function provingSection({ recipe, origins = {}, inputs }: Lock): string {
 
 \`\`\`sh
 npx lcm-merge verify .                              # runs it, and compares with the clip above
-npx lcm-merge verify . --public-key signer.pem      # where it is signed (model.sig): whose it is, and that nothing was changed
+npx lcm-merge verify . --public-key signer.pem      # where it is signed: by whom, and that nothing changed
 npx lcm-merge reproduce .${isPublic ? '                           # bakes it anew from the lock, and compares every byte' : ' --recipe RECIPE.yaml      # the same bytes anew, from the source files at hand'}
 \`\`\`
 
