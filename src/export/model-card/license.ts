@@ -30,7 +30,9 @@ export function licenseSection({ recipe, licenses = {} }: Lock): string {
     ...(sum.unread.length > 0 ? [`What ${list(sum.unread)} demands stands in its text.`] : []),
     ...(sum.strictest !== undefined && sum.unread.length === 0
       ? [
-          `The strictest is **${markdownText(sum.strictest)}**, which the header states; the others stay in force for what came from their sources.`,
+          sum.licenses.length === 1
+            ? `All of it is under **${markdownText(sum.strictest)}**.`
+            : `The strictest is **${markdownText(sum.strictest)}**, which the header states; the others stay in force for what came from their sources.`,
         ]
       : []),
     ...sum.conflicts.map((conflict) => `**They do not go together:** ${markdownText(conflict)}`),

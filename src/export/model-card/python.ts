@@ -6,17 +6,14 @@ import type { Lock } from '../lock.ts';
 export function pythonSnippet({ recipe: { output, sampler, verify } }: Lock): string {
   const { tokens, per_frame } = output.prompt;
   const guided = sampler.guidance > 1;
-  const states = [
-    ...(typeof tokens === 'number'
+  const prompts = guided ? [verify.negative, verify.prompt] : [verify.prompt];
+  const states =
+    typeof tokens === 'number'
       ? [
-          `    chunks = ${tokens} // ids.shape[1]  # of the text states; those beyond the prompt are empty`,
-          '    empty = tokenizer("", padding="max_length", return_tensors="pt").input_ids',
-          '    states = torch.cat([text_encoder(input_ids=ids)] + [text_encoder(input_ids=empty)] * (chunks - 1), 1)',
+          `chunks = ${tokens} // tokenizer.model_max_length  # of the text states; those beyond the prompt are empty`,
+          'states = torch.cat([encode(prompts)] + [encode([""] * len(prompts))] * (chunks - 1), 1)',
         ]
-      : ['    states = text_encoder(input_ids=ids)']),
-    ...(per_frame ? [`    states = states.repeat_interleave(frames, 0)  # one for every frame`] : []),
-    '    return states',
-  ];
+      : ['states = encode(prompts)'];
   const lines = [
     '# pip install onnxruntime numpy pillow torch transformers diffusers==0.42.1',
     'import json',
@@ -41,13 +38,13 @@ export function pythonSnippet({ recipe: { output, sampler, verify } }: Lock): st
     'scheduler = getattr(diffusers, config["_class_name"]).from_config(config)',
     'scaling = json.loads((package / "vae_decoder/config.json").read_text())["scaling_factor"]',
     '',
-    'def encode(prompt):',
-    '    ids = tokenizer(prompt, padding="max_length", truncation=True, return_tensors="pt").input_ids',
-    ...states,
+    'def encode(prompts):',
+    '    ids = tokenizer(prompts, padding="max_length", truncation=True, return_tensors="pt").input_ids',
+    '    return text_encoder(input_ids=ids)',
     '',
-    guided
-      ? `states = torch.cat([encode(${codeString(verify.negative)}), encode(${codeString(verify.prompt)})])`
-      : `states = encode(${codeString(verify.prompt)})`,
+    `prompts = [${prompts.map(codeString).join(', ')}]${guided ? '  # negative, positive' : ''}`,
+    ...states,
+    ...(per_frame ? ['states = states.repeat_interleave(frames, 0)  # of every frame its own'] : []),
     'generator = torch.Generator().manual_seed(seed)',
     'scheduler.set_timesteps(steps)',
     'latents = torch.randn(1, 4, frames, height // 8, width // 8, generator=generator) * scheduler.init_noise_sigma',
