@@ -92,7 +92,7 @@ describe('a recipe whose inputs are on the Hub', () => {
     const card = await readFile(join(folder, 'hub', 'README.md'), 'utf8');
     expect(card).toContain('base_model:\n  - me/tiny\nbase_model_relation: merge\n');
     expect(card).toContain('[me/tiny/ink.safetensors](<https://huggingface.co/me/tiny/blob/');
-    expect(lock.recipe.base).toEqual({ model: 'hf://me/tiny/base' });
+    expect(lock.recipe.base).toEqual({ model: 'hf://me/tiny/base', license: 'cc0-1.0' });
     expect(lock.recipe.personalized[0].lora).toBe('hf://me/tiny/ink.safetensors');
     expect(lock.inputs.map(({ sha256: hash }: { sha256: string }) => hash)).toEqual(
       plain.inputs.map(({ sha256: hash }: { sha256: string }) => hash),
