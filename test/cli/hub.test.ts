@@ -208,7 +208,7 @@ describe('exit codes', () => {
     expect(await lcmMerge(['plan', recipe, '--offline', '-q'])).toEqual({
       code: 66,
       stdout: '',
-      stderr: `error: ${join(folder, 'r.yaml')}:4:7: hf://me/tiny/base@main is not in the cache, and the network is not to be used. Fetch it once: lcm-merge plan ${join(folder, 'r.yaml')}\n`,
+      stderr: `error: ${join(folder, 'r.yaml')}:4:16: hf://me/tiny/base@main is not in the cache, and the network is not to be used. Fetch it once: lcm-merge plan ${join(folder, 'r.yaml')}\n`,
     });
     expect(hub.log).toEqual([]);
     expect((await lcmMerge(['plan', await writeRecipe('@gone'), '-q'])).code).toBe(66);
