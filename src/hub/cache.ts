@@ -26,10 +26,10 @@ export interface CacheKey {
   readonly at: string;
   readonly path: string;
   /**
-   * What is recorded: of the Hub a revision's commit, what stands at a path, the content of a file; of a registry a tag's digest, a
-   * manifest, a blob's upload that has been begun.
+   * What is recorded: of the Hub a revision's commit, what stands at a path, the content of a file, the licence of a commit; of a
+   * registry a tag's digest, a manifest, a blob's upload that has been begun.
    */
-  readonly kind: 'commit' | 'target' | 'content' | 'digest' | 'manifest' | 'upload';
+  readonly kind: 'commit' | 'target' | 'content' | 'license' | 'digest' | 'manifest' | 'upload';
 }
 
 export interface Cache {

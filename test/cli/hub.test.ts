@@ -89,9 +89,11 @@ describe('a recipe whose inputs are on the Hub', () => {
     const text = await lockOf('hub');
     const lock = JSON.parse(text);
     const plain = JSON.parse(await lockOf('local'));
-    expect({ ...lock.outputs, 'README.md': null }).toEqual({ ...plain.outputs, 'README.md': null });
-    expect(await readFile(join(folder, 'hub', 'README.md'), 'utf8')).toContain('| hf://me/tiny/ink.safetensors |');
-    expect(lock.recipe.base).toEqual({ model: 'hf://me/tiny/base' });
+    expect(lock.outputs).toEqual(plain.outputs);
+    const card = await readFile(join(folder, 'hub', 'README.md'), 'utf8');
+    expect(card).toContain('base_model:\n  - me/tiny\nbase_model_relation: merge\n');
+    expect(card).toContain('[me/tiny/ink.safetensors](<https://huggingface.co/me/tiny/blob/');
+    expect(lock.recipe.base).toEqual({ model: 'hf://me/tiny/base', license: 'cc0-1.0' });
     expect(lock.recipe.personalized[0].lora).toBe('hf://me/tiny/ink.safetensors');
     expect(lock.inputs.map(({ sha256: hash }: { sha256: string }) => hash)).toEqual(
       plain.inputs.map(({ sha256: hash }: { sha256: string }) => hash),
@@ -207,7 +209,7 @@ describe('exit codes', () => {
     expect(await lcmMerge(['plan', recipe, '--offline', '-q'])).toEqual({
       code: 66,
       stdout: '',
-      stderr: `error: ${join(folder, 'r.yaml')}:4:7: hf://me/tiny/base@main is not in the cache, and the network is not to be used. Fetch it once: lcm-merge plan ${join(folder, 'r.yaml')}\n`,
+      stderr: `error: ${join(folder, 'r.yaml')}:4:16: hf://me/tiny/base@main is not in the cache, and the network is not to be used. Fetch it once: lcm-merge plan ${join(folder, 'r.yaml')}\n`,
     });
     expect(hub.log).toEqual([]);
     expect((await lcmMerge(['plan', await writeRecipe('@gone'), '-q'])).code).toBe(66);
