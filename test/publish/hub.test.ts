@@ -175,6 +175,13 @@ describe('publish to the Hub', () => {
     expect(headOf()).toBe(main);
   });
 
+  it('makes a branch of what stands on main already without a commit', async () => {
+    const { to: main } = await published();
+    expect(await published({ to: `${to}@v2` })).toMatchObject({ to: main, unchanged: true });
+    expect(hub.repository(repo)?.refs.get('v2')).toBe(headOf());
+    expect(hub.repository(repo)?.history).toHaveLength(2);
+  });
+
   it('offers a pull request, and the branch stays as it was', async () => {
     await published();
     const main = headOf();
@@ -468,6 +475,15 @@ describe('what is not even begun', () => {
     expect(error).toBeInstanceOf(UsageError);
     expect(error.message).toMatch(/holds "diary\.txt" and is not a package/);
     unsaid();
+  });
+
+  it('over what somebody else has made meanwhile under that name', async () => {
+    hub.fault = ({ url }) => {
+      if (url.endsWith('repos/create')) hub.commit(repo, { 'diary.txt': Buffer.from('mine') });
+      return undefined;
+    };
+    expect((await failed()).message).toMatch(/holds "diary\.txt"/);
+    expect(Object.keys(hub.files(repo, 'main'))).toEqual(['diary.txt']);
   });
 
   it('what has changed since it was shown', async () => {
