@@ -2,8 +2,9 @@
  * `lcm-merge diff` on two packages of a real UNet's size, against reading both files and against `cmp`: what bounds it is how fast bytes
  * come, and what it is asked for beyond that is arithmetic on those that differ. docs/performance.md has the figures.
  *
- *     node bench/diff.ts [--megabytes 1200] [--runs 3] [--dir /tmp]
+ *     node bench/diff.ts [--megabytes 1200] [--runs 3] [--dir /tmp] [--cold]
  *
+ * `--cold` makes the system forget both files before each run (dd's nocache), so that the disk is what bounds it; without it they are in memory.
  * Four packages are written to a folder that is removed: one, a copy, one of which every tenth tensor is other, and one of which every weight is.
  */
 import { execFile } from 'node:child_process';
@@ -34,6 +35,7 @@ const { values } = parseArgs({
     megabytes: { type: 'string', default: '1200' },
     runs: { type: 'string', default: '3' },
     dir: { type: 'string', default: tmpdir() },
+    cold: { type: 'boolean', default: false },
   },
 });
 
@@ -73,7 +75,8 @@ async function write(folder: string, moved: (tensor: number) => boolean): Promis
   return folder;
 }
 
-async function timed(work: () => Promise<unknown>): Promise<number> {
+async function timed(folders: readonly string[], work: () => Promise<unknown>): Promise<number> {
+  if (values.cold) for (const folder of folders) await run('dd', [`if=${data(folder)}`, 'iflag=nocache', 'count=0']);
   const started = performance.now();
   await work();
   return performance.now() - started;
@@ -102,12 +105,16 @@ const [a, copy, some, all] = [
   await write(at('some'), (i) => i % 10 === 0),
   await write(at('all'), () => true),
 ];
-const contenders: readonly Contender[] = [
-  { name: 'read both files', run: () => timed(() => readBoth(a, copy)) },
-  { name: 'cmp, equal files', run: () => timed(() => run('cmp', [data(a), data(copy)])) },
-  { name: 'diff, equal', run: () => timed(() => drain(diffPackages(a, copy))) },
-  { name: 'diff, a tenth differs', run: () => timed(() => drain(diffPackages(a, some))) },
-  { name: 'diff, all differs', run: () => timed(() => drain(diffPackages(a, all))) },
+const contender = (name: string, other: string, work: () => Promise<unknown>): Contender => ({
+  name,
+  run: () => timed([a, other], work),
+});
+const contenders = [
+  contender('read both files', copy, () => readBoth(a, copy)),
+  contender('cmp, equal files', copy, () => run('cmp', [data(a), data(copy)])),
+  contender('diff, equal', copy, () => drain(diffPackages(a, copy))),
+  contender('diff, a tenth differs', some, () => drain(diffPackages(a, some))),
+  contender('diff, all differs', all, () => drain(diffPackages(a, all))),
 ];
 const times = await takeTurns(contenders, Number(values.runs));
 const bytes = tensors * BYTES;

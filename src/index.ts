@@ -1,5 +1,6 @@
 /** The public API: the stages, their nouns, and the errors. What is not here may change without notice. */
 export type { SamplerKind } from './architecture/sampler-config.ts';
+export { diffPackages, type PackageDiff } from './compare/diff/package-diff.ts';
 export { type ErrorKind, LcmMergeError, type Place, type RecipeProblem } from './errors.ts';
 export { drain, type Event, type Preview, type Stage } from './events.ts';
 export { LOCK_FILE, type Lock } from './export/lock.ts';

@@ -445,8 +445,8 @@ export const COMMANDS = {
     details:
       'Knobs and sources are those of the locks; of the weights it tells, block by block, how many tensors differ, how far (‖B−A‖ against ‖A‖) and which number changed most; then graphs, files, and what the two verifications found. Writes nothing. The exit code is 0 whether or not they differ, unless --exit-code is given.',
     operands: {
-      a: { ...PACKAGE, description: 'a package: what was there before' },
-      b: { ...PACKAGE, description: 'another one: what there is now' },
+      a: { ...ANY_PACKAGE, description: `what was there before: ${ANY_PACKAGE.description}` },
+      b: { ...ANY_PACKAGE, description: 'what there is now: another folder or reference' },
     },
     options: {
       'exit-code': {
@@ -454,9 +454,13 @@ export const COMMANDS = {
         description:
           'end with exit code 1 if any file differs, as git diff does; verification and signature do not count',
       },
+      ...HUB,
       ...COMMON,
     },
-    examples: ['lcm-merge diff out/tiny out/strong', 'lcm-merge diff out/tiny out/strong --json | jq .knobs'],
+    examples: [
+      'lcm-merge diff out/tiny out/strong',
+      'lcm-merge diff oci://ghcr.io/you/tiny:v1 out/tiny --json | jq .knobs',
+    ],
   },
   sign: {
     summary: 'sign a package that has passed verification',

@@ -133,19 +133,29 @@ describe('the weights of two packages', () => {
     const own = { 'conv_in.weight': large, 'conv_in.bias': tensor(1) };
     const moved = { 'conv_in.bias': tensor(1), 'conv_in.weight': large };
     expect((await compare(await unet(own), await unet(moved))).weights).toMatchObject([{ same: 2, differ: 0 }]);
+    const swapped = { 'conv_in.bias': tensor(3), 'conv_in.weight': tensor(4) };
+    const found = await compare(
+      await unet({ 'conv_in.weight': tensor(3), 'conv_in.bias': tensor(4) }),
+      await unet(swapped),
+    );
+    expect(found.weights).toMatchObject([{ same: 0, differ: 2, absolute: Math.SQRT2 }]); // in files that are the same
     const names: string[] = [];
+    const shares: number[] = [];
     const other = { ...own, 'conv_in.weight': { shape: [values.length], values: changed } };
     const before = { 'time_embedding.x': large };
     const { weights } = await compare(
       await unet({ ...before, ...own }),
       await unet({ ...before, ...other }),
       (event) => {
-        if (event.type === 'progress') names.push(event.detail ?? '');
+        if (event.type !== 'progress') return;
+        names.push(event.detail ?? '');
+        shares.push(event.done / event.total);
       },
     );
     expect(weights).toMatchObject([{ same: 2, differ: 1 }]);
     // ‖A‖ counts the piece of the tensor that is the same
     expect(weights[0]?.relative).toBeCloseTo(0.5 / (0.5 * Math.sqrt(values.length)), 12);
+    expect([Math.max(...shares), shares.filter((share) => share === 1).length]).toEqual([1, 1]);
     expect(names).toContain('conv_in.weight');
     expect(names).not.toContain('time_embedding.x');
   });

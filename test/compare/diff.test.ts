@@ -1,6 +1,6 @@
-import { appendFile, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { diffCommand } from '../../src/cli/commands/diff.ts';
 import { knobDifferences } from '../../src/compare/diff/knobs.ts';
 import { diffPackages, type PackageDiff } from '../../src/compare/diff/package-diff.ts';
@@ -13,6 +13,7 @@ import { bake } from '../../src/export/package.ts';
 import { plan } from '../../src/merge/plan.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type Section, tinyRecipe } from '../helpers/tiny.ts';
+import { startHub } from '../hub/hub-server.ts';
 import { type SmallPackage, smallPackage, tensor } from './small-package.ts';
 
 const OUTPUT = { targets: ['portable'], frames: 2 };
@@ -26,6 +27,15 @@ async function baked(changes: Readonly<Record<string, Section>>): Promise<{ fold
   return { folder, lock };
 }
 
+const SILENT = { json: undefined, quiet: false, 'no-color': false, help: false };
+
+/** As the command line runs it. */
+function runDiff(first: string, second: string, exitCode = false, onEvent?: (event: Event) => unknown) {
+  const follow = <Result>(stage: Stage<Result>) => drain(stage, onEvent);
+  const context = { signal: new AbortController().signal, paint: plain, follow };
+  return diffCommand({ ...SILENT, a: first, b: second, 'exit-code': exitCode, offline: false }, context);
+}
+
 let a: { folder: string; lock: Lock };
 let diff: PackageDiff;
 
@@ -34,6 +44,10 @@ beforeAll(async () => {
   const b = await baked({ motion: { gamma: 0.5 }, sampler: { guidance: 3 }, verify: { prompt: 'a blue square' } });
   diff = await compare(a.folder, b.folder);
 });
+
+/** With a lock and a page, which others may take the place of. */
+const small = (files: SmallPackage['files'] = {}) =>
+  smallPackage({ weights: { unet: { x: tensor(1) } }, files: { [LOCK_FILE]: a.lock, 'README.md': 'tiny', ...files } });
 
 describe('two bakes of which one has half the γ and more guidance', () => {
   it('differ in those knobs, by their paths in the recipe', () => {
@@ -78,50 +92,56 @@ describe('two bakes of which one has half the γ and more guidance', () => {
     expect(lines.some((line) => /^ {2}motion\.gamma +γ +1 {2}→ {2}0\.5$/.test(line))).toBe(true);
     expect(lines.some((line) => /^ {2}motion +42 of 567 +0\.5 /.test(line))).toBe(true);
     expect(lines.join(' ').replace(/\s+/g, ' ')).toContain(
-      'verification/report.json are missing: verdicts and times are not compared.',
+      'Neither has verification/report.json: verdicts and times are not compared.',
     );
   });
 });
 
 describe('two packages that are the same', () => {
   it('are told to be in one line, whatever their signatures', async () => {
-    const copy = join(await temporaryFolder(), 'package');
-    await cp(a.folder, copy, { recursive: true });
-    await writeFile(join(copy, 'model.sig'), '{}');
-    const same = await compare(a.folder, copy);
-    expect(same).toMatchObject({
-      identical: true,
-      knobs: [],
-      graphs: [],
-      files: { altered: [], only_a: [], only_b: [] },
-    });
-    expect(describeDiff(same, plain)).toMatch(/^.* are the same to the last bit: \d+ files, [\d.]+ MB\.$/);
-    await appendFile(join(copy, 'unet/model.onnx_data'), '\0');
-    const longer = await compare(a.folder, copy);
-    expect(longer).toMatchObject({ identical: false, files: { altered: ['unet/model.onnx_data'] } });
-    expect(longer.weights.every(({ differ }) => differ === 0)).toBe(true);
+    const same = await compare(await small(), await small({ 'model.sig': '{}' }));
+    const differences = { altered: [], only_a: [], only_b: [] };
+    expect(same).toMatchObject({ identical: true, knobs: [], graphs: [], files: { same: 4, ...differences } });
+    expect(describeDiff(same, plain)).toMatch(/^.* are the same to the last bit: 4 files, [\d.]+ kB\.$/);
+  });
+
+  it('are not where bytes differ that belong to no tensor', async () => {
+    const longer = await small();
+    await appendFile(join(longer, 'unet/model.onnx_data'), '\0');
+    const found = await compare(await small(), longer);
+    expect(found).toMatchObject({ identical: false, files: { altered: ['unet/model.onnx_data'] } });
+    expect(found.weights).toMatchObject([{ same: 1, differ: 0 }]);
   });
 
   it('end with exit code 0, as others do unless --exit-code is given', async () => {
     const events: Event[] = [];
-    const follow = <Result>(stage: Stage<Result>) => drain(stage, (event) => events.push(event));
-    const context = { signal: new AbortController().signal, paint: plain, follow };
-    const run = (b: string, exitCode: boolean) =>
-      diffCommand(
-        { a: a.folder, b, 'exit-code': exitCode, json: undefined, quiet: false, 'no-color': false, help: false },
-        context,
-      );
-    const other = join(await temporaryFolder(), 'package');
-    await cp(a.folder, other, { recursive: true });
-    expect((await run(other, true)).exitCode).toBeUndefined();
-    await appendFile(join(other, 'README.md'), 'x');
+    const [own, other] = [await small(), await small({ 'README.md': 'other' })];
+    const run = (second: string, exitCode: boolean) => runDiff(own, second, exitCode, (event) => events.push(event));
+    expect((await run(own, true)).exitCode).toBeUndefined();
     expect((await run(other, false)).exitCode).toBeUndefined();
-    expect(await run(other, true)).toMatchObject({
-      exitCode: 1,
-      value: { identical: false, files: { altered: ['README.md'] } },
-    });
+    expect(await run(other, true)).toMatchObject({ exitCode: 1, value: { files: { altered: ['README.md'] } } });
     const bytes = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
     expect(Math.max(...bytes)).toBe(1);
+  });
+});
+
+describe('a package elsewhere', () => {
+  it('is fetched, called by its reference, and gone afterwards', async () => {
+    const hub = await startHub();
+    vi.stubEnv('HF_ENDPOINT', hub.endpoint);
+    const cache = await temporaryFolder();
+    vi.stubEnv('LCM_MERGE_CACHE', cache);
+    const own = await smallPackage({ weights: { unet: { 'conv_in.weight': tensor(2) } } });
+    const other = await smallPackage({ weights: { unet: { 'conv_in.weight': tensor(3) } } });
+    const names = ['unet/model.onnx', 'unet/model.onnx_data'];
+    const files = names.map(async (name) => [name, await readFile(join(other, name))] as const);
+    const commit = hub.commit('me/tiny', Object.fromEntries(await Promise.all(files)));
+    const { value, text } = await runDiff(own, 'hf://me/tiny');
+    const { weights, b } = value as PackageDiff;
+    expect([weights[0]?.relative, b.package]).toEqual([0.5, `hf://me/tiny@${commit}`]);
+    expect(text).toContain(`B  hf://me/tiny@${commit} (2 files`);
+    expect(await readdir(join(cache, 'packages'))).toEqual([]);
+    vi.unstubAllEnvs();
   });
 });
 
@@ -150,13 +170,14 @@ describe('knobs', () => {
   });
 
   it('are those of a lock that somebody has edited, too', () => {
-    const other = changed(({ recipe }) =>
-      Object.assign(recipe, { motion: { ...recipe.motion, module: 7, loras: 'x' } }),
-    );
-    expect(knobDifferences(a.lock, other)).toEqual([
-      { at: 'motion.module', a: 'animatelcm.ckpt', b: 7 },
-      { at: 'motion.loras', a: [], b: 'x' },
+    const edited = [{ ...a.lock.recipe.personalized[0], lora: 7, alpha: 1 }];
+    const other = changed(({ recipe }) => Object.assign(recipe, { personalized: edited, output: 'large' }));
+    const found = knobDifferences(a.lock, other);
+    expect(found.slice(0, 2)).toEqual([
+      { at: 'personalized[0].lora', a: 'ink.safetensors', b: 7 },
+      { at: 'personalized[0].alpha', knob: 'α ink', a: 0.8, b: 1 },
     ]);
+    expect(found.at(-1)).toMatchObject({ at: 'output', b: 'large' });
   });
 });
 
@@ -252,7 +273,7 @@ describe('verifications', () => {
     const { verification, absent } = await compare(without, await verified({}));
     expect([verification, absent.at(-1)]).toEqual([
       null,
-      `${join(without, 'verification/report.json')} is missing: verdicts and times are not compared.`,
+      'A has no verification/report.json: verdicts and times are not compared.',
     ]);
     expect((await compare(await verified({}), await verified({ timing: null }))).verification?.times).toBeNull();
     await expect(compare(without, await verified({ device: 7 }))).rejects.toThrow(/report\.json: device must be text/);
@@ -297,16 +318,13 @@ describe('what is no package', () => {
   });
 
   it('is refused for a damaged lock; one without a lock is compared by its files', async () => {
-    const copy = join(await temporaryFolder(), 'package');
-    await cp(a.folder, copy, { recursive: true });
-    await writeFile(
-      join(copy, LOCK_FILE),
-      (await readFile(join(copy, LOCK_FILE), 'utf8')).replace('"gamma": 1', '"gamma": "1"'),
-    );
-    await expect(compare(a.folder, copy)).rejects.toThrow(/lock\.json: recipe\.motion\.gamma must be a number/);
-    await rm(join(copy, LOCK_FILE));
-    const found = await compare(copy, a.folder);
+    const damaged = { ...a.lock, recipe: { ...a.lock.recipe, motion: { ...a.lock.recipe.motion, gamma: '1' } } };
+    const wrong = await small({ [LOCK_FILE]: damaged });
+    await expect(compare(await small(), wrong)).rejects.toThrow(/lock\.json: recipe\.motion\.gamma must be a number/);
+    const without = await small();
+    await rm(join(without, LOCK_FILE));
+    const found = await compare(without, await small());
     expect(found).toMatchObject({ knobs: null, sources: null, files: { only_b: [LOCK_FILE] } });
-    expect(found.absent[0]).toBe(`${join(copy, LOCK_FILE)} is missing: knobs and sources are not compared.`);
+    expect(found.absent[0]).toBe(`A has no ${LOCK_FILE}: knobs and sources are not compared.`);
   });
 });

@@ -19,6 +19,7 @@ const PIECE = 1 << 20;
 export async function* compareContents(a: PackageFiles, b: PackageFiles, tracker: Tracker): Stage<FileComparison> {
   const common = [...a.sizes.keys()].filter((name) => b.sizes.has(name));
   const equalUpTo = new Map<string, number>();
+  tracker.setLeft(common.reduce((sum, name) => sum + (a.sizes.get(name) as number), 0));
   for (const name of common) {
     const sameSize = a.sizes.get(name) === b.sizes.get(name);
     equalUpTo.set(name, sameSize ? yield* equalStart(join(a.folder, name), join(b.folder, name), name, tracker) : 0);
@@ -44,8 +45,8 @@ async function* equalStart(first: string, second: string, name: string, tracker:
     Promise.all([a.read(at, bytes, scratch.take(bytes)), b.read(at, bytes, scratch.take(bytes))]),
   );
   for await (const [{ at, bytes }, [x, y]] of reading) {
-    yield tracker.advance(bytes, name);
     if (Buffer.compare(x, y) !== 0) return at;
+    yield tracker.advance(bytes, name);
   }
   return a.size;
 }

@@ -2,7 +2,6 @@
  * What differs between two packages, from what was asked for to what came of it: knobs, sources, weights, graphs, files, verification.
  * Reads, and writes nothing. Files that are the same are read once; of those that differ, what differs is read again.
  */
-import { join } from 'node:path';
 import type { Stage } from '../../events.ts';
 import { LOCK_FILE } from '../../export/lock.ts';
 import { readLock } from '../../runtime/lock-file.ts';
@@ -40,23 +39,30 @@ export interface PackageDiff {
 }
 
 export interface DiffSide {
-  readonly folder: string;
+  /** What it is called: its folder, or a reference. */
+  readonly package: string;
   readonly files: number;
   readonly bytes: number;
+}
+
+export interface DiffOptions {
+  /** What the two are called, if not by their folders. */
+  readonly names?: readonly [string, string] | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** @throws InputMissingError, FormatError for what is no package, or whose lock, report or a graph is damaged; IoError */
 export async function* diffPackages(
   folderA: string,
   folderB: string,
-  { signal }: { readonly signal?: AbortSignal | undefined } = {},
+  { names = [folderA, folderB], signal }: DiffOptions = {},
 ): Stage<PackageDiff> {
   const started = performance.now();
-  yield { type: 'stage-started', stage: 'diff', subject: `${folderA} and ${folderB}` };
+  yield { type: 'stage-started', stage: 'diff', subject: names.join(' and ') };
   const [a, b] = [await listPackage(folderA), await listPackage(folderB)];
   const [lockA, lockB] = [await readLock(folderA), await readLock(folderB)];
   const [foundA, foundB] = [await readFindings(folderA), await readFindings(folderB)];
-  const tracker = createTracker(commonBytes(a, b), signal);
+  const tracker = createTracker(signal);
   const contents = yield* compareContents(a, b, tracker);
   const { altered, missing, added } = contents;
   const weights = yield* compareWeights(a, b, contents, tracker);
@@ -69,8 +75,8 @@ export async function* diffPackages(
     summary: identical ? 'the same to the last bit' : summarise(contents, weights),
   };
   return {
-    a: sideOf(a),
-    b: sideOf(b),
+    a: sideOf(names[0], a),
+    b: sideOf(names[1], b),
     identical,
     knobs: lockA && lockB ? knobDifferences(lockA, lockB) : null,
     sources: lockA && lockB ? sourcePairs(lockA, lockB) : null,
@@ -79,24 +85,14 @@ export async function* diffPackages(
     files: { same: a.sizes.size - altered.length - missing.length, altered, only_a: missing, only_b: added },
     verification: foundA && foundB ? verificationDifference(foundA, foundB) : null,
     absent: [
-      ...lacking([lockA, lockB], [folderA, folderB], LOCK_FILE, 'knobs and sources are not compared'),
-      ...lacking(
-        [foundA, foundB],
-        [folderA, folderB],
-        join(VERIFICATION_FOLDER, REPORT_FILE),
-        'verdicts and times are not compared',
-      ),
+      ...lacking([lockA, lockB], LOCK_FILE, 'knobs and sources'),
+      ...lacking([foundA, foundB], `${VERIFICATION_FOLDER}/${REPORT_FILE}`, 'verdicts and times'),
     ],
   };
 }
 
-/** What is read at most once; what differs is read on from there. */
-function commonBytes(a: PackageFiles, b: PackageFiles): number {
-  return [...a.sizes].reduce((sum, [name, bytes]) => (b.sizes.has(name) ? sum + bytes : sum), 0);
-}
-
-const sideOf = ({ folder, sizes }: PackageFiles): DiffSide => ({
-  folder,
+const sideOf = (name: string, { sizes }: PackageFiles): DiffSide => ({
+  package: name,
   files: sizes.size,
   bytes: [...sizes.values()].reduce((sum, bytes) => sum + bytes, 0),
 });
@@ -106,11 +102,8 @@ function summarise({ altered, missing, added }: FileComparison, weights: readonl
   return `${count(altered.length + missing.length + added.length, 'file')} and ${count(tensors, 'tensor')} differ`;
 }
 
-function lacking(found: readonly unknown[], folders: readonly string[], file: string, so: string): string[] {
-  const without = folders.filter((_, i) => found[i] === undefined);
-  return without.length === 0
-    ? []
-    : [
-        `${without.map((folder) => join(folder, file)).join(' and ')} ${without.length === 1 ? 'is' : 'are'} missing: ${so}.`,
-      ];
+function lacking([a, b]: readonly unknown[], file: string, what: string): string[] {
+  if (a !== undefined && b !== undefined) return [];
+  const who = a === b ? 'Neither has' : a === undefined ? 'A has no' : 'B has no';
+  return [`${who} ${file}: ${what} are not compared.`];
 }

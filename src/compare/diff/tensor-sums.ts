@@ -2,7 +2,7 @@
  * Reads pairs of tensors piece by piece, the next piece while one is looked at, and sums up what differs. Bytes that are the same are
  * compared as bytes and cost no arithmetic; memory is that of a few pieces, whatever the tensors' size.
  */
-import type { Event } from '../../events.ts';
+import type { Stage } from '../../events.ts';
 import { DTYPES } from '../../formats/dtype.ts';
 import { readAhead } from '../../merge/read-ahead.ts';
 import type { OpenWeight } from '../../verify/graph-weights.ts';
@@ -30,9 +30,10 @@ const PIECE = 1 << 20;
 export async function* sumDifferences(
   pairs: readonly TensorPair[],
   tracker: Tracker,
-): AsyncGenerator<Event, readonly (Sums | undefined)[], void> {
+): Stage<readonly (Sums | undefined)[]> {
   const sums: (Sums | undefined)[] = pairs.map(() => undefined);
   const equal: Piece[] = [];
+  tracker.setLeft(pairs.reduce((sum, { a }) => sum + a.entry.byteLength, 0));
   const both = readAhead(piecesOf(pairs), ({ pair, from, count }, { take }) => {
     const { a, b } = pairs[pair] as TensorPair;
     return Promise.all([read(a, from, count, take), read(b, from, count, take)]);
@@ -59,8 +60,7 @@ export async function* sumDifferences(
     read((pairs[pair] as TensorPair).a, from, count, take),
   );
   for await (const [{ pair }, x] of own) {
-    const { name, a } = pairs[pair] as TensorPair;
-    yield tracker.advance(0, name);
+    const { a } = pairs[pair] as TensorPair;
     addWeight(sums[pair] as Sums, numbersOf(x, a.entry.dtype));
   }
   return sums;

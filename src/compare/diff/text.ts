@@ -26,7 +26,7 @@ export function describeDiff(diff: PackageDiff, paint: Paint): string {
   if (identical) {
     const size = `${count(a.files, 'file')}, ${formatBytes(a.bytes)}`;
     return [
-      `${clean(a.folder)} and ${clean(b.folder)} are the same to the last bit: ${size}.`,
+      `${clean(a.package)} and ${clean(b.package)} are the same to the last bit: ${size}.`,
       ...section('Verification', found, paint),
     ].join('\n');
   }
@@ -48,8 +48,8 @@ function section(title: string, lines: Lines, paint: Paint): Lines {
   return lines.length === 0 ? [] : ['', paint('bold', title), ...lines.map((line) => `${INDENT}${line}`.trimEnd())];
 }
 
-const sideText = ({ folder, files, bytes }: DiffSide): string =>
-  `${clean(folder)} (${count(files, 'file')}, ${formatBytes(bytes)})`;
+const sideText = ({ package: name, files, bytes }: DiffSide): string =>
+  `${clean(name)} (${count(files, 'file')}, ${formatBytes(bytes)})`;
 
 const clean = (text: string): string => printable(text, MAX_TEXT);
 
