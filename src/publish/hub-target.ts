@@ -101,12 +101,18 @@ function describeHub({ name, mayWrite }: Account, { reaches, head }: Look, optio
 export async function enter(destination: Destination, place: string): Promise<{ account: Account; look: Look }> {
   const account = await readAccount(destination, destination);
   const look = await lookAt(destination);
-  assertReplaceable(look.tree, place);
   assertProposable(destination, look, place);
   return { account, look };
 }
 
+/** @throws UsageError for a repository that holds something else */
 export async function lookAt(destination: Destination): Promise<Look> {
+  const look = await reach(destination);
+  assertReplaceable(look.tree, printReference({ repo: destination.repo, path: '' }, destination.branch));
+  return look;
+}
+
+async function reach(destination: Destination): Promise<Look> {
   const { branch } = destination;
   const own = await headOf(destination, branch);
   if (own === 'no repository') return { reaches: 'nothing', head: undefined, tree: new Map() };

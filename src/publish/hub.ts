@@ -96,7 +96,8 @@ async function* send(contents: readonly Content[], sending: Sending): Stage<Made
   const { destination, message, options, done, total } = sending;
   const { head, reaches, tree } = await foundation(sending);
   const { changed, deleted } = await differences(contents, tree);
-  if (changed.length + deleted.length === 0 && reaches === 'branch') {
+  if (changed.length + deleted.length === 0) {
+    if (reaches !== 'branch') await makeBranch(destination, destination.branch, head);
     yield { type: 'progress', stage: 'publish', done: total, total, unit: 'bytes' };
     return { commit: head, how: 'unchanged' };
   }

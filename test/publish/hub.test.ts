@@ -4,13 +4,16 @@ import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { PublishError, UnavailableError, UsageError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import type { Patience } from '../../src/hub/http.ts';
+import { plan } from '../../src/merge/plan.ts';
 import { publishToHub } from '../../src/publish/hub.ts';
 import type { HubOptions } from '../../src/publish/hub-target.ts';
+import { makePackage } from '../../src/publish/make-package.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
 import { pull } from '../../src/publish/pull.ts';
 import { publish } from '../../src/publish/target.ts';
 import { openSigner } from '../../src/sign/keys.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
+import { tinyRecipe } from '../helpers/tiny.ts';
 import { type FakeHub, type Fault, type Served, sha256, startHub } from '../hub/hub-server.ts';
 import { digestsOf, golden, writeKey } from '../sign/golden-bundles.ts';
 import { makeVerified } from './handmade.ts';
@@ -173,6 +176,13 @@ describe('publish to the Hub', () => {
     expect(hub.repository(repo)?.history.at(-1)).toMatchObject({ parent: main, ref: 'next/v2' });
     expect(at).toBe(`hf://${repo}@${hub.repository(repo)?.refs.get('next/v2')}`);
     expect(headOf()).toBe(main);
+  });
+
+  it('makes a branch of what stands on main already without a commit', async () => {
+    const { to: main } = await published();
+    expect(await published({ to: `${to}@v2` })).toMatchObject({ to: main, unchanged: true });
+    expect(hub.repository(repo)?.refs.get('v2')).toBe(headOf());
+    expect(hub.repository(repo)?.history).toHaveLength(2);
   });
 
   it('offers a pull request, and the branch stays as it was', async () => {
@@ -468,6 +478,22 @@ describe('what is not even begun', () => {
     expect(error).toBeInstanceOf(UsageError);
     expect(error.message).toMatch(/holds "diary\.txt" and is not a package/);
     unsaid();
+  });
+
+  it('what a recipe asks for, before anything is baked', async () => {
+    const planned = await plan(tinyRecipe({ publish: { to, pull_request: true } }));
+    const out = join(await temporaryFolder(), 'out');
+    await expect(drain(makePackage(planned, { out, device: 'cpu' }))).rejects.toThrow(/there is no me\/ink/);
+    expect(await readdir(join(out, '..'))).toEqual([]);
+  });
+
+  it('over what somebody else has made meanwhile under that name', async () => {
+    hub.fault = ({ url }) => {
+      if (url.endsWith('repos/create')) hub.commit(repo, { 'diary.txt': Buffer.from('mine') });
+      return undefined;
+    };
+    expect((await failed()).message).toMatch(/holds "diary\.txt"/);
+    expect(Object.keys(hub.files(repo, 'main'))).toEqual(['diary.txt']);
   });
 
   it('what has changed since it was shown', async () => {
