@@ -15,6 +15,7 @@ export type StageName =
   | 'verify'
   | 'compare'
   | 'sweep'
+  | 'diff'
   | 'reproduce'
   | 'sign'
   | 'publish';
@@ -83,6 +84,14 @@ export type Event =
       readonly verdict: CheckVerdict;
       readonly reason: string;
       readonly seconds: number;
+    }
+  /** Of a package that came from elsewhere: whose it is, whether it is what was verified, whether it does what it did there. */
+  | {
+      readonly type: 'finding';
+      readonly stage: 'verify';
+      readonly id: 'signature' | 'hashes' | 'fingerprint';
+      readonly verdict: CheckVerdict | 'not checked';
+      readonly reason: string;
     }
   | {
       readonly type: 'stage-finished';

@@ -23,7 +23,7 @@ type Outcome = keyof typeof EXIT_CODES;
 
 export const EXIT_MEANINGS: Readonly<Record<Outcome, string>> = {
   done: 'done',
-  refused: 'verification failed or could not tell, or publication was refused',
+  refused: 'verification failed or could not tell, publication was refused, or packages differ where that was asked',
   usage: 'the command line asks for something that cannot be done',
   data: 'the recipe or a weight file is wrong, or they do not fit together',
   'no-input': 'a file or folder is missing',

@@ -92,6 +92,8 @@ function verbOfFile(word: string, kindOf: (path: string) => 'file' | 'folder' | 
 
 interface Tokens {
   readonly values: ReadonlyMap<string, string | true>;
+  /** All that was given, of options that may be given several times. */
+  readonly lists: ReadonlyMap<string, readonly string[]>;
   readonly operands: readonly string[];
 }
 
@@ -133,21 +135,23 @@ function tokenise(
     ),
   });
   const values = new Map<string, string | true>();
+  const lists = new Map<string, string[]>();
   const operands: string[] = [];
   for (const token of tokens) {
     if (token.kind === 'positional') operands.push(token.value);
     if (token.kind !== 'option') continue;
     complain(Object.hasOwn(options, token.name) ? options[token.name] : undefined, token);
     values.set(token.name, token.value ?? true);
+    lists.set(token.name, [...(lists.get(token.name) ?? []), token.value ?? '']);
   }
-  return { values, operands };
+  return { values, lists, operands };
 }
 
 /** Checks and converts everything that was given to `verb`. */
 function readArguments(verb: Verb, args: readonly string[], operands: readonly string[]): Invocation {
   const spec = SPECS[verb];
   const command = verb === 'make' ? 'lcm-merge' : `lcm-merge ${verb}`;
-  const { values } = tokenise(args, spec.options, (option, { name, rawName: written, value, inlineValue }) => {
+  const { values, lists } = tokenise(args, spec.options, (option, { name, rawName: written, value, inlineValue }) => {
     if (!option) throw unknownOption(command, written, spec);
     if (option.type === 'boolean') {
       if (inlineValue) throw new UsageError(`${written} takes no value, but ${quote(value ?? '')} was given.`);
@@ -185,6 +189,7 @@ function readArguments(verb: Verb, args: readonly string[], operands: readonly s
       throw new UsageError(`${command} needs --${name} ${option.placeholder} (${option.description}).`);
     }
     if (option.type === 'boolean') parsed[name] = value !== undefined;
+    else if (option.many) parsed[name] = (lists.get(name) ?? []).map((text) => readValue(text, `--${name}`, option));
     else parsed[name] = typeof value === 'string' ? readValue(value, `--${name}`, option) : option.default;
   }
   return { verb, args: parsed } as unknown as Invocation; // the table that typed it has just been checked, entry by entry

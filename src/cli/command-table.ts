@@ -19,6 +19,8 @@ export interface OptionSpec {
   readonly max?: number;
   readonly default?: string | number;
   readonly required?: true;
+  /** It may be given several times; all its values are taken. */
+  readonly many?: true;
   /** The value is a path, and of what. */
   readonly completes?: 'file' | 'folder';
   /** Where the value comes from when it is left out and no constant says it. */
@@ -51,6 +53,11 @@ const MAX_SEED = Number.MAX_SAFE_INTEGER;
 const RECIPE = { description: 'the recipe, a YAML file', completes: 'file' } as const;
 const PACKAGE = {
   description: 'a folder that lcm-merge baked, or any of the same layout',
+  completes: 'folder',
+} as const;
+/** For the verbs that leave it as it is. */
+const ANY_PACKAGE = {
+  description: `${PACKAGE.description}; or hf://owner/name@revision, oci://registry/name:tag`,
   completes: 'folder',
 } as const;
 
@@ -110,11 +117,11 @@ const PREVIEW = {
   },
 } as const;
 
-/** For the verbs that load a recipe. */
+/** For the verbs that take references, as inputs of a recipe or as packages. */
 const HUB = {
   offline: {
     type: 'boolean',
-    description: 'use no network: take hf:// inputs from the cache; LCM_MERGE_OFFLINE=1 says the same',
+    description: 'use no network: take what references name from the cache; LCM_MERGE_OFFLINE=1 says the same',
   },
 } as const;
 
@@ -219,7 +226,7 @@ export const COMMANDS = {
     summary: 'sample a clip with a package',
     details:
       'Writes frame-0000.png, frame-0001.png … and frames.webp, an animation. Sizes that the graph fixes need not be given; other ones are refused. More frames than the graph takes are made in overlapping windows.',
-    operands: { package: PACKAGE },
+    operands: { package: ANY_PACKAGE },
     options: {
       out: {
         type: 'string',
@@ -352,6 +359,7 @@ export const COMMANDS = {
           'also write the final latents, tensor `latents` float32 [1, 4, frames, height/8, width/8], as safetensors',
       },
       ...PREVIEW,
+      ...HUB,
       ...COMMON,
     },
     examples: [
@@ -362,8 +370,8 @@ export const COMMANDS = {
   verify: {
     summary: 'run a package and check what comes out',
     details:
-      'Writes verification/ into the package: report.json, report.html, the clip and its fingerprint, which later verifications are compared with. A package that is signed is left as it is; signature, hashes and fingerprint are then held to what it brings, and nothing of it runs before the first two have held.',
-    operands: { package: PACKAGE },
+      'Writes verification/ into the package: report.json, report.html, the clip and its fingerprint, which later verifications are compared with. A package that is signed is left as it is; signature, hashes and fingerprint are then held to what it brings, and nothing of it runs before the first two have held. So is a package on the Hub or in a registry, of which nothing is kept but what --json says.',
+    operands: { package: ANY_PACKAGE },
     options: {
       'public-key': {
         type: 'string',
@@ -393,21 +401,29 @@ export const COMMANDS = {
     },
     examples: [
       'lcm-merge verify out/tiny --recipe recipes/tiny.yaml --device cpu',
-      'lcm-merge verify /srv/models/tiny --public-key release.pub.pem',
+      'lcm-merge verify oci://ghcr.io/you/tiny:v1 --public-key release.pub.pem',
     ],
   },
   reproduce: {
     summary: 'make a package once more from its lock and compare every byte',
     details:
-      'The lock keeps the recipe, the commits of inputs on the Hub and the SHA-256 of every input; where files of a machine were merged, --recipe says where they are. What is made anew is removed again unless -o names a place for it.',
-    operands: { package: PACKAGE },
+      'The lock keeps the recipe, the commits of inputs on the Hub and the SHA-256 of every input; where files of a machine were merged, --sources finds them, or --recipe says where they are. What is made anew is removed again unless -o names a place for it.',
+    operands: { package: ANY_PACKAGE },
     options: {
+      sources: {
+        type: 'string',
+        placeholder: 'FOLDER',
+        completes: 'folder',
+        many: true,
+        description:
+          'where to look for inputs that were files of a machine, by their SHA-256; may be given several times',
+      },
       recipe: {
         type: 'string',
         placeholder: 'RECIPE',
         completes: 'file',
-        otherwise: 'the recipe in the lock, if all its inputs are on the Hub',
-        description: 'the recipe that it was baked from',
+        otherwise: 'the recipe in the lock',
+        description: 'the recipe that it was baked from, whose paths lead to such inputs',
       },
       out: {
         type: 'string',
@@ -420,8 +436,30 @@ export const COMMANDS = {
       ...COMMON,
     },
     examples: [
-      'lcm-merge reproduce out/tiny --recipe recipes/tiny.yaml',
-      'lcm-merge reproduce out/hub -o out/hub-again --json',
+      'lcm-merge reproduce out/tiny --sources models/tiny',
+      'lcm-merge reproduce hf://you/tiny@v1 -o out/again --json',
+    ],
+  },
+  diff: {
+    summary: 'say what differs between two packages: knobs, sources, weights, timings',
+    details:
+      'Knobs and sources are those of the locks; of the weights it tells, block by block, how many tensors differ, how far (‖B−A‖ against ‖A‖) and which number changed most; then graphs, files, and what the two verifications found. Writes nothing. The exit code is 0 whether or not they differ, unless --exit-code is given.',
+    operands: {
+      a: { ...ANY_PACKAGE, description: `what was there before: ${ANY_PACKAGE.description}` },
+      b: { ...ANY_PACKAGE, description: 'what there is now: another folder or reference' },
+    },
+    options: {
+      'exit-code': {
+        type: 'boolean',
+        description:
+          'end with exit code 1 if any file differs, as git diff does; verification and signature do not count',
+      },
+      ...HUB,
+      ...COMMON,
+    },
+    examples: [
+      'lcm-merge diff out/tiny out/strong',
+      'lcm-merge diff oci://ghcr.io/you/tiny:v1 out/tiny --json | jq .knobs',
     ],
   },
   sign: {
@@ -452,7 +490,7 @@ export const COMMANDS = {
     ],
   },
   publish: {
-    summary: 'put a package that has passed verification in its place: a folder or a registry',
+    summary: 'put a package that has passed verification in its place: a folder, the Hugging Face Hub or a registry',
     operands: { package: PACKAGE },
     options: {
       to: {
@@ -461,12 +499,26 @@ export const COMMANDS = {
         completes: 'folder',
         required: true,
         description:
-          'the folder that becomes the published package, or oci://registry/name:tag; an older package there is replaced',
+          'the folder that becomes the published package, or hf://owner/name (@branch), or oci://registry/name:tag; an older package there is replaced',
       },
       sign: {
         ...PRIVATE_KEY,
         description:
           'sign what is published with this private key, as lcm-merge sign does; the package itself is left as it is',
+      },
+      private: {
+        type: 'boolean',
+        description: 'on the Hub, where the repository is not there yet: make it one that others do not see',
+      },
+      'pull-request': {
+        type: 'boolean',
+        description: 'on the Hub: offer the package as a pull request instead of committing it',
+      },
+      message: {
+        type: 'string',
+        placeholder: 'TEXT',
+        otherwise: 'what is published, and by what',
+        description: 'on the Hub: the message of the commit, its first line the title',
       },
       'dry-run': {
         type: 'boolean',
@@ -476,14 +528,18 @@ export const COMMANDS = {
     },
     examples: [
       'lcm-merge publish out/tiny --to /srv/models/tiny --dry-run',
-      'lcm-merge publish out/tiny --to oci://ghcr.io/you/tiny:v1 --sign release.pem',
+      'lcm-merge publish out/tiny --to hf://you/tiny --private --sign release.pem',
     ],
   },
   pull: {
-    summary: 'fetch a package from a registry',
+    summary: 'fetch a package from the Hub or a registry',
     details:
-      'Byte for byte as it was published, each file checked by its digest; what is in the cache already is not fetched again. Run lcm-merge verify on it before you trust it.',
-    operands: { reference: { description: 'oci://registry/name, with :tag or @sha256:… behind it' } },
+      'Byte for byte as it was published, each file checked by its hash; what is in the cache already is not fetched again. Run lcm-merge verify on it before you trust it.',
+    operands: {
+      reference: {
+        description: 'hf://owner/name, with @revision behind it, or oci://registry/name, with :tag or @sha256:…',
+      },
+    },
     options: {
       out: {
         type: 'string',
@@ -493,18 +549,19 @@ export const COMMANDS = {
         required: true,
         description: 'the folder that becomes the package; an older package there is replaced',
       },
+      ...HUB,
       ...COMMON,
     },
     examples: [
       'lcm-merge pull oci://ghcr.io/you/tiny:v1 -o out/tiny',
-      'lcm-merge pull oci://localhost:5000/tiny -o out/tiny --json',
+      'lcm-merge pull hf://you/tiny@main -o out/tiny --json',
     ],
   },
   compare: {
     summary: 'sample packages side by side: time, distance, consistency',
     details:
       'Same prompts, same seeds. With --grid it makes the comparison of the AnimateLCM paper: LCM on each PACKAGE, DDIM and DPM++ with guidance on the teacher, at 1, 2, 4 and 8 steps, against the teacher at 50. Writes comparison.json, comparison.md, sheet.svg and a clip of each row.',
-    operands: { packages: { ...PACKAGE, many: true } },
+    operands: { packages: { ...ANY_PACKAGE, many: true } },
     options: {
       out: {
         type: 'string',
@@ -561,6 +618,7 @@ export const COMMANDS = {
         description: 'a video network as ONNX (I3D …): adds FVD; takes several clips, see --prompts and --seeds',
       },
       device: { ...DEVICE, default: 'auto' },
+      ...HUB,
       ...COMMON,
     },
     examples: [
@@ -629,7 +687,8 @@ export const COMMANDS = {
     summary: 'say what a weight file, a graph or a package is',
     operands: {
       file: {
-        description: 'a safetensors or PyTorch file, a model.onnx, a package, or a folder of weight files',
+        description:
+          'a safetensors or PyTorch file, a model.onnx, a package (also hf:// or oci://), or a folder of weight files',
         completes: 'file',
       },
     },
@@ -659,6 +718,7 @@ export const COMMANDS = {
         otherwise: "the recipe's",
         description: 'in pixels, a multiple of 8',
       },
+      ...HUB,
       ...COMMON,
     },
     examples: ['lcm-merge inspect models/tiny/lcm.safetensors', 'lcm-merge inspect out/tiny --frames 32 --json'],
@@ -703,7 +763,9 @@ type Operand<Spec> = Spec extends { readonly many: true } ? readonly string[] : 
 
 type Value<Option> = Option extends { readonly type: 'boolean' }
   ? boolean
-  : Given<Option> | (Option extends { readonly default: unknown } | { readonly required: true } ? never : undefined);
+  : Option extends { readonly many: true }
+    ? readonly string[]
+    : Given<Option> | (Option extends { readonly default: unknown } | { readonly required: true } ? never : undefined);
 
 /** Operands and options of a verb by name, as its command gets them. */
 export type Arguments<V extends Verb> = {

@@ -13,7 +13,7 @@ const COLUMNS = 100;
 const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ['The job', ['make']],
   ['Its parts', ['init', 'plan', 'bake', 'verify', 'sign', 'publish', 'pull']],
-  ['Using and examining', ['run', 'sweep', 'compare', 'inspect', 'reproduce', 'doctor']],
+  ['Using and examining', ['run', 'sweep', 'compare', 'diff', 'inspect', 'reproduce', 'doctor']],
   ['For editor and shell', ['schema', 'completion']],
 ];
 

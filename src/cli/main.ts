@@ -21,6 +21,7 @@ const LOAD: { readonly [V in Verb]: () => Promise<Command<V>> } = {
   compare: async () => (await import('./commands/compare.ts')).compareCommand,
   sweep: async () => (await import('./commands/sweep.ts')).sweepCommand,
   reproduce: async () => (await import('./commands/reproduce.ts')).reproduceCommand,
+  diff: async () => (await import('./commands/diff.ts')).diffCommand,
   sign: async () => (await import('./commands/sign.ts')).signCommand,
   publish: async () => (await import('./commands/publish.ts')).publishCommand,
   pull: async () => (await import('./commands/pull.ts')).pullCommand,

@@ -41,10 +41,20 @@ const wipeFrom = (above: number) => (above === 0 ? WIPE : `\r\u001b[${above}A\u0
 /** Rows of a picture: what was said before it is to stay in sight. */
 const MAX_PICTURE_ROWS = 20;
 
-const MARKS: Readonly<Record<CheckVerdict, readonly [mark: string, style: 'green' | 'red' | 'yellow']>> = {
+type Verdict = CheckVerdict | 'not checked';
+
+const MARKS: Readonly<Record<Verdict, readonly [mark: string, style: 'green' | 'red' | 'yellow' | 'dim']>> = {
   passed: ['✓', 'green'],
   failed: ['✗', 'red'],
   unknown: ['?', 'yellow'],
+  'not checked': ['–', 'dim'],
+};
+
+const VERDICTS: Readonly<Record<Verdict, string>> = {
+  passed: 'passed',
+  failed: 'failed',
+  unknown: 'could not tell',
+  'not checked': 'not checked',
 };
 
 type Advance = Extract<Event, { type: 'progress' }>;
@@ -123,6 +133,13 @@ export function createProgress({
         case 'check': {
           const [mark, style] = MARKS[event.verdict];
           line(`${live ? paint(style, mark) : `check ${event.verdict}:`} ${event.id}: ${sanitise(event.reason)}`);
+          return;
+        }
+        case 'finding': {
+          const [mark, style] = MARKS[event.verdict];
+          line(
+            `${live ? paint(style, mark) : 'finding:'} ${event.id} ${VERDICTS[event.verdict]}: ${sanitise(event.reason)}`,
+          );
           return;
         }
         case 'stage-finished': {

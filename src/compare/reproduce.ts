@@ -10,9 +10,8 @@ import type { Stage } from '../events.ts';
 import { LOCK_FILE, type Lock } from '../export/lock.ts';
 import { bake } from '../export/package.ts';
 import { openStaging } from '../export/staging.ts';
-import { isReference } from '../hub/reference.ts';
 import type { Plan } from '../merge/plan.ts';
-import { namedInputs } from '../recipe/input-files.ts';
+import { mapInputs } from '../recipe/input-files.ts';
 import { parseRecipe } from '../recipe/load.ts';
 import { keyName } from '../recipe/located-yaml.ts';
 import type { Recipe } from '../recipe/schema.ts';
@@ -20,6 +19,7 @@ import { readLock } from '../runtime/lock-file.ts';
 import { compareFiles, type Digests, type FileDifferences } from '../sign/manifest.ts';
 import { provedAs } from '../verify/expected-lock.ts';
 import { digestPackage } from '../verify/gate.ts';
+import { localSources } from './find-sources.ts';
 
 export interface Reproduction extends FileDifferences {
   readonly identical: boolean;
@@ -40,17 +40,18 @@ export async function lockOfPackage(folder: string): Promise<Lock> {
 }
 
 /**
- * The recipe that a lock keeps, for inputs that are on the Hub. @throws InputMissingError for inputs of a machine, of which the lock has
- * no more than names and hashes
+ * The recipe that a lock keeps, with the paths of `found` for inputs of a machine, by the fields that name them. @throws InputMissingError
+ * for others of those, of which the lock has no more than names and hashes
  */
-export function recipeOfLock({ recipe }: Lock, folder: string): Recipe {
+export function recipeOfLock(lock: Lock, folder: string, found: ReadonlyMap<string, string> = new Map()): Recipe {
   const file = join(folder, LOCK_FILE);
-  const local = namedInputs(recipe).filter(([, path]) => !isReference(path));
-  if (local.length > 0)
+  const missing = localSources(lock).filter(({ field }) => !found.has(field));
+  if (missing.length > 0)
     throw new InputMissingError(
-      `${file} names inputs that were files of a machine: ${local.map(([key, name]) => `${keyName(key)} (${name})`).join(', ')}. Give the recipe whose paths lead to them: --recipe RECIPE`,
+      `${file} names inputs that were files of a machine: ${missing.map(({ field, name }) => `${field} (${name})`).join(', ')}. Say where they are: --sources FOLDER finds them by their hashes, and --recipe RECIPE has their paths.`,
       { file },
     );
+  const recipe = mapInputs(lock.recipe, (name, key) => found.get(keyName(key)) ?? name);
   return parseRecipe(JSON.stringify(recipe), file);
 }
 

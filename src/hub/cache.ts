@@ -22,11 +22,14 @@ export interface Blob {
 export interface CacheKey {
   readonly endpoint: string;
   readonly repo: string;
-  /** A commit; a revision when what is recorded is its commit. */
+  /** A commit or digest; a revision or tag when what is recorded is its commit or digest. */
   readonly at: string;
   readonly path: string;
-  /** What is recorded: a revision's commit, what stands at a path, the content of a file, the licence of a commit. */
-  readonly kind: 'commit' | 'target' | 'content' | 'license';
+  /**
+   * What is recorded: of the Hub a revision's commit, what stands at a path, the content of a file, a commit's licence; of a registry a tag's digest, a
+   * manifest, a blob's upload that has been begun.
+   */
+  readonly kind: 'commit' | 'target' | 'content' | 'license' | 'digest' | 'manifest' | 'upload';
 }
 
 export interface Cache {
@@ -39,9 +42,13 @@ export interface Cache {
   /** What was recorded under `key`; undefined when nothing was, or nothing that `schema` takes. */
   recall<Value>(key: CacheKey, schema: z.ZodType<Value>): Promise<Value | undefined>;
   record(key: CacheKey, value: unknown): Promise<void>;
+  forget(key: CacheKey): Promise<void>;
   /** Gives contents their names in the folder `at`, and returns its path. */
   arrange(at: readonly string[], files: Readonly<Record<string, Blob>>): Promise<string>;
 }
+
+/** Addresses of uploads may let whoever knows them write there. */
+const PRIVATE: ReadonlySet<CacheKey['kind']> = new Set(['upload']);
 
 let serial = 0;
 
@@ -75,7 +82,14 @@ export function openCache(folder: string): Cache {
     },
     async record(key, value) {
       const path = recordPath(key);
-      await appear(path, (fresh) => writeFile(fresh, `${JSON.stringify({ key, value })}\n`, { flush: true }));
+      const mode = PRIVATE.has(key.kind) ? 0o600 : 0o666; // less what umask takes
+      await appear(path, (fresh) => writeFile(fresh, `${JSON.stringify({ key, value })}\n`, { flush: true, mode }));
+    },
+    async forget(key) {
+      const path = recordPath(key);
+      await rm(path, { force: true }).catch((error: unknown) => {
+        throw cacheError('remove', path, error);
+      });
     },
     async arrange(at, files) {
       const root = join(folder, 'files', ...at);

@@ -221,8 +221,9 @@ async function writeAll(handle: FileHandle, chunk: Uint8Array, offset: number): 
   }
 }
 
-/** That there is no room is said before gigabytes have come. */
-async function assertRoom({ partial, folder }: Cache, needed: number, label: string): Promise<void> {
+/** That there is no room is said before gigabytes have come. @throws IoError */
+export async function assertRoom({ partial, folder }: Cache, needed: number, label: string): Promise<void> {
+  await mkdir(partial, { recursive: true });
   const { bavail, bsize } = await statfs(partial);
   if (bavail * bsize >= needed) return;
   throw new IoError(

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VERSION } from '../version.ts';
+import { outgoing, type Streamed } from './body.ts';
 
 /** Milliseconds, but for `attempts`. */
 export interface Patience {
@@ -39,15 +40,22 @@ export class HttpRefusal extends Error {
   readonly retryAfter: number | undefined;
   /** Whose answer it is, after all redirects. */
   readonly origin: string;
+  /** What the server says about it in words (the Hub: `X-Error-Message`, or `error` in the body): anybody's text. */
+  readonly told: string | undefined;
   /** How one has to show who one is, where the server asks for that (WWW-Authenticate, RFC 9110, 11.6.1). */
   readonly challenge: string | undefined;
 
-  constructor(url: URL, response: Response, retryAfter: number | undefined) {
+  constructor(
+    url: URL,
+    response: Response,
+    { retryAfter, told }: { retryAfter?: number | undefined; told?: string | undefined } = {},
+  ) {
     super(`${url.host} answers ${response.status}`);
     this.status = response.status;
     this.origin = url.origin;
     this.code = response.headers.get('x-error-code') ?? undefined;
     this.retryAfter = retryAfter;
+    this.told = told;
     this.challenge = response.headers.get('www-authenticate') ?? undefined;
   }
 }
@@ -68,10 +76,10 @@ export interface Wire {
   readonly fetch: typeof fetch;
   /** An answer whose body is still to come, by `chunks`. */
   open(url: string, headers: Readonly<Record<string, string>>): Promise<Opened>;
-  /** The same for any method; what is sent is in memory, so that it can be sent again. */
+  /** The same for any method. */
   send(url: string, call: Call): Promise<Opened>;
-  /** Waits before try number `attempt` (from 1) of something. */
-  pause(attempt: number): Promise<void>;
+  /** Waits before try number `attempt` (from 1) of something, or for the seconds that the server has asked for. */
+  pause(attempt: number, seconds?: number): Promise<void>;
 }
 
 export interface Opened {
@@ -93,7 +101,9 @@ export interface WireOptions {
 export interface Call {
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array<ArrayBuffer>;
+  readonly body?: string | Uint8Array<ArrayBuffer> | Streamed;
+  /** Asks for a part of something: then 416, "there is no such part", is an answer and no refusal. */
+  readonly ranged?: true;
   /** How often it is tried; default: what patience says. */
   readonly attempts?: number;
 }
@@ -114,6 +124,7 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
     const shown = trusted ? secret() : undefined;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
       trusted &&= url.origin === home.origin; // whoever was sent away does not come back with the token
+      const sent = outgoing(body, watch.touch);
       const response = await fetch(url, {
         method,
         headers: {
@@ -121,13 +132,14 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
           'user-agent': `lcm-merge/${VERSION}`,
           'accept-encoding': 'identity', // sizes and ranges are those of the file
           ...(trusted && shown !== undefined && { authorization: shown }),
+          ...sent.headers,
         },
         redirect: 'manual',
         signal: watch.signal,
-        ...(body !== undefined && { body }),
+        ...sent.init,
       }).catch((error: unknown) => {
         watch.end();
-        throw broken(url, error, signal);
+        throw sent.fault() ?? broken(url, error, signal);
       });
       watch.touch();
       if (!REDIRECTS.has(response.status)) return { response, url, watch };
@@ -147,10 +159,10 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
     for (let attempt = 1; ; attempt += 1) {
       try {
         const { response, url, watch } = await go(address, call);
-        if (response.ok || response.status === 416) return await use(opened(response, url, watch, signal));
-        watch.end();
-        await response.body?.cancel();
-        throw new HttpRefusal(url, response, delayOf(response));
+        if (response.ok || (response.status === 416 && call.ranged))
+          return await use(opened(response, url, watch, signal));
+        const told = await toldBy(response, url, watch, signal);
+        throw new HttpRefusal(url, response, { retryAfter: delayOf(response), told });
       } catch (error) {
         signal?.throwIfAborted();
         if (!mayPass(error, patience) || attempt >= (call.attempts ?? patience.attempts)) throw error;
@@ -168,12 +180,12 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
 
   return {
     patience,
-    pause: (attempt) => pause(attempt),
-    open: (url, headers) => persist(url, { method: 'GET', headers }, async (found) => found),
+    pause,
+    open: (url, headers) => persist(url, { method: 'GET', headers, ranged: true }, async (found) => found),
     send: (url, call) => persist(url, call, async (found) => found),
     fetch: async (input, init = {}) => {
       const { method = 'GET', body } = init;
-      const headers = Object.fromEntries(new Headers(init.headers));
+      const { authorization: _, ...headers } = Object.fromEntries(new Headers(init.headers)); // the wire shows its own
       const call = { method, headers, ...(typeof body === 'string' && { body }) };
       return persist(String(input), call, async (answer) => {
         const body = await collect(answer, MAX_ANSWER_BYTES, `${home.host} answers a question`);
@@ -195,8 +207,28 @@ export async function collect({ chunks }: Opened, most: number, what: string): P
   return Buffer.concat(parts);
 }
 
+/** Longer than any sentence. */
+const MAX_TOLD_BYTES = 1 << 14;
+
+/** What a refusal says of itself; an answer that cannot be read says nothing. */
+async function toldBy(response: Response, url: URL, watch: Watch, signal?: AbortSignal): Promise<string | undefined> {
+  const found = opened(response, url, watch, signal);
+  const told = response.headers.get('x-error-message');
+  if (told !== null || !/\bjson\b/.test(response.headers.get('content-type') ?? '')) {
+    await found.cancel();
+    return told ?? undefined;
+  }
+  try {
+    const { error, message } = JSON.parse(String(await collect(found, MAX_TOLD_BYTES, ''))) as Record<string, unknown>;
+    return [error, message].find((text) => typeof text === 'string');
+  } catch {
+    signal?.throwIfAborted();
+    return undefined;
+  }
+}
+
 /** Over plain http a token can be read by anybody on the way; only this machine's own servers get it so. */
-function isPrivate({ protocol, hostname }: URL): boolean {
+export function isPrivate({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
@@ -292,7 +324,8 @@ function delayOf({ headers }: Response): number | undefined {
   return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
 }
 
-function mayPass(error: unknown, { longestDelay }: Patience): boolean {
+/** Whether trying again may help. */
+export function mayPass(error: unknown, { longestDelay }: Patience): boolean {
   if (error instanceof ConnectionFailure) return !error.lasting;
   return error instanceof HttpRefusal && MAY_PASS.has(error.status) && (error.retryAfter ?? 0) * 1000 <= longestDelay;
 }

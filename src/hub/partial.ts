@@ -14,7 +14,8 @@ const LOOK_AGAIN = 200;
 /** A process on another machine (a cache on a network disk) that has written nothing for so many milliseconds is taken for gone. */
 const ABANDONED = 300_000;
 
-const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+/** This machine, in names of files that several machines may see. */
+export const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 const OWNER = /^\.([0-9a-f]{8})-(\d+)-(\d+)\.part$/;
 
 /**
@@ -89,7 +90,8 @@ async function others(folder: string, name: string, own: string) {
   return { living, dead };
 }
 
-function isAlive(pid: number): boolean {
+/** Whether there is such a process on this machine. */
+export function isAlive(pid: number): boolean {
   if (pid === 0) return false; // abandoned; and 0 would mean our own group of processes
   try {
     return process.kill(pid, 0);

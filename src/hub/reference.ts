@@ -4,6 +4,7 @@
  * checked here once, so that whatever a reference holds may become part of an address and of a path in the cache.
  */
 import { printable, quote } from '../text/quote.ts';
+import { wrongPath } from '../text/safe-path.ts';
 
 export interface Reference {
   /** `owner/repo` */
@@ -17,10 +18,6 @@ export interface Reference {
 const SCHEME = 'hf://';
 const DEFAULT_REVISION = 'main';
 
-/** Longest name of a file that common file systems take, in bytes. */
-const MAX_PART_BYTES = 255;
-/** Leaves room for the cache's own folders below the 4096 bytes of PATH_MAX. */
-const MAX_PATH_BYTES = 1024;
 /** The Hub's own rule (huggingface_hub, validate_repo_id): 96 characters of these, no "--" nor "..", none of ".-" at either end. */
 const REPO_PART = /^(?![.-])(?!.*(--|\.\.))[A-Za-z0-9._-]{1,96}(?<![.-])$/;
 /** Git's rule for the names of refs (git-check-ref-format), a little stricter. */
@@ -61,7 +58,7 @@ export function parseReference(text: string): Reference | { readonly fault: stri
   for (const part of [owner, name]) {
     if (!REPO_PART.test(part)) return fault(`has ${quote(part)}, which is no name on the Hub`);
   }
-  const wrong = wrongPath(parts);
+  const wrong = parts.length === 0 ? undefined : wrongPath(parts.join('/'));
   if (wrong !== undefined) return fault(wrong);
   if (revision === '') return fault('has an "@" with no revision behind it');
   if (!REVISION.test(revision)) return fault(`has the revision ${quote(revision)}, which cannot be one`);
@@ -77,19 +74,4 @@ export function parseReference(text: string): Reference | { readonly fault: stri
 /** `hf://…` with the revision that is given instead of its own. */
 export function printReference({ repo, path }: Pick<Reference, 'repo' | 'path'>, revision: string): string {
   return `${SCHEME}${repo}${path && `/${path}`}@${revision}`;
-}
-
-/** A path that the Hub has told, or the end of a sentence that says why it must not become one of this machine. */
-export function wrongPath(parts: readonly string[]): string | undefined {
-  if (Buffer.byteLength(parts.join('/')) > MAX_PATH_BYTES) return `has a path of more than ${MAX_PATH_BYTES} bytes`;
-  for (const part of parts) {
-    if (part === '') return 'has an empty part between slashes or at its end';
-    if (part === '.' || part === '..') return `has ${quote(part)} in its path`;
-    if (/\\|%(2f|5c|2e|00)/i.test(part))
-      return `has ${quote(part)} in its path, with a backslash or an encoded character`;
-    if (/[\p{Cc}\p{Cf}\u2028\u2029]/u.test(part) || !part.isWellFormed())
-      return `has ${quote(part)} in its path, with an unprintable character`;
-    if (Buffer.byteLength(part) > MAX_PART_BYTES) return `has a name of more than ${MAX_PART_BYTES} bytes in its path`;
-  }
-  return undefined;
 }

@@ -7,22 +7,23 @@ import { z } from 'zod';
 import { InputMissingError, UnavailableError } from '../errors.ts';
 import { nearest } from '../text/nearest.ts';
 import { quote } from '../text/quote.ts';
+import { wrongPath } from '../text/safe-path.ts';
 import type { Blob, Cache } from './cache.ts';
 import { type CardLicense, cardLicense, readCardLicense } from './card-license.ts';
 import type { RemoteFile } from './download.ts';
 import { explain } from './failures.ts';
 import type { Wire } from './http.ts';
-import { isCommit, printReference, type Reference, wrongPath } from './reference.ts';
+import { isCommit, printReference, type Reference } from './reference.ts';
 
 /** More than any repository of models has; a listing has a thousand a page. */
-const MAX_LISTED = 50_000;
+export const MAX_LISTED = 50_000;
 
 const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
 const size = z.int().min(0);
-const safePath = z.string().refine((path) => wrongPath(path.split('/')) === undefined);
+const safePath = z.string().refine((path) => wrongPath(path) === undefined);
 
 /** An entry of the tree API; Git LFS' oid is the SHA-256 of the content, git's own the object id. */
-const treeEntry = z.object({
+export const treeEntry = z.object({
   type: z.string(),
   path: z.string(),
   size: size.optional(),
@@ -38,15 +39,18 @@ const remoteFile: z.ZodType<RemoteFile> = z.object({
 
 const recordedTarget = z.union([
   z.object({ kind: z.literal('file'), file: remoteFile, beside: z.array(remoteFile) }),
-  z.object({ kind: z.literal('folder'), files: z.array(remoteFile) }),
+  z.object({ kind: z.literal('folder'), files: z.array(remoteFile), unsafe: z.array(z.string()).default([]) }),
 ]);
 
 const blob: z.ZodType<Blob> = z.object({ sha256: hex(64), bytes: size });
 
-/** What a reference names: one file with those beside it that were asked for, or a folder with everything below it. */
+/**
+ * What a reference names: one file with those beside it that were asked for, or a folder with everything below it. `unsafe`: what it
+ * holds besides, under names that must not become paths. A recipe asks for none of that; who wants all of a folder has to refuse it.
+ */
 export type Target =
   | { readonly kind: 'file'; readonly file: RemoteFile; readonly beside: readonly RemoteFile[] }
-  | { readonly kind: 'folder'; readonly files: readonly RemoteFile[] };
+  | { readonly kind: 'folder'; readonly files: readonly RemoteFile[]; readonly unsafe: readonly string[] };
 
 export interface Repository {
   /** As the recipe names it. */
@@ -114,6 +118,7 @@ export async function openRepository(reference: Reference, options: RepositoryOp
     });
   }
 
+  /** By names that nobody has looked at. */
   async function* list({ fetch }: Wire, folder: string): AsyncGenerator<RemoteFile> {
     let listed = 0;
     const encoded = encodePath(folder);
@@ -147,9 +152,10 @@ export async function openRepository(reference: Reference, options: RepositoryOp
       const wanted = others.map((one) => readEntry(one, endpoint)).filter((one) => one !== undefined);
       if (file) return { kind: 'file', file, beside: wanted };
     }
-    const files: RemoteFile[] = [];
-    for await (const file of list(online, path)) files.push(file);
-    return { kind: 'folder', files };
+    const listed = await Array.fromAsync(list(online, path));
+    const files = listed.filter((file) => wrongPath(file.path) === undefined);
+    const unsafe = listed.map((file) => file.path).filter((name) => wrongPath(name) !== undefined);
+    return { kind: 'folder', files, unsafe };
   }
 
   async function notThere(online: Wire): Promise<Error> {
@@ -206,14 +212,13 @@ function readEntry(entry: unknown, endpoint: string): RemoteFile | undefined {
   const parsed = treeEntry.safeParse(entry);
   if (!parsed.success) throw misunderstood(endpoint, 'what the repository holds');
   const { type, path, size: bytes, oid, lfs } = parsed.data;
-  // A name that cannot be one of ours is none that a recipe asks for.
-  if (type !== 'file' || wrongPath(path.split('/')) !== undefined) return undefined;
+  if (type !== 'file') return undefined;
   if (lfs) return { path, bytes: lfs.size, hash: { kind: 'sha256', hex: lfs.oid } };
   if (oid === undefined || bytes === undefined) throw misunderstood(endpoint, `which bytes ${quote(path)} has`);
   return { path, bytes, hash: { kind: 'git', hex: oid } };
 }
 
-function misunderstood(endpoint: string, what: string): UnavailableError {
+export function misunderstood(endpoint: string, what: string): UnavailableError {
   return new UnavailableError(
     `${new URL(endpoint).host} does not say in a way that can be understood ${what}.`,
     'Is HF_ENDPOINT the address of a Hugging Face Hub?',

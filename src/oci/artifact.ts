@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { FormatError } from '../errors.ts';
+import { wrongPaths } from '../text/safe-path.ts';
 import { DIGEST } from './reference.ts';
 import type { Blob } from './registry.ts';
 
@@ -69,11 +70,9 @@ const manifestSchema = z.looseObject({
 
 /** Of a package and its weights, some dozen; a manifest of a million layers is an attack. */
 const MAX_LAYERS = 10_000;
-const MAX_PATH = 1024;
 
 /**
- * The files of an artifact. Names become paths, and are therefore checked here: relative, forward slashes, none of `.`, `..`, empty parts,
- * control characters or what Windows reserves, each once, and none the folder of another.
+ * The files of an artifact. Names become paths, and are therefore checked here (text/safe-path.ts).
  * @throws FormatError
  */
 export function filesOfManifest(bytes: Uint8Array, reference: string): readonly ArtifactFile[] {
@@ -93,26 +92,9 @@ export function filesOfManifest(bytes: Uint8Array, reference: string): readonly 
   const files = layers.map(({ digest, size, annotations }) => {
     const name = annotations?.[FILE_PATH];
     if (name === undefined) throw fault(`the layer ${digest} has no ${FILE_PATH}, which says what file it is`);
-    if (!isSafeName(name))
-      throw fault(`a layer is called ${JSON.stringify(name.slice(0, 200))}, which must not become a path`);
     return { name, digest, bytes: size };
   });
-  const names = new Set(files.map(({ name }) => name.toLowerCase()));
-  if (names.size < files.length) throw fault('two of its layers have one name');
-  const folder = files.find(({ name }) => [...names].some((other) => other.startsWith(`${name.toLowerCase()}/`)));
-  if (folder) throw fault(`${folder.name} is a file and a folder at once`);
+  const wrong = wrongPaths(files.map(({ name }) => name));
+  if (wrong !== undefined) throw fault(`it ${wrong}`);
   return files;
-}
-
-const RESERVED = /^(con|prn|aux|nul|com\d|lpt\d)(\.|$)/i;
-
-/** A name that is a path below a folder on every system, and nowhere anything else. */
-export function isSafeName(name: string): boolean {
-  return (
-    name.length <= MAX_PATH &&
-    !/[\\:*?"<>|\p{Cc}]/u.test(name) &&
-    name
-      .split('/')
-      .every((part) => part !== '' && part !== '.' && part !== '..' && !/[. ]$/.test(part) && !RESERVED.test(part))
-  );
 }

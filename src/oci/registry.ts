@@ -20,6 +20,7 @@ import {
 import { type Challenge, parseChallenges } from './challenge.ts';
 import type { Credentials } from './credentials.ts';
 import { DIGEST, endpointOf, type OciReference } from './reference.ts';
+import type { Uploads } from './uploads.ts';
 
 export interface Blob {
   /** `sha256:…` */
@@ -37,7 +38,7 @@ export interface Registry {
   has(blob: Blob): Promise<boolean>;
   /**
    * Pushes the file at `path`; yields how many bytes are there whenever more are. After a cut it goes on where the registry says that
-   * it has got to.
+   * it has got to, and so does another process, if `uploads` are noted.
    * @throws IoError when the file cannot be read or is no longer as long; FormatError when the registry finds other bytes
    */
   push(blob: Blob, path: string): AsyncGenerator<number, void>;
@@ -59,6 +60,15 @@ export interface RegistryOptions {
   readonly patience?: Patience;
   /** Bytes of a chunk, which is in memory while it is sent. */
   readonly chunk?: number;
+  /** Where uploads are noted that another process may go on with; default: nowhere. */
+  readonly uploads?: Uploads | undefined;
+}
+
+/** One that is under way. */
+interface Upload {
+  readonly at: string;
+  /** Bytes that the registry has of it. */
+  readonly sent: number;
 }
 
 /** Registries behind proxies refuse requests that are much larger (Cloudflare: 100 MB). */
@@ -73,7 +83,7 @@ const sha256 = (bytes: Uint8Array) => `sha256:${createHash('sha256').update(byte
 /** Asks for nothing yet. @throws HttpRefusal, ConnectionFailure, the signal's reason: all functions of the registry */
 export function openRegistry(
   reference: Pick<OciReference, 'registry' | 'repository'>,
-  { credentials, signal, patience, chunk = CHUNK }: RegistryOptions = {},
+  { credentials, signal, patience, chunk = CHUNK, uploads }: RegistryOptions = {},
 ): Registry {
   const endpoint = endpointOf(reference);
   const base = `${endpoint}/v2/${reference.repository}`;
@@ -133,32 +143,15 @@ export function openRegistry(
         throw ioError('read', path, error);
       });
       try {
-        let at = await begin();
-        let [sent, standstills] = [0, 0];
-        while (sent < blob.bytes) {
-          const body = await readChunk(file, path, sent, Math.min(chunk, blob.bytes - sent));
-          try {
-            const range = `${sent}-${sent + body.length - 1}`;
-            const headers = { 'content-type': 'application/octet-stream', 'content-range': range };
-            // a chunk that was half taken cannot simply be sent again
-            const answer = await ask(at, { method: 'PATCH', headers, body, attempts: 1 });
-            [at, sent, standstills] = [
-              locationOf(answer, endpoint),
-              Math.max(endOf(answer) ?? 0, sent + body.length),
-              0,
-            ];
-          } catch (error) {
-            if (!isCut(error) || standstills >= MAX_STANDSTILLS) throw error;
-            signal?.throwIfAborted();
-            standstills += 1;
-            await wire.pause(standstills);
-            const before = sent;
-            [at, sent] = await whereTo(at);
-            if (sent > before) standstills = 0;
-          }
-          yield sent;
+        const begun = await takenUp(blob);
+        try {
+          yield* sendFrom(begun ?? { at: await begin(), sent: 0 }, file, blob, path);
+        } catch (error) {
+          if (!isRefusal(error)) throw error;
+          await uploads?.forget(blob.digest);
+          if (!begun) throw error;
+          yield* sendFrom({ at: await begin(), sent: 0 }, file, blob, path); // what an earlier process had sent was of another file
         }
-        await finish(at, blob.digest);
       } finally {
         await file.close();
       }
@@ -202,23 +195,70 @@ export function openRegistry(
       return { bytes, digest, mediaType: answer.headers.get('content-type') ?? '' };
     },
     addressOf: ({ digest }) => `${base}/blobs/${digest}`,
-    wire: { ...wire, open: (url, headers) => send(url, { method: 'GET', headers }) },
+    wire: { ...wire, open: (url, headers) => send(url, { method: 'GET', headers, ranged: true }) },
   };
 
-  /** After a cut: where the upload goes on, and how much of it is there. One that is gone begins again. */
-  async function whereTo(at: string): Promise<[at: string, sent: number]> {
+  /** What an earlier process has begun, if the registry still has it. */
+  async function takenUp({ digest }: Blob): Promise<Upload | undefined> {
+    const location = await uploads?.begun(digest);
+    return location === undefined ? undefined : standing(safeLocation(location, endpoint));
+  }
+
+  /** Sends what is missing, and yields how much is there whenever more is. */
+  async function* sendFrom(
+    { at, sent }: Upload,
+    file: FileHandle,
+    blob: Blob,
+    path: string,
+  ): AsyncGenerator<number, void> {
+    const isLong = blob.bytes > chunk; // what is one chunk is sent at once or not at all
+    if (sent > 0) yield sent;
+    for (let standstills = 0; sent < blob.bytes; ) {
+      if (isLong) await uploads?.note(blob.digest, at);
+      const body = await readChunk(file, path, sent, Math.min(chunk, blob.bytes - sent));
+      try {
+        const range = `${sent}-${sent + body.length - 1}`;
+        const headers = { 'content-type': 'application/octet-stream', 'content-range': range };
+        // a chunk that was half taken cannot simply be sent again
+        const answer = await ask(at, { method: 'PATCH', headers, body, attempts: 1 });
+        [at, sent] = [locationOf(answer, endpoint), Math.max(endOf(answer) ?? 0, sent + body.length)];
+        standstills = 0;
+      } catch (error) {
+        if (!isCut(error) || standstills >= MAX_STANDSTILLS) throw error;
+        signal?.throwIfAborted();
+        standstills += 1;
+        await wire.pause(standstills);
+        const now = (await standing(at)) ?? { at: await begin(), sent: 0 };
+        if (now.sent > sent) standstills = 0;
+        ({ at, sent } = now);
+      }
+      yield sent;
+    }
+    if (isLong) await uploads?.note(blob.digest, at);
+    await finish(at, blob.digest);
+    if (isLong) await uploads?.forget(blob.digest);
+  }
+
+  /** After a cut: where the upload goes on, and how much of it is there; undefined for one that is gone. */
+  async function standing(at: string): Promise<Upload | undefined> {
     try {
       const answer = await ask(at, { method: 'GET', headers: {} });
-      return [locationOf(answer, endpoint, at), endOf(answer) ?? 0];
+      return { at: locationOf(answer, endpoint, at), sent: endOf(answer) ?? 0 };
     } catch (error) {
-      if (error instanceof HttpRefusal && GONE.has(error.status)) return [await begin(), 0];
+      if (error instanceof HttpRefusal && GONE.has(error.status)) return undefined;
       throw error;
     }
   }
 }
 
 /** An upload that has ended. docker-registry ends one (404 or 400) whose connection broke in the middle of a chunk; other registries keep it. */
-const GONE: ReadonlySet<number> = new Set([400, 404, 410, 416]);
+const GONE: ReadonlySet<number> = new Set([400, 403, 404, 405, 410, 416]); // 403: its address has run out; whoever may not write hears it at the next
+
+/** The registry will not have what it was sent, or no longer knows of it; who may not send at all has still sent what is there. */
+function isRefusal(error: unknown): boolean {
+  if (!(error instanceof HttpRefusal) || isCut(error)) return false;
+  return error.status < 500 && error.status !== 401 && error.status !== 403;
+}
 
 /** What passes, and leaves an upload that can be gone on with. */
 function isCut(error: unknown): boolean {
@@ -229,9 +269,15 @@ function isCut(error: unknown): boolean {
 /** Where the server says that it goes on: an address of its own, or one relative to it. */
 function locationOf({ headers }: Opened, endpoint: string, otherwise?: string): string {
   const location = headers.get('location') ?? otherwise;
-  if (location === undefined || !URL.canParse(location, endpoint))
-    throw new ConnectionFailure(`${endpoint} begins an upload and does not say where`, true);
-  return new URL(location, endpoint).href;
+  if (location === undefined) throw new ConnectionFailure(`${endpoint} begins an upload and does not say where`, true);
+  return safeLocation(location, endpoint);
+}
+
+/** What is sent over https is not sent on without. */
+function safeLocation(location: string, endpoint: string): string {
+  const url = URL.canParse(location, endpoint) ? new URL(location, endpoint) : undefined;
+  if (url && (url.protocol === 'https:' || url.protocol === new URL(endpoint).protocol)) return url.href;
+  throw new ConnectionFailure(`${endpoint} begins an upload at an address that is none, or is not safe`, true);
 }
 
 /** Bytes that an upload has: `Range: 0-N` is inclusive, and `0-0` of docker-registry is none. */

@@ -6,7 +6,7 @@ import { readSmallFile } from '../formats/byte-source.ts';
 const { onnx } = onnxProto;
 
 /** What protobuf allows in one message; ours are a few MB, because weights lie in files beside them. */
-const MAX_PROTO_BYTES = 2 ** 31 - 1;
+export const MAX_PROTO_BYTES = 2 ** 31 - 1;
 
 export interface TensorInfo {
   readonly name: string;

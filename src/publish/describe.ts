@@ -2,7 +2,7 @@
 import { describeKey, type KeyName } from '../sign/keys.ts';
 import { SIGNATURE_FILE } from '../sign/manifest.ts';
 import { formatBytes, formatTime } from '../text/quantity.ts';
-import { describeStanding } from './place.ts';
+import { describeStanding, type HubTarget } from './place.ts';
 import type { Publication } from './preview.ts';
 
 /** Everything but the files, as labels and texts. */
@@ -16,16 +16,26 @@ export function describePublication({
   files,
   target,
 }: Publication): [string, string][] {
-  const { replaces, free } = target ?? {};
+  const { replaces, free, hub } = target ?? {};
   return [
     ['package', folder],
     ['verification', verifiedAt === undefined ? verdict : `${verdict}, ${formatTime(verifiedAt)}`],
     ...describeSigning(signer, files),
     ['to', to],
     ...(target ? [['replaces', replaces ? describeStanding(replaces) : 'nothing'] as [string, string]] : []),
+    ...(hub ? describeHub(hub) : []),
     ...(free === undefined
       ? []
       : [['room', `${formatBytes(free)}, of which ${formatBytes(bytes)} would be used`] as [string, string]]),
+  ];
+}
+
+function describeHub({ account, mayWrite, creates, pullRequest }: HubTarget): [string, string][] {
+  const told = mayWrite === 'yes' ? 'whose token may write' : 'whether the token may write shows when it does';
+  return [
+    ['as', `${account}, ${told}`],
+    ...(creates ? [['creates', `the ${creates}`] as [string, string]] : []),
+    ...(pullRequest ? [['offers', 'a pull request'] as [string, string]] : []),
   ];
 }
 

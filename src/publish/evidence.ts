@@ -4,7 +4,7 @@
  */
 import { join, resolve } from 'node:path';
 import { FormatError } from '../errors.ts';
-import type { CheckVerdict, Stage } from '../events.ts';
+import type { CheckVerdict, Event, Stage } from '../events.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { readBundle, verifiedManifest } from '../sign/bundle.ts';
 import { describeKey, type Verifier } from '../sign/keys.ts';
@@ -43,6 +43,8 @@ export interface ProofOptions extends VerifyOptions {
   readonly verifier?: Verifier | undefined;
   /** The file of the signature; default: model.sig in the package. */
   readonly signature?: string | undefined;
+  /** How events call the package; default: its folder. */
+  readonly name?: string | undefined;
 }
 
 /** Whether somebody has signed the package, so that it must not be written to any more. */
@@ -51,9 +53,12 @@ export async function isSigned(folder: string): Promise<boolean> {
 }
 
 /** @throws InputMissingError when there is no package, or no `signature` where one was named; what the gate throws. */
-export async function* proveEvidence(folder: string, { verifier, signature, ...options }: ProofOptions): Stage<Proof> {
+export async function* proveEvidence(
+  folder: string,
+  { verifier, signature, name = folder, ...options }: ProofOptions,
+): Stage<Proof> {
   const started = performance.now();
-  yield { type: 'stage-started', stage: 'verify', subject: `signature and hashes of ${folder}` };
+  yield { type: 'stage-started', stage: 'verify', subject: `signature and hashes of ${name}` };
   const candidate = await openCandidate(folder);
   const digests = yield* digestCandidate(candidate, {
     stage: 'verify',
@@ -70,8 +75,10 @@ export async function* proveEvidence(folder: string, { verifier, signature, ...o
     signature: await judgeSignature(folder, found, { verifier, signature }),
     hashes: await judgeHashes(folder, found),
   };
+  for (const [id, finding] of Object.entries(brought)) yield findingEvent(id as keyof Brought, finding);
   const isOther = Object.values(brought).some(({ verdict }) => verdict === 'failed');
   const proof = isOther ? notRun(brought) : yield* proveByRunning(folder, brought, options);
+  yield findingEvent('fingerprint', proof.evidence.fingerprint);
   yield {
     type: 'stage-finished',
     stage: 'verify',
@@ -84,6 +91,10 @@ export async function* proveEvidence(folder: string, { verifier, signature, ...o
 const TOLD = { passed: 'passed', failed: 'failed', unknown: 'could not tell', 'not checked': 'not checked' } as const;
 
 type Brought = Omit<Evidence, 'fingerprint'>;
+
+function findingEvent(id: keyof Evidence, { verdict, reason }: Finding): Event {
+  return { type: 'finding', stage: 'verify', id, verdict, reason };
+}
 
 function notRun(brought: Brought): Proof {
   const reason = 'Nothing of the package was run: it is not what was signed or verified.';

@@ -12,7 +12,7 @@ import { assertOffered, type Device } from '../runtime/device.ts';
 import { probeDevice } from '../runtime/probe.ts';
 import { verify } from '../verify/gate.ts';
 import type { Report } from '../verify/report.ts';
-
+import { wishesOf } from './place.ts';
 import { openTarget, publish } from './target.ts';
 
 export interface MakeOptions {
@@ -33,6 +33,8 @@ export interface MadePackage {
   readonly report: Report;
   /** Where it was published to, if it was. */
   readonly published?: string;
+  /** The address of the pull request that offers it there. */
+  readonly pullRequest?: string;
 }
 
 /**
@@ -51,7 +53,8 @@ export async function* makePackage(
   const target = resolve(out);
   const failed = `${target}.failed`;
   await assertReplaceable(failed); // where the package goes if it does not pass
-  if (recipe.publish) await openTarget(target, { to: recipe.publish.to, signal }); // what publishing would refuse is found before baking
+  const goesTo = recipe.publish && wishesOf(recipe.publish);
+  if (goesTo) await openTarget(target, { ...goesTo, signal }); // what publishing would refuse is found before baking
   await using staging = await openStaging(target);
   yield* bake(plan, { into: staging.path, signal });
   const report = yield* verify(staging.path, {
@@ -65,7 +68,7 @@ export async function* makePackage(
   signal?.throwIfAborted();
   if (report.verdict !== 'passed') return { folder: await staging.commit(failed), report };
   const folder = await staging.commit();
-  if (!recipe.publish) return { folder, report };
-  const { to } = yield* publish(folder, { to: recipe.publish.to, signal });
-  return { folder, report, published: to };
+  if (!goesTo) return { folder, report };
+  const { to, pullRequest } = yield* publish(folder, { ...goesTo, signal });
+  return { folder, report, published: to, ...(pullRequest !== undefined && { pullRequest }) };
 }

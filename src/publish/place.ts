@@ -1,4 +1,5 @@
 /** A place that a package is published to, whatever its kind: what stands there, and what comes of publishing. */
+import type { Recipe } from '../recipe/schema.ts';
 import type { Signer } from '../sign/keys.ts';
 import { count, formatBytes } from '../text/quantity.ts';
 import type { Refusal } from './refusal.ts';
@@ -9,6 +10,21 @@ export interface Standing {
   readonly name?: string;
   readonly files: number;
   readonly bytes: number;
+  /** Where it is one of several versions that are kept. */
+  readonly commit?: string;
+}
+
+/** What publishing to the Hub would be. */
+export interface HubTarget {
+  /** What it would be on top of; left out where there is no repository. */
+  readonly head?: string;
+  /** Whose token it is. */
+  readonly account: string;
+  /** Of some tokens only trying tells. */
+  readonly mayWrite: 'yes' | 'unknown';
+  /** What would be made first. */
+  readonly creates?: 'repository' | 'private repository' | 'public repository' | 'branch';
+  readonly pullRequest?: true;
 }
 
 export interface Target {
@@ -17,9 +33,22 @@ export interface Target {
   readonly replaces?: Standing;
   /** Bytes that may be written there, where that can be told. */
   readonly free?: number;
+  readonly hub?: HubTarget;
 }
 
-export interface PublishOptions {
+/** What only the Hub has. */
+export interface HubWishes {
+  /** Who may see a repository that is made; default: what its owner has set. One that is there stays as it is. */
+  readonly private?: boolean | undefined;
+  /** The commit is offered as a pull request. */
+  readonly pullRequest?: boolean | undefined;
+  /** Of the commit: its title, and what comes after the first line. */
+  readonly message?: string | undefined;
+  /** The commit that a preview has shown; where another stands by then, nothing is published. */
+  readonly over?: string | undefined;
+}
+
+export interface PublishOptions extends HubWishes {
   readonly to: string;
   /** Signs what is published, in place of a signature that was there. */
   readonly signer?: Signer | undefined;
@@ -31,13 +60,23 @@ export interface Published {
   readonly to: string;
   readonly files: number;
   readonly bytes: number;
+  /** It stood there already, byte for byte. */
+  readonly unchanged?: true;
+  /** The address of the pull request that offers it. */
+  readonly pullRequest?: string;
   /** The key that it was signed with now, as its signature names it. */
   readonly signed?: string;
 }
 
+/** What a recipe says, as `publish` takes it. */
+export function wishesOf({ pull_request, ...publish }: NonNullable<Recipe['publish']>) {
+  return { ...publish, ...(pull_request && { pullRequest: true }) };
+}
+
 /** `tiny (24 files, 21.8 MB)` */
-export function describeStanding({ name, files, bytes }: Standing): string {
-  return `${name ?? 'a package whose lock is damaged'} (${count(files, 'file')}, ${formatBytes(bytes)})`;
+export function describeStanding({ name, files, bytes, commit }: Standing): string {
+  const at = commit === undefined ? '' : `, commit ${commit.slice(0, 12)}`;
+  return `${name ?? 'a package whose lock is damaged'} (${count(files, 'file')}, ${formatBytes(bytes)}${at})`;
 }
 
 /** What stands at the target stays until the copy is whole, so there must be room beside it. */

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { Stage } from '../events.ts';
 import type { KeyName } from '../sign/keys.ts';
 import { type Candidate, type CandidateFile, checkBytes, openCandidate } from './candidate.ts';
-import { refuseRoom, type Target } from './place.ts';
+import { type HubWishes, refuseRoom, type Target } from './place.ts';
 import { orRefusal, type Refusal } from './refusal.ts';
 import { openTarget } from './target.ts';
 
@@ -21,20 +21,23 @@ export interface Publication extends Pick<Candidate, 'verdict' | 'verifiedAt' | 
 }
 
 /** All that shows without reading the files. @throws InputMissingError when there is no package. */
-export async function surveyPublication(folder: string, to: string): Promise<Publication> {
-  return (await survey(folder, to)).publication;
+export async function surveyPublication(folder: string, to: string, wishes: HubWishes = {}): Promise<Publication> {
+  return (await survey(folder, { to, ...wishes })).publication;
+}
+
+export interface PreviewOptions extends HubWishes {
+  readonly to: string;
+  readonly signer?: KeyName | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * The same, and whether the bytes are those that passed. What is refused anyhow is not read.
  * @throws InputMissingError when there is no package, IoError for what cannot be read.
  */
-export async function* previewPublication(
-  folder: string,
-  { to, signer, signal }: { to: string; signer?: KeyName | undefined; signal?: AbortSignal | undefined },
-): Stage<Publication> {
+export async function* previewPublication(folder: string, { signal, ...wishes }: PreviewOptions): Stage<Publication> {
   const started = performance.now();
-  const { candidate, publication } = await survey(folder, to, signer);
+  const { candidate, publication } = await survey(folder, wishes, signal);
   if (publication.refusals.length > 0) return publication;
   yield { type: 'stage-started', stage: 'publish', subject: `${folder}, a preview` };
   const options = { done: 0, total: candidate.bytes, action: 'check', signal };
@@ -49,8 +52,8 @@ export async function* previewPublication(
   return { ...publication, files, refusals };
 }
 
-async function survey(folder: string, to: string, signer?: KeyName) {
-  const found = await orRefusal(openTarget(folder, { to }));
+async function survey(folder: string, { to, signer, ...wishes }: PreviewOptions, signal?: AbortSignal) {
+  const found = await orRefusal(openTarget(folder, { to, ...wishes, signal }));
   const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   const { verdict, verifiedAt, files, bytes } = candidate;
   const isTarget = 'place' in found;

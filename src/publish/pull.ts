@@ -1,24 +1,27 @@
-/**
- * A package from an OCI registry into a folder, byte for byte: contents come through the cache that the Hub's have, by their digests, so
- * that what two versions share is fetched once and a broken connection is taken up where it ended.
- */
-import { constants, copyFile, mkdir } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
-import { InputMissingError, UnavailableError } from '../errors.ts';
+/** A package from the Hub or a registry into a folder, byte for byte; the folder appears when all of it is there. */
+import { constants, copyFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { Stage } from '../events.ts';
 import { openStaging } from '../export/staging.ts';
-import { writingTo } from '../formats/byte-source.ts';
 import { openCache } from '../hub/cache.ts';
-import { download } from '../hub/download.ts';
+import type { Patience } from '../hub/http.ts';
 import { readHubSettings } from '../hub/settings.ts';
-import { type ArtifactFile, filesOfManifest, MANIFEST_TYPE } from '../oci/artifact.ts';
-import { printOciReference } from '../oci/reference.ts';
-import { openRegistryAt, type RegistryOptions } from './registry.ts';
+import { fetchPackage } from './fetch-package.ts';
+import { listRemotePackage } from './remote-package.ts';
+
+export interface PullOptions {
+  /** The folder that becomes the package. */
+  readonly out: string;
+  /** Use the cache only; so do LCM_MERGE_OFFLINE and HF_HUB_OFFLINE in the environment. */
+  readonly offline?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+  readonly patience?: Patience | undefined;
+}
 
 export interface Pulled {
   /** Absolute. */
   readonly folder: string;
-  /** With the digest of the manifest. */
+  /** With the commit or the digest that it was at. */
   readonly reference: string;
   readonly files: number;
   readonly bytes: number;
@@ -26,64 +29,20 @@ export interface Pulled {
 
 /**
  * @throws UsageError for what is no reference, or a folder that holds something else than a package; InputMissingError when there is no
- * such artifact; FormatError for one that is no package or whose bytes are not what it lists; UnavailableError, IoError
+ * such package; FormatError for what is no package or whose bytes are not what is listed; UnavailableError, IoError
  */
-export async function* pull(
-  from: string,
-  { out, ...options }: Omit<RegistryOptions, 'to'> & { readonly out: string },
-): Stage<Pulled> {
-  const started = performance.now();
+export async function* pull(from: string, { out, ...options }: PullOptions): Stage<Pulled> {
+  const settings = await readHubSettings();
+  const cache = openCache(settings.cache);
+  const remote = await listRemotePackage(from, { settings, cache, ...options });
+  await using staging = await openStaging(resolve(out));
   const { signal } = options;
-  const { reference, registry, explain } = await openRegistryAt(from, options);
-  const { cache: folder, offline } = await readHubSettings();
-  if (offline.length > 0)
-    throw new UnavailableError(`${offline.join(' and ')} forbid the network.`, `Unset them to pull ${from}.`);
-  yield { type: 'stage-started', stage: 'fetch', subject: from };
-  const cache = openCache(folder);
-  try {
-    const manifest = await registry.getManifest(reference.digest ?? (reference.tag as string), MANIFEST_TYPE);
-    if (!manifest) throw new InputMissingError(`There is no ${from}. Check its name and its tag.`);
-    const files = filesOfManifest(manifest.bytes, from);
-    const total = files.reduce((sum, { bytes }) => sum + bytes, 0);
-    await using staging = await openStaging(resolve(out));
-    let done = 0;
-    for (const file of files) {
-      const fetching = download(registry.addressOf(file), remoteFile(file), {
-        cache,
-        wire: registry.wire,
-        label: from,
-        signal,
-      });
-      for (let step = await fetching.next(); !step.done; step = await fetching.next())
-        yield { type: 'progress', stage: 'fetch', done: done + step.value, total, unit: 'bytes', detail: file.name };
-      const place = join(staging.path, file.name);
-      const content = cache.blobPath(file.digest.slice('sha256:'.length));
-      await writingTo(
-        place,
-        mkdir(dirname(place), { recursive: true }).then(() => copyFile(content, place, constants.COPYFILE_FICLONE)),
-      );
-      done += file.bytes;
-      yield { type: 'progress', stage: 'fetch', done, total, unit: 'bytes', detail: file.name };
-    }
-    signal?.throwIfAborted();
-    const pulled = {
-      folder: await staging.commit(),
-      reference: printOciReference({ ...reference, digest: manifest.digest }),
-      files: files.length,
-      bytes: total,
-    };
-    yield {
-      type: 'stage-finished',
-      stage: 'fetch',
-      milliseconds: performance.now() - started,
-      summary: `${pulled.files} files of ${pulled.reference}`,
-    };
-    return pulled;
-  } catch (error) {
-    throw explain(error);
-  }
+  const fetched = yield* fetchPackage(remote, staging.path, { cache, put: copyContent, signal });
+  signal?.throwIfAborted();
+  return { folder: await staging.commit(), reference: remote.reference, ...fetched };
 }
 
-function remoteFile({ name, digest, bytes }: ArtifactFile) {
-  return { path: name, bytes, hash: { kind: 'sha256', hex: digest.slice('sha256:'.length) } } as const;
+/** What becomes of the copy is its owner's business, so that it shares no more than its blocks on the disk, where that can be. */
+async function copyContent(content: string, path: string): Promise<void> {
+  await copyFile(content, path, constants.COPYFILE_FICLONE);
 }

@@ -7,7 +7,9 @@ import { basename, join, resolve } from 'node:path';
 import { UnavailableError, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import type { FileDigest } from '../export/lock.ts';
+import { openCache } from '../hub/cache.ts';
 import type { Patience } from '../hub/http.ts';
+import { readHubSettings } from '../hub/settings.ts';
 import {
   type ArtifactFile,
   artifactConfig,
@@ -20,6 +22,7 @@ import { readCredentials } from '../oci/credentials.ts';
 import { explainRegistry } from '../oci/failures.ts';
 import { type OciReference, parseOciReference, printOciReference } from '../oci/reference.ts';
 import { openRegistry, type Registry } from '../oci/registry.ts';
+import { openUploads } from '../oci/uploads.ts';
 import { readLock } from '../runtime/lock-file.ts';
 import { bundleJson } from '../sign/bundle.ts';
 import { SIGNATURE_FILE } from '../sign/manifest.ts';
@@ -29,6 +32,8 @@ import { assertNoRefusal } from './refusal.ts';
 
 export interface RegistryOptions extends PublishOptions {
   readonly patience?: Patience;
+  /** Bytes of a chunk. */
+  readonly chunk?: number;
 }
 
 export interface OpenedRegistry {
@@ -41,14 +46,22 @@ export interface OpenedRegistry {
 /** @throws UsageError for what is no reference */
 export async function openRegistryAt(
   text: string,
-  { signal, patience }: Pick<RegistryOptions, 'signal' | 'patience'>,
+  { signal, patience, chunk }: Pick<RegistryOptions, 'signal' | 'patience' | 'chunk'>,
 ): Promise<OpenedRegistry> {
   const reference = parseOciReference(text);
   if ('fault' in reference) throw new UsageError(reference.fault);
   const credentials = await readCredentials(reference.registry);
+  const { cache } = await readHubSettings();
+  const uploads = openUploads(openCache(cache), reference);
   return {
     reference,
-    registry: openRegistry(reference, { credentials, signal, ...(patience && { patience }) }),
+    registry: openRegistry(reference, {
+      credentials,
+      uploads,
+      signal,
+      ...(patience && { patience }),
+      ...(chunk && { chunk }),
+    }),
     explain: (error) => explainRegistry(error, { reference, hasCredentials: credentials !== undefined }),
   };
 }

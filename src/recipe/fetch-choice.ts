@@ -6,8 +6,8 @@ import type { Component } from '../architecture/names.ts';
 import { FormatError } from '../errors.ts';
 import { readSmallFile } from '../formats/byte-source.ts';
 import type { RemoteFile } from '../hub/download.ts';
-import { wrongPath } from '../hub/reference.ts';
 import { quote } from '../text/quote.ts';
+import { wrongPath } from '../text/safe-path.ts';
 import type { KeyPath } from './located-yaml.ts';
 import type { Recipe } from './schema.ts';
 
@@ -68,7 +68,7 @@ export async function readShards(
   const shards = [...new Set(Object.values(parsed.data.weight_map))].sort();
   return shards.map((shard) => {
     const beside = posix.join(posix.dirname(name), shard);
-    const file = shard.includes('/') || wrongPath([shard]) !== undefined ? undefined : listed.get(beside);
+    const file = shard.includes('/') || wrongPath(shard) !== undefined ? undefined : listed.get(beside);
     if (!file) throw new FormatError(`${path} names the shard ${quote(shard, 200)}, which does not stand beside it.`);
     return file;
   });

@@ -10,7 +10,8 @@ import type { Stage } from '../events.ts';
 import { type Blob, type Cache, openCache } from '../hub/cache.ts';
 import { download, type RemoteFile } from '../hub/download.ts';
 import { explain } from '../hub/failures.ts';
-import { openWire, type Patience, type Wire } from '../hub/http.ts';
+import type { Patience, Wire } from '../hub/http.ts';
+import { openHubWire } from '../hub/hub-wire.ts';
 import { isReference, parseReference, type Reference } from '../hub/reference.ts';
 import { NotCached, notCached, openRepository, type Repository } from '../hub/repository.ts';
 import { type HubSettings, readHubSettings } from '../hub/settings.ts';
@@ -73,23 +74,13 @@ export async function* fetchInputs(recipe: Recipe, options: FetchOptions = {}): 
   if (inputs.length === 0) return recipe;
   const started = performance.now();
   const settings = options.settings ?? (await readHubSettings());
-  const { endpoint, token } = settings;
-  const { signal, patience } = options;
-  const offline = options.offline === true || settings.offline.length > 0;
-  const wire = offline
-    ? undefined
-    : openWire({
-        endpoint,
-        authorization: token === undefined ? undefined : () => `Bearer ${token}`,
-        signal,
-        ...(patience && { patience }),
-      });
+  const wire = openHubWire(settings, options);
   const context: Context = { recipe, cache: openCache(settings.cache), settings, wire, options };
-  const { host } = new URL(endpoint);
+  const { host } = new URL(settings.endpoint);
   yield {
     type: 'stage-started',
     stage: 'fetch',
-    subject: `${inputs.length} of the inputs, from ${offline ? 'the cache' : host}`,
+    subject: `${inputs.length} of the inputs, from ${wire ? host : 'the cache'}`,
   };
 
   const found: Found[] = [];

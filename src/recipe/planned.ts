@@ -4,7 +4,6 @@
  */
 
 import { isReference } from '../hub/reference.ts';
-import { isOciReference } from '../oci/reference.ts';
 import { quote } from '../text/quote.ts';
 import type { KeyPath } from './located-yaml.ts';
 import type { SchemaProblem } from './problems.ts';
@@ -44,14 +43,6 @@ const PLANNED: readonly Planned[] = [
   input('motion', 'base'),
   input('motion', 'loras', '*', 'lora'),
   input('verify', 'reference'),
-  {
-    at: ['publish', 'to'],
-    part: 'value',
-    asksForIt: (value) => isAddress(value) && !isOciReference(String(value)),
-    sentence: (value) =>
-      `This version does not publish to ${quote(String(value))} yet, only to a local folder or a registry (oci://registry/name:tag).`,
-    instead: 'folder',
-  },
 ];
 
 /** The requests for planned features in `value`, each replaced there by something that the schema accepts. */

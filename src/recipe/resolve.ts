@@ -8,7 +8,7 @@ import { isReference } from '../hub/reference.ts';
 import { isOciReference } from '../oci/reference.ts';
 import { type Recipe, type RecipeDocument, TARGET_NAMES } from './schema.ts';
 
-/** A registry is a place as it is. */
+/** The Hub and a registry are places as they are. */
 const placeOf = (to: string, absolute: (path: string) => string): string => (isOciReference(to) ? to : absolute(to));
 
 /** `file` is the recipe's path, relative to the working directory or absolute. Looks at no file. */
@@ -28,11 +28,12 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
       ...(base.vae !== undefined && { vae: absolute(base.vae) }),
       ...(base.text_encoder !== undefined && { text_encoder: absolute(base.text_encoder) }),
     },
-    personalized: document.personalized.map((source) => ({
-      ...source,
-      ...(source.lora !== undefined && { lora: absolute(source.lora) }),
-      ...(source.checkpoint !== undefined && { checkpoint: absolute(source.checkpoint) }),
-      text_encoder: source.text_encoder ?? source.alpha,
+    // in the order of the schema, given or not: a lock keeps it, and a recipe that is read of that lock must make the same one
+    personalized: document.personalized.map(({ lora, checkpoint, alpha, scale, text_encoder = alpha, ...rest }) => ({
+      ...(lora !== undefined && { lora: absolute(lora) }),
+      ...(checkpoint !== undefined && { checkpoint: absolute(checkpoint) }),
+      ...{ alpha, scale, text_encoder },
+      ...rest,
     })),
     ...(document.lcm && { lcm: { ...document.lcm, lora: absolute(document.lcm.lora) } }),
     motion: {
@@ -44,6 +45,6 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
     sampler,
     output: { ...output, targets: TARGET_NAMES.filter((name) => name === 'portable' || output.targets.includes(name)) },
     verify: { ...verify, ...(verify.reference !== undefined && { reference: absolute(verify.reference) }) },
-    ...(document.publish && { publish: { to: placeOf(document.publish.to, absolute) } }),
+    ...(document.publish && { publish: { ...document.publish, to: placeOf(document.publish.to, absolute) } }),
   };
 }

@@ -14,6 +14,8 @@ import {
   TIMESTEP_SPACINGS,
   type TimestepSpacing,
 } from '../architecture/sampler-config.ts';
+import { isReference } from '../hub/reference.ts';
+import { parseTarget } from '../hub/target.ts';
 import { isOciReference, parseOciReference } from '../oci/reference.ts';
 import { blockWeights } from './block-weights.ts';
 import { byteSize } from './byte-size.ts';
@@ -421,19 +423,46 @@ const verify = z
   .prefault({})
   .describe('How the result is proved.');
 
+/** Why it is no place to publish to, as a sentence. */
+function faultOfPlace(to: string): string | undefined {
+  const reference = isReference(to) ? parseTarget(to) : isOciReference(to) ? parseOciReference(to) : undefined;
+  if (reference) return 'fault' in reference ? reference.fault : undefined;
+  return /^\w+:\/\//.test(to) ? 'A folder, hf://owner/name or oci://registry/name:tag is one' : undefined;
+}
+
 const publish = z
   .strictObject({
     to: path()
       .check(({ value, issues }) => {
-        const reference = isOciReference(value) ? parseOciReference(value) : undefined;
-        if (!reference || !('fault' in reference)) return;
+        const fault = faultOfPlace(value);
+        if (fault === undefined) return;
         issues.push({
           code: 'custom',
-          message: `is no place to publish to. ${reference.fault.replace(/\.$/, '')}`,
+          message: `is no place to publish to. ${fault.replace(/\.$/, '')}`,
           input: value,
         });
       })
-      .describe('A folder, or a registry: oci://registry/name:tag.'),
+      .describe(
+        'A folder, a repository on the Hugging Face Hub (hf://owner/name, @branch) or a registry (oci://registry/name:tag).',
+      ),
+    private: z
+      .boolean()
+      .exactOptional()
+      .describe(
+        'Of a repository that is made on the Hub: who may see it. Default: what its owner has set for new ones.',
+      ),
+    pull_request: z.boolean().exactOptional().describe('On the Hub: offer the package as a pull request.'),
+  })
+  .check(({ value, issues }) => {
+    if (isReference(value.to)) return;
+    for (const key of ['private', 'pull_request'] as const)
+      if (value[key] !== undefined)
+        issues.push({
+          code: 'custom',
+          path: [key],
+          message: 'is only for the Hub (hf://owner/name)',
+          input: value[key],
+        });
   })
   .describe('Where the package goes once it has passed; without this key it stays where it was baked.');
 
@@ -606,8 +635,8 @@ export interface Recipe {
     /** A fingerprint, or a file of tensors. */
     readonly reference?: string;
   };
-  /** An absolute path, or a reference to a registry. */
-  readonly publish?: { readonly to: string };
+  /** `to`: an absolute path, or a reference to the Hub or a registry. */
+  readonly publish?: { readonly to: string; readonly private?: boolean; readonly pull_request?: boolean };
   /** Inputs that were fetched from the Hub, by the name of their field (`personalized[0].lora`). */
   readonly origins?: Readonly<Record<string, Origin>>;
 }

@@ -29,7 +29,10 @@ const NUMBERS: Readonly<Partial<Record<GraphFile['target'], Side>>> = { webgpu: 
 const LISTED = 3;
 
 /** Bytes per element of the types that weights have. */
-const ELEMENT_BYTES: Readonly<Record<string, number>> = { FLOAT: 4, FLOAT16: 2 };
+const ELEMENT_BYTES: Readonly<Record<string, number>> = {
+  ...{ FLOAT: 4, FLOAT16: 2, DOUBLE: 8, BFLOAT16: 2 },
+  ...{ INT8: 1, UINT8: 1, INT32: 4, INT64: 8 },
+};
 
 /** A graph that a run has chosen, and what it says of itself. */
 export interface ChosenGraph extends GraphFile {

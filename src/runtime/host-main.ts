@@ -4,6 +4,9 @@ import { basename } from 'node:path';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { END_OF_LOG, type HostRequest, type HostTensor } from './host.ts';
 
+/** As many as threads.ts says; without a number onnxruntime's own choice. */
+const [, , threads] = process.argv;
+
 const sessions = new Map<number, { readonly name: string; readonly session: InferenceSession }>();
 let nextSession = 0;
 
@@ -82,6 +85,7 @@ async function open(
     executionProviders: [device === 'coreml' ? COREML : device],
     graphOptimizationLevel: 'all',
     logSeverityLevel,
+    ...(threads !== undefined && { intraOpNumThreads: Number(threads) }),
     ...(wholly && { extra: { session: { disable_cpu_ep_fallback: '1' } } }),
     ...more,
   } as const;

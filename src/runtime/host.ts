@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { RuntimeFailure } from '../errors.ts';
 import type { Device } from './device.ts';
 import { endOf, failureFrom } from './faults.ts';
+import { threadsOf } from './threads.ts';
 import { type Patience, patienceOf } from './watchdog.ts';
 
 export interface HostTensor {
@@ -96,7 +97,9 @@ interface Pending {
 /** Starts the process. `signal` kills it at once, also in the middle of a run; pending calls then reject with its reason. */
 export function startHost(signal?: AbortSignal, { patience = patienceOf(), entry = ENTRY }: HostOptions = {}) {
   signal?.throwIfAborted();
-  const child = fork(entry, { serialization: 'advanced', stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+  const threads = threadsOf();
+  const args = threads === undefined ? [] : [String(threads)];
+  const child = fork(entry, args, { serialization: 'advanced', stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
   /** In the order in which they are answered: the first is what the process is doing. */
   const pending = new Map<number, Pending>();
   let nextId = 0;

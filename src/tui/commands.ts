@@ -90,7 +90,7 @@ const COMMANDS: Readonly<Partial<Record<Command, Obey>>> = {
   'set-seed': (state) =>
     startTyping(state, 'seed', 'Seed', String(wishOf(state.comparison).seed ?? ''), { fresh: true }),
   'set-target': (state) =>
-    startTyping(state, 'target', 'Folder to publish to', state.publication.to ?? '', { fresh: true }),
+    startTyping(state, 'target', 'Folder, hf:// or oci:// to publish to', state.publication.to ?? '', { fresh: true }),
   'previous-package': (state) => withPublication(state, obeyPublication(state.publication, 'left')),
   'next-package': (state) => withPublication(state, obeyPublication(state.publication, 'right')),
   play: (state) => onPlayback(state, 'play'),

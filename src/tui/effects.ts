@@ -37,8 +37,8 @@ export type Effect =
   | { readonly do: 'compare'; readonly request: ComparisonRequest }
   /** What publishing would do. A later one takes the place of an earlier one. */
   | { readonly do: 'preview'; readonly wish: PublicationWish }
-  /** Begins work. */
-  | { readonly do: 'publish'; readonly wish: PublicationWish }
+  /** Begins work; `over`: the commit that the question has shown. */
+  | { readonly do: 'publish'; readonly wish: PublicationWish; readonly over?: string | undefined }
   | { readonly do: 'read-clip'; readonly folder: string }
   /** What was found of a package at another time, and its clip. */
   | { readonly do: 'view'; readonly folder: string }

@@ -111,6 +111,7 @@ export function hear(before: Job, event: Event, at: number): Job {
       const { step, total, width, height, pixels } = event;
       return { ...job, preview: { step, total, width, height, pixels } };
     }
+    case 'finding': // of packages from elsewhere, which no job here looks at
     case 'latents':
     case 'tile': // whoever asked for tiles collects them
       return job;

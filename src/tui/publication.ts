@@ -4,14 +4,14 @@
  */
 import type { Event } from '../events.ts';
 
-import { describeStanding, type Published } from '../publish/place.ts';
+import { describeStanding, type HubWishes, type Published } from '../publish/place.ts';
 
 import type { Publication } from '../publish/preview.ts';
 import { formatBytes } from '../text/quantity.ts';
 import { hearStage, type StageRow } from './job.ts';
 
 /** What is to be published where. A new object for every wish: answers to another are too late. */
-export interface PublicationWish {
+export interface PublicationWish extends HubWishes {
   readonly folder: string;
   readonly to: string;
 }
@@ -36,6 +36,8 @@ export interface PublicationView {
   readonly packages: readonly string[];
   readonly folder: string | undefined;
   readonly to: string | undefined;
+  /** What the recipe says of `to` besides. */
+  readonly wishes: HubWishes;
   readonly run: PublicationRun;
 }
 
@@ -45,13 +47,19 @@ export const NO_PUBLICATION: PublicationView = {
   packages: [],
   folder: undefined,
   to: undefined,
+  wishes: {},
   run: { status: 'idle' },
 };
 
 /** Takes another package, and a target where one is known; the target that was there stays otherwise. */
-export function choosePackage(view: PublicationView, folder: string, to = view.to): PublicationView {
+export function choosePackage(
+  view: PublicationView,
+  folder: string,
+  target?: HubWishes & { readonly to: string },
+): PublicationView {
   const packages = view.packages.includes(folder) ? view.packages : [folder, ...view.packages];
-  return read(view, { ...view, packages, folder, to });
+  const { to, ...wishes } = target ?? { ...view.wishes, to: view.to };
+  return read(view, { ...view, packages, folder, to, wishes });
 }
 
 /** The packages that there are; the first is taken where none is. */
@@ -63,7 +71,7 @@ export function offerPackages(view: PublicationView, packages: readonly string[]
 }
 
 export function setTarget(view: PublicationView, text: string): PublicationView {
-  return read(view, { ...view, to: text.trim() === '' ? undefined : text.trim() });
+  return read(view, { ...view, to: text.trim() === '' ? undefined : text.trim(), wishes: {} });
 }
 
 export function obeyPublication(view: PublicationView, command: PublicationCommand): PublicationView {
@@ -136,8 +144,10 @@ export function isPublishing({ run: { status } }: PublicationView): boolean {
 export function questionOf({ run }: PublicationView): string | undefined {
   if (run.status !== 'asking') return undefined;
   const { folder, to, files, bytes, target } = run.survey;
-  const replaces = target?.replaces ? ` and replace ${describeStanding(target.replaces)}` : '';
-  return `Publish ${folder} (${files.length} files, ${formatBytes(bytes)}) to ${to}${replaces}?`;
+  const replaces =
+    target?.replaces && !target.hub?.pullRequest ? ` and replace ${describeStanding(target.replaces)}` : '';
+  const offered = target?.hub?.pullRequest ? ' as a pull request' : '';
+  return `Publish ${folder} (${files.length} files, ${formatBytes(bytes)}) to ${to}${replaces}${offered}?`;
 }
 
 // ---------------------------------------------------------------------------------------------------- changes
@@ -156,7 +166,9 @@ function isWorking(run: PublicationRun): run is Working {
 function read(before: PublicationView, { folder, to, ...view }: PublicationView): PublicationView {
   if (isPublishing(before)) return before;
   const run: PublicationRun =
-    folder === undefined || to === undefined ? { status: 'idle' } : { status: 'reading', wish: { folder, to } };
+    folder === undefined || to === undefined
+      ? { status: 'idle' }
+      : { status: 'reading', wish: { ...view.wishes, folder, to } };
   return { ...view, folder, to, run };
 }
 

@@ -122,9 +122,9 @@ export function createServices(given: readonly string[] = []): Services {
       const { figures } = yield* stages.sweep(plan, { x, y, prompt, seed, signal });
       return (await import('../sweep/table.ts')).seenCells(figures);
     },
-    survey: ({ folder, to }) => drain(stages.surveyPublication(folder, to, {})),
-    preview: ({ folder, to }, signal) => stages.previewPublication(folder, { to, signal }),
-    publish: ({ folder, to }, signal) => stages.publish(folder, { to, signal }),
+    survey: ({ folder, to, ...wishes }) => drain(stages.surveyPublication(folder, to, wishes, {})),
+    preview: ({ folder, ...wish }, signal) => stages.previewPublication(folder, { ...wish, signal }),
+    publish: ({ folder, ...wish }, signal) => stages.publish(folder, { ...wish, signal }),
     explain: (error) => {
       const { message, place = {} } = failureOf(error);
       return {

@@ -2,6 +2,8 @@
  * How what the terminal UI knows changes: a pure reducer over the events of stages and the commands of keys. What is to be done
  * outside (reading, baking, saving) it puts into `effects`; the store does that and nothing else.
  */
+
+import { wishesOf } from '../publish/place.ts';
 import { obey, onInput } from './commands.ts';
 import { compared, packagesFound, tickComparison } from './comparison.ts';
 import { answer, plan } from './drafts.ts';
@@ -138,6 +140,7 @@ function reopened({ editors }: State, recipe: string, text: string, again: boole
 }
 
 /** Where the recipe of the job says that the package goes. */
-function targetOf({ planning }: State): string | undefined {
-  return planning?.answer?.status === 'ready' ? planning.answer.plan.recipe.publish?.to : undefined;
+function targetOf({ planning }: State) {
+  const target = planning?.answer?.status === 'ready' ? planning.answer.plan.recipe.publish : undefined;
+  return target && wishesOf(target);
 }

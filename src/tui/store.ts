@@ -180,10 +180,10 @@ export function createStore(services: Services, now: () => number = () => perfor
         if (!signal.aborted) dispatch({ type: 'not-previewed', wish, ...services.explain(error) });
       }
     },
-    publish: ({ wish }) =>
+    publish: ({ wish, over }) =>
       work(
         'publish',
-        (signal, tell) => follow(services.publish(wish, signal), tell),
+        (signal, tell) => follow(services.publish({ ...wish, over }, signal), tell),
         (result) => dispatch({ type: 'published', wish, result }),
       ),
     'read-clip': ({ folder }) => show(folder),

@@ -6,7 +6,13 @@ import type { Effect, WorkKind } from './effects.ts';
 import { endJob, hear, type LogLine, startJob } from './job.ts';
 import { asideOf, type PaneName } from './layout.ts';
 import { type Action, ask, type State, say } from './model.ts';
-import { hearPublication, type PublicationView, publicationFailed, publicationStopped } from './publication.ts';
+import {
+  hearPublication,
+  type PublicationRun,
+  type PublicationView,
+  publicationFailed,
+  publicationStopped,
+} from './publication.ts';
 
 /** What is being done, as the beginning of a sentence. */
 export const WORKING: Readonly<Record<WorkKind, string>> = {
@@ -91,10 +97,14 @@ export function withComparison(state: State, comparison: Comparison): State {
 export function withPublication(state: State, publication: PublicationView): State {
   const [before, after] = [state.publication.run, publication.run];
   if (after.status === 'publishing' && before.status !== 'publishing')
-    return begin(state, 'publish', { do: 'publish', wish: after.wish }, (free) => ({ ...free, publication }));
+    return begin(state, 'publish', publishing(after), (free) => ({ ...free, publication }));
   const next = { ...state, publication };
   if (after.status === 'stopping' && before.status === 'publishing') return stop(next);
   return state.pane === 'publish' ? previewing(next) : next;
+}
+
+function publishing({ wish, survey }: Extract<PublicationRun, { status: 'publishing' | 'stopping' }>): Effect {
+  return { do: 'publish', wish, ...(survey.target?.hub?.head !== undefined && { over: survey.target.hub.head }) };
 }
 
 function previewing(state: State): State {

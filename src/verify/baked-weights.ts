@@ -2,18 +2,17 @@
  * Where the merged weights of a package lie: in the data files of its graphs, and once more in the folder `weights` where the recipe asks
  * for that. Elements are addressed as in PyTorch, however a file has them.
  */
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import type { Component } from '../architecture/names.ts';
 import { FormatError } from '../errors.ts';
 import { WEIGHTS_FILES } from '../export/diffusers-weights.ts';
-import { type ByteSource, openFile } from '../formats/byte-source.ts';
 import type { DType } from '../formats/dtype.ts';
 import { readElements } from '../formats/element-reader.ts';
-import { openTensorFile, type TensorEntry } from '../formats/tensor-file.ts';
+import { openTensorFile } from '../formats/tensor-file.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
-import { type ModelInfo, readModelInfo } from '../onnx/model-info.ts';
-import { externalFaults } from '../runtime/graph-contract.ts';
+import { readModelInfo } from '../onnx/model-info.ts';
 import type { VideoPackage } from '../runtime/package-folder.ts';
+import { type OpenWeights, openGraphWeights } from './graph-weights.ts';
 
 export interface StoredWeight {
   /** Its file. */
@@ -28,23 +27,15 @@ export interface BakedWeights extends AsyncDisposable {
   copiesOf(tensor: PlannedTensor): readonly StoredWeight[];
 }
 
-const TYPES: Readonly<Record<string, DType>> = { FLOAT16: 'F16', FLOAT: 'F32' };
-
-/** One file and its weights by name. */
-interface OpenFile {
-  readonly path: string;
-  readonly weights: ReadonlyMap<string, { readonly source: ByteSource; readonly entry: TensorEntry }>;
-}
-
 /** Opens the files of all components of the plan. @throws FormatError, InputMissingError, IoError */
 export async function openBakedWeights({ folder, models, info }: VideoPackage, plan: Plan): Promise<BakedWeights> {
   await using stack = new AsyncDisposableStack();
-  const graphs = new Map<Component, OpenFile>();
-  const forPyTorch = new Map<Component, OpenFile>();
+  const graphs = new Map<Component, OpenWeights>();
+  const forPyTorch = new Map<Component, OpenWeights>();
   for (const component of plan.components) {
     const path = models[component];
     if (path === undefined) throw new FormatError(`The package has no ${component}, which the plan has.`);
-    graphs.set(component, await openGraph(path, component === 'unet' ? info : await readModelInfo(path), stack));
+    graphs.set(component, await openGraphWeights(path, component === 'unet' ? info : await readModelInfo(path), stack));
   }
   for (const { component, file } of plan.recipe.output.weights ? WEIGHTS_FILES : []) {
     const path = join(folder, file);
@@ -65,7 +56,7 @@ export async function openBakedWeights({ folder, models, info }: VideoPackage, p
   };
 }
 
-function storedIn({ path, weights }: OpenFile, { name, shape }: PlannedTensor, transposed: boolean): StoredWeight {
+function storedIn({ path, weights }: OpenWeights, { name, shape }: PlannedTensor, transposed: boolean): StoredWeight {
   const stored = weights.get(name);
   const wanted = transposed ? shape.toReversed() : shape;
   if (stored?.entry.shape.join() !== wanted.join()) {
@@ -84,20 +75,4 @@ function storedIn({ path, weights }: OpenFile, { name, shape }: PlannedTensor, t
       return places.map((place) => numbers[place] as number);
     },
   };
-}
-
-async function openGraph(path: string, info: ModelInfo, stack: AsyncDisposableStack): Promise<OpenFile> {
-  const [fault] = await externalFaults(path, info); // also: no graph makes us read a file outside the package
-  if (fault) throw new FormatError(`${path}: ${fault}.`, { file: path });
-  const sources = new Map<string, ByteSource>();
-  const weights = new Map<string, { source: ByteSource; entry: TensorEntry }>();
-  for (const { name, type, shape, external } of info.initializers) {
-    const dtype = TYPES[type];
-    if (!external || !dtype) continue;
-    const { location, offset, length } = external;
-    const source = sources.get(location) ?? stack.use(await openFile(join(dirname(path), location)));
-    sources.set(location, source);
-    weights.set(name, { source, entry: { name, dtype, shape, offset, byteLength: length } });
-  }
-  return { path, weights };
 }

@@ -113,6 +113,7 @@ const findingsSchema = reportSchema.extend({
       seconds: z.number(),
     }),
   ),
+  run: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional(), // of older reports: unknown
   timing: z
     .object({
       load_ms: milliseconds,
@@ -125,7 +126,9 @@ const findingsSchema = reportSchema.extend({
 });
 
 /** What the gate found, as far as it can be shown again. */
-export type Findings = Pick<Report, 'verdict' | 'device' | 'checks' | 'timing'>;
+export type Findings = Pick<Report, 'verdict' | 'device' | 'checks' | 'timing'> & {
+  readonly run?: Readonly<Record<string, string | number | boolean>> | undefined;
+};
 
 /** What the report that lies in `folder` found, or undefined when there is none. @throws FormatError when it is damaged. */
 export async function readFindings(folder: string): Promise<Findings | undefined> {

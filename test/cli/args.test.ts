@@ -49,6 +49,7 @@ describe('parseCommandLine', () => {
         fps: 0.5,
         'save-latents': undefined,
         preview: false,
+        offline: false,
         json: undefined,
         quiet: false,
         'no-color': false,
@@ -57,7 +58,14 @@ describe('parseCommandLine', () => {
     });
   });
 
-  it('takes the last of repeated options, and operands after --', () => {
+  it('takes all of the options that may be repeated', () => {
+    const sources = (...argv: string[]) => invocation('reproduce', 'p', ...argv);
+    expect(sources()).toMatchObject({ args: { sources: [] } });
+    expect(sources('--sources', 'a', '--sources=b')).toMatchObject({ args: { sources: ['a', 'b'] } });
+    expect(() => sources('--sources', 'a', '--sources=')).toThrow('needs the name of a folder');
+  });
+
+  it('takes the last of other repeated options, and operands after --', () => {
     expect(invocation('run', '--seed', '1', '--seed', '2', '--', '-p')).toMatchObject({
       args: { package: '-p', seed: 2 },
     });

@@ -8,6 +8,7 @@ import { unetStructure } from '../../src/architecture/unet-structure.ts';
 import { readVaeConfig } from '../../src/architecture/vae-config.ts';
 import { inspect } from '../../src/cli/commands/inspect.ts';
 import { UsageError } from '../../src/errors.ts';
+import { drain } from '../../src/events.ts';
 import { TARGETS } from '../../src/export/targets/index.ts';
 import { unetMotionGraph } from '../../src/export/unet-motion.ts';
 import { vaeDecoderGraph } from '../../src/export/vae.ts';
@@ -40,7 +41,7 @@ async function look(file: string, clip: { frames?: number; width?: number; heigh
   const shared = { json: undefined, quiet: false, color: undefined, help: false };
   const { text, value } = await inspect(
     { ...shared, file, frames, width, height } as unknown as Parameters<typeof inspect>[0],
-    { paint: (_, words) => words, signal: new AbortController().signal, follow: () => Promise.reject() },
+    { paint: (_, words) => words, signal: new AbortController().signal, follow: drain },
   );
   return { text, value: JSON.parse(JSON.stringify(value)) };
 }

@@ -43,6 +43,10 @@ const check = (verdict: 'passed' | 'failed'): Event => ({
   reason: 'All is finite.',
   seconds: 1,
 });
+const finding: Event = {
+  ...{ type: 'finding', stage: 'verify', id: 'signature', verdict: 'not checked' },
+  reason: 'It is not signed.',
+};
 const finished: Event = { type: 'stage-finished', stage: 'bake', milliseconds: 12_345, summary: '3 tensors' };
 const latents: Event = { type: 'latents', stage: 'run', step: 0, shape: [1], data: new Float32Array(1) };
 
@@ -93,6 +97,7 @@ describe('createProgress', () => {
           [2, latents],
           [3, warning],
           [4, check('failed')],
+          [4, finding],
           [5, finished],
         ],
         { live: false },
@@ -101,6 +106,7 @@ describe('createProgress', () => {
       'bake: tiny\n',
       'warning: no lcm\n',
       'check failed: weights: All is finite.\n',
+      'finding: signature not checked: It is not signed.\n',
       'bake: done: 3 tensors (12.3 s)\n',
     ]);
   });
@@ -128,6 +134,7 @@ describe('createProgress', () => {
         [0, started],
         [200, advance(50e6)],
         [300, check('passed')],
+        [350, finding],
         [400, finished],
       ],
       { live: true },
@@ -137,6 +144,7 @@ describe('createProgress', () => {
       '\r\u001b[Kbake  ██████████░░░░░░░░░░   50%  50.0 MB of 100 MB  conv_in.weight',
       '\r\u001b[K',
       '✓ weights: All is finite.\n',
+      '– signature not checked: It is not signed.\n',
       '✓ bake 3 tensors (12.3 s)\n',
     ]);
   });
@@ -179,6 +187,7 @@ describe('createProgress', () => {
       { type: 'progress', stage: 'run', done: 1, total: 2, unit: 'steps', detail: evil },
       { type: 'warning', stage: 'run', message: evil },
       { type: 'check', stage: 'verify', id: 'x', verdict: 'unknown', reason: evil, seconds: 0 },
+      { type: 'finding', stage: 'verify', id: 'hashes', verdict: 'not checked', reason: evil },
       { type: 'stage-finished', stage: 'run', milliseconds: 1, summary: evil },
     ];
     for (const live of [true, false]) {

@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto';
-import { appendFile, cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, cp, mkdir, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { findSources, localSources } from '../../src/compare/find-sources.ts';
 import { lockOfPackage, recipeOfLock, reproducePackage } from '../../src/compare/reproduce.ts';
+import { linkSources } from '../../src/compare/source-links.ts';
 import { InputMissingError } from '../../src/errors.ts';
 import { drain } from '../../src/events.ts';
 import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
@@ -81,6 +83,87 @@ describe('reproducePackage', () => {
   });
 });
 
+describe('the sources of a lock', () => {
+  const find = async (folders: readonly string[], of: Lock = lock) => drain(findSources(localSources(of), folders));
+
+  /** The tiny family elsewhere, under other names and in other folders. */
+  async function scattered(): Promise<string> {
+    const folder = await temporaryFolder();
+    await cp('models/tiny/base', join(folder, 'deep/sd'), { recursive: true });
+    await mkdir(join(folder, 'loras'));
+    await cp('models/tiny/ink.safetensors', join(folder, 'blob'));
+    await symlink('../blob', join(folder, 'loras/a.safetensors')); // as huggingface_hub's cache has it
+    await cp('models/tiny/lcm.safetensors', join(folder, 'loras/b.safetensors'));
+    await cp('models/tiny/animatelcm.ckpt', join(folder, 'm.ckpt'));
+    return folder;
+  }
+
+  it('are found by their hashes, wherever they lie, and make the same package under the names that it knows', async () => {
+    const folder = await scattered();
+    const found = await find([folder]);
+    expect(Object.fromEntries(found)).toEqual({
+      'base.model': join(folder, 'deep/sd'),
+      'personalized[0].lora': join(folder, 'blob'),
+      'lcm.lora': join(folder, 'loras/b.safetensors'),
+      'motion.module': join(folder, 'm.ckpt'),
+    });
+    await using linked = await linkSources(localSources(lock), found);
+    const planned = await plan(recipeOfLock(lock, baked, linked.paths));
+    expect(await drain(reproducePackage(baked, planned))).toMatchObject({ identical: true, altered: [], sources: [] });
+  });
+
+  it('leave no links, and lead out of nowhere', async () => {
+    const before = await readdir(tmpdir());
+    const found = await find([await scattered()]);
+    {
+      await using linked = await linkSources(localSources(lock), found);
+      expect(linked.paths.size).toBe(4);
+    }
+    const links = (await readdir(tmpdir())).filter((name) => name.startsWith('lcm-merge-sources-'));
+    expect(links.filter((name) => !before.includes(name))).toEqual([]);
+    const evil = { ...lock, recipe: { ...lock.recipe, motion: { ...lock.recipe.motion, module: '../../x' } } };
+    const sources = localSources(evil as Lock);
+    await expect(linkSources(sources, found)).rejects.toThrow('by a name that must not become a path');
+  });
+
+  it('that are not there are all named, and nothing else of the same length is taken for them', async () => {
+    const folder = await scattered();
+    const [ink, unet] = [join(folder, 'blob'), join(folder, 'deep/sd/unet/diffusion_pytorch_model.safetensors')];
+    const data = await readFile(ink);
+    data[data.length - 1] = (data.at(-1) as number) ^ 1;
+    await writeFile(ink, data);
+    await rename(unet, join(folder, 'unet.safetensors'));
+    const { sha256, bytes } = lock.inputs.find(({ role }) => role === 'personalized[0]') as Lock['inputs'][number];
+    const error = await find([folder]).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(InputMissingError);
+    expect(String(error)).toContain(
+      `personalized[0].lora ("ink.safetensors"): "ink.safetensors", ${bytes} bytes, SHA-256 ${sha256}`,
+    );
+    expect(String(error)).toContain(
+      `which is ${join(folder, 'unet.safetensors')}, but the rest of its folder is not with it`,
+    );
+    expect(String(error)).not.toContain('lcm.lora');
+    await expect(find([join(folder, 'nowhere')])).rejects.toThrow(/The folder .*nowhere" does not exist/);
+  });
+
+  it('that share a folder are all in the one that is taken, and configs of a folder of their own have no hash', async () => {
+    const folder = await scattered();
+    await cp(join(folder, 'deep/sd/unet'), join(folder, 'aa/unet'), { recursive: true }); // no whole model
+    expect((await find([folder])).get('base.model')).toBe(join(folder, 'deep/sd'));
+    const { recipe } = lock;
+    const parts = { ...lock, recipe: { ...recipe, base: { ...recipe.base, config: 'sd15', vae: 'base' } } };
+    expect(localSources(parts).map(({ field, inputs }) => [field, inputs.map(({ role }) => role)])).toEqual([
+      ['base.model', ['base.unet', 'base.text_encoder']],
+      ['base.config', []],
+      ['base.vae', ['base.vae_decoder']],
+      ['personalized[0].lora', ['personalized[0]']],
+      ['lcm.lora', ['lcm']],
+      ['motion.module', ['motion']],
+    ]);
+    await expect(find([folder], parts)).rejects.toThrow(/base\.config \("sd15"\): a folder of configs/);
+  });
+});
+
 describe('the recipe of a lock', () => {
   it('is the recipe, where all that it names is on the Hub', () => {
     const names = { model: 'hf://o/base@v1', lora: 'hf://o/r/a.safetensors', module: 'hf://o/motion/m.ckpt' };
@@ -100,7 +183,7 @@ describe('the recipe of a lock', () => {
   it('is not enough for files of a machine, whose names it has', () => {
     expect(() => recipeOfLock(lock, 'package')).toThrow(InputMissingError);
     expect(() => recipeOfLock(lock, 'package')).toThrow(
-      /base\.model \(base\), personalized\[0\]\.lora \(ink\.safetensors\).* Give the recipe whose paths lead to them: --recipe/,
+      /base\.model \(base\), personalized\[0\]\.lora \(ink\.safetensors\).* Say where they are: --sources FOLDER/,
     );
   });
 

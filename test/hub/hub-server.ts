@@ -1,13 +1,23 @@
 /**
  * A Hub on this machine, as @huggingface/hub calls the real one: the model, tree and paths-info APIs and `resolve`, which sends large
- * files (Git LFS) on to a storage with another address. Both servers really serve ranges, If-Range and ETags, count every byte, and
- * can be told to misbehave.
+ * files (Git LFS) on to a storage with another address; hub-writes.ts has what changes something. Both servers really serve ranges,
+ * If-Range and ETags, count every byte, and can be told to misbehave.
  */
-import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { afterAll } from 'vitest';
+import {
+  addCommit,
+  emptyRepository,
+  fileOf,
+  gitOid,
+  type StoredFile,
+  type StoredRepository,
+  type WriteSettings,
+  writeRoutes,
+} from './hub-writes.ts';
+
+export { sha256 } from './hub-writes.ts';
 
 export interface Served {
   readonly server: 'hub' | 'storage';
@@ -17,6 +27,8 @@ export interface Served {
   readonly range: string | undefined;
   readonly ifRange: string | undefined;
   readonly authorization: string | undefined;
+  /** Bytes of what was sent. */
+  sent: number;
   status: number;
   /** Of the body, as handed to the socket. */
   bytes: number;
@@ -36,9 +48,15 @@ export interface Fault {
   /** As a server that knows no ranges. */
   readonly ignoreRange?: boolean;
   readonly etag?: string;
+  /** The connection is destroyed when so many bytes of what is sent have come. */
+  readonly resetAfter?: number;
+  /** What is sent has its effect, and then the connection is destroyed in place of an answer. */
+  readonly losesAnswer?: boolean;
+  /** The storage keeps other bytes than came. */
+  readonly damaged?: boolean;
 }
 
-export interface FakeHub {
+export interface FakeHub extends WriteSettings {
   readonly endpoint: string;
   readonly log: Served[];
   /** Asked before every answer. */
@@ -51,40 +69,30 @@ export interface FakeHub {
   pageSize: number;
   /** Makes a commit that `main` points to, and returns it. Files of 1 KiB and more are in Git LFS. */
   commit(repo: string, files: Readonly<Record<string, Uint8Array>>): string;
+  repository(repo: string): StoredRepository | undefined;
+  /** What stands at a revision, `.gitattributes` aside. */
+  files(repo: string, revision: string): Readonly<Record<string, Uint8Array>>;
 }
 
-interface File {
-  readonly data: Uint8Array;
-  readonly oid: string;
-  /** Large files only. */
-  readonly sha256: string | undefined;
-}
+type File = StoredFile;
 
-const LFS_FROM = 1024;
-
-export const sha256 = (data: Uint8Array) => createHash('sha256').update(data).digest('hex');
-
-const gitOid = (data: Uint8Array) => createHash('sha1').update(`blob ${data.length}\0`).update(data).digest('hex');
-
-/** Closed when the file of tests is done. */
+/** Closed when the file of tests is done; a script that uses it ends when it wants to. */
 export async function startHub(): Promise<FakeHub> {
-  const repos = new Map<
-    string,
-    { readonly refs: Map<string, string>; readonly commits: Map<string, Map<string, File>> }
-  >();
-  const contents = new Map<string, Uint8Array>();
+  const repos = new Map<string, StoredRepository>();
   const log: Served[] = [];
 
   const answer = (
     server: Served['server'],
     route: (request: Served, response: ServerResponse, body: string) => void,
+    write: (request: Parameters<Writes['hub']>[0], isKnown: boolean) => ReturnType<Writes['hub']>,
   ) => {
     return createServer((incoming, response) => {
       void (async () => {
         const served = note(server, incoming);
         log.push(served);
-        const body = await read(incoming);
         const fault = hub.fault(served);
+        const body = await read(incoming, served, fault?.resetAfter);
+        if (!body) return;
         if (fault?.status !== undefined)
           return send(served, response, fault.status, fault.headers ?? {}, Buffer.from(fault.body ?? ''));
         if (server === 'hub' && hub.token !== undefined && served.authorization !== `Bearer ${hub.token}`) {
@@ -96,7 +104,19 @@ export async function startHub(): Promise<FakeHub> {
             Buffer.from('{"error":"Invalid username or password."}'),
           );
         }
-        route(served, response, body);
+        const request = {
+          method: served.method,
+          url: new URL(served.url, hub.endpoint),
+          body,
+          headers: incoming.headers,
+          damaged: fault?.damaged === true,
+        };
+        const written = write(request, served.authorization !== undefined);
+        if (fault?.losesAnswer) return void response.destroy();
+        if (!written) return route(served, response, String(body));
+        const { status, json: value, headers = {} } = written;
+        const text = value === undefined ? '' : JSON.stringify(value);
+        send(served, response, status, { 'content-type': 'application/json', ...headers }, Buffer.from(text));
       })();
     });
   };
@@ -113,71 +133,91 @@ export async function startHub(): Promise<FakeHub> {
   const json = (served: Served, response: ServerResponse, value: unknown, headers: Record<string, string> = {}) =>
     send(served, response, 200, { 'content-type': 'application/json', ...headers }, Buffer.from(JSON.stringify(value)));
 
-  const main = answer('hub', (served, response, body) => {
-    const url = new URL(served.url, hub.endpoint);
-    const parts = url.pathname.split('/').slice(1).map(decodeURIComponent);
-    const isApi = parts[0] === 'api';
-    const [owner, name, what, revision = '', ...rest] = isApi ? parts.slice(2) : parts;
-    const repo = repos.get(`${owner}/${name}`);
-    if (!repo) return notFound(served, response, 'RepoNotFound');
-    const sha = repo.refs.get(revision) ?? revision;
-    const tree = repo.commits.get(sha);
-    if (!tree) return notFound(served, response, 'RevisionNotFound');
-    const path = rest.join('/');
-    if (isApi && what === 'revision')
-      return json(served, response, {
-        _id: '1',
-        id: `${owner}/${name}`,
-        sha,
-        private: false,
-        gated: false,
-        lastModified: '2026-01-01T00:00:00.000Z',
-        ...hub.about.get(`${owner}/${name}`),
-      });
-    if (isApi && what === 'paths-info') {
-      const { paths } = JSON.parse(body) as { paths: string[] };
-      return json(
+  const main = answer(
+    'hub',
+    (served, response, body) => {
+      const url = new URL(served.url, hub.endpoint);
+      const parts = url.pathname.split('/').slice(1).map(decodeURIComponent);
+      const isApi = parts[0] === 'api';
+      const [owner, name, what, revision = '', ...rest] = isApi ? parts.slice(2) : parts;
+      const repo = repos.get(`${owner}/${name}`);
+      if (!repo) return notFound(served, response, 'RepoNotFound');
+      const sha = repo.refs.get(revision) ?? revision;
+      const tree = repo.commits.get(sha);
+      if (!tree) return notFound(served, response, 'RevisionNotFound');
+      const path = rest.join('/');
+      if (isApi && what === 'revision')
+        return json(served, response, {
+          _id: '1',
+          id: `${owner}/${name}`,
+          sha,
+          siblings: [...tree.keys()].map((rfilename) => ({ rfilename })),
+          private: repo.isPrivate,
+          gated: false,
+          lastModified: '2026-01-01T00:00:00.000Z',
+          ...hub.about.get(`${owner}/${name}`),
+        });
+      if (isApi && what === 'paths-info') {
+        const { paths } = JSON.parse(body) as { paths: string[] };
+        return json(
+          served,
+          response,
+          paths.flatMap((wanted) => entryOf(tree, wanted)),
+        );
+      }
+      if (isApi && what === 'tree') {
+        const all = [...tree]
+          .filter(([file]) => path === '' || file.startsWith(`${path}/`))
+          .map(([file, found]) => describe(file, found));
+        const from = Number(url.searchParams.get('cursor') ?? 0);
+        url.searchParams.set('cursor', String(from + hub.pageSize));
+        const more: Record<string, string> =
+          from + hub.pageSize < all.length ? { link: `<${url.href}>; rel="next"` } : {};
+        return json(served, response, all.slice(from, from + hub.pageSize), more);
+      }
+      const file = tree.get(path);
+      if (what !== 'resolve' || !file) return notFound(served, response, 'EntryNotFound');
+      const at = { 'x-repo-commit': sha };
+      if (file.sha256 === undefined) return sendFile(served, response, file.data, `"${file.oid}"`, at);
+      const location = `${storageAddress}/store/${file.sha256}?signed=yes`;
+      return send(
         served,
         response,
-        paths.flatMap((wanted) => entryOf(tree, wanted)),
+        302,
+        {
+          location,
+          'x-linked-etag': `"${file.sha256}"`,
+          'x-linked-size': String(file.data.length),
+          etag: '"a redirect"',
+          ...at,
+        },
+        Buffer.alloc(0),
       );
-    }
-    if (isApi && what === 'tree') {
-      const all = [...tree]
-        .filter(([file]) => path === '' || file.startsWith(`${path}/`))
-        .map(([file, found]) => describe(file, found));
-      const from = Number(url.searchParams.get('cursor') ?? 0);
-      url.searchParams.set('cursor', String(from + hub.pageSize));
-      const more: Record<string, string> =
-        from + hub.pageSize < all.length ? { link: `<${url.href}>; rel="next"` } : {};
-      return json(served, response, all.slice(from, from + hub.pageSize), more);
-    }
-    const file = tree.get(path);
-    if (what !== 'resolve' || !file) return notFound(served, response, 'EntryNotFound');
-    if (file.sha256 === undefined) return sendFile(served, response, file.data, `"${file.oid}"`);
-    const location = `${storageAddress}/store/${file.sha256}?signed=yes`;
-    return send(
-      served,
-      response,
-      302,
-      {
-        location,
-        'x-linked-etag': `"${file.sha256}"`,
-        'x-linked-size': String(file.data.length),
-        etag: '"a redirect"',
-      },
-      Buffer.alloc(0),
-    );
-  });
+    },
+    (request, isKnown) => writes.hub(request, isKnown),
+  );
 
-  const storage = answer('storage', (served, response) => {
-    const hash = served.url.split('/').at(-1)?.split('?')[0] ?? '';
-    const data = contents.get(hash);
-    if (!data) return notFound(served, response, 'NoSuchKey');
-    return sendFile(served, response, data, `"etag-${hash.slice(0, 8)}"`);
-  });
+  const storage = answer(
+    'storage',
+    (served, response) => {
+      const hash = served.url.split('/').at(-1)?.split('?')[0] ?? '';
+      const data = repos
+        .values()
+        .map(({ contents }) => contents.get(hash))
+        .find((found) => found !== undefined);
+      if (!data) return notFound(served, response, 'NoSuchKey');
+      return sendFile(served, response, data, `"etag-${hash.slice(0, 8)}"`);
+    },
+    (request) => writes.storage(request),
+  );
 
-  function sendFile(served: Served, response: ServerResponse, whole: Uint8Array, ownTag: string): void {
+  function sendFile(
+    served: Served,
+    response: ServerResponse,
+    whole: Uint8Array,
+    ownTag: string,
+    more: Readonly<Record<string, string>> = {},
+  ): void {
     const fault = hub.fault(served) ?? {};
     const data = fault.content ?? whole;
     const etag = fault.etag ?? ownTag;
@@ -190,10 +230,11 @@ export async function startHub(): Promise<FakeHub> {
     }
     const part = ranged ? data.subarray(Number(first)) : data;
     const range = ranged ? { 'content-range': `bytes ${first}-${data.length - 1}/${data.length}` } : {};
-    send(served, response, ranged ? 206 : 200, { etag, 'accept-ranges': 'bytes', ...range }, part, fault);
+    send(served, response, ranged ? 206 : 200, { etag, 'accept-ranges': 'bytes', ...range, ...more }, part, fault);
   }
 
   const [endpoint, storageAddress] = [await listen(main), await listen(storage)];
+  type Writes = ReturnType<typeof writeRoutes>;
   const hub: FakeHub = {
     endpoint,
     log,
@@ -201,35 +242,37 @@ export async function startHub(): Promise<FakeHub> {
     token: undefined,
     about: new Map(),
     pageSize: 1000,
+    account: { type: 'user', name: 'me', orgs: [], auth: { type: 'access_token', accessToken: { role: 'write' } } },
+    multipart: { from: Number.POSITIVE_INFINITY, part: 0 },
+    verifies: true,
     commit(repo, files) {
-      const known = repos.get(repo) ?? { refs: new Map(), commits: new Map() };
+      const known = repos.get(repo) ?? emptyRepository();
       repos.set(repo, known);
-      const tree = new Map(
-        Object.entries(files).map(([path, data]): [string, File] => {
-          const large = data.length >= LFS_FROM ? sha256(data) : undefined;
-          if (large !== undefined) contents.set(large, data);
-          return [path, { data, oid: gitOid(data), sha256: large }];
-        }),
-      );
-      const sha = createHash('sha1')
-        .update(JSON.stringify([...tree].map(([path, { oid }]) => [path, oid])) + known.commits.size)
-        .digest('hex');
-      known.commits.set(sha, tree);
-      known.refs.set('main', sha);
-      return sha;
+      const tree = new Map(Object.entries(files).map(([path, data]) => [path, fileOf(data)]));
+      for (const { sha256: large, data } of tree.values()) if (large !== undefined) known.contents.set(large, data);
+      return addCommit(known, 'main', tree, { title: 'by hand' });
+    },
+    repository: (repo) => repos.get(repo),
+    files(repo, revision) {
+      const found = repos.get(repo);
+      const tree = found?.commits.get(found.refs.get(revision) ?? revision) ?? new Map<string, File>();
+      const own = [...tree].filter(([path]) => path !== '.gitattributes');
+      return Object.fromEntries(own.map(([path, { data }]) => [path, data]));
     },
   };
+  const writes: Writes = writeRoutes(repos, hub, () => ({ endpoint, storage: storageAddress }));
   return hub;
 }
 
 const started: Server[] = [];
 
-afterAll(() => {
-  for (const server of started.splice(0)) {
-    server.closeAllConnections();
-    server.close();
-  }
-});
+if (process.env['VITEST'])
+  (await import('vitest')).afterAll(() => {
+    for (const server of started.splice(0)) {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
 
 async function listen(server: Server): Promise<string> {
   started.push(server.listen(0, '127.0.0.1'));
@@ -247,15 +290,25 @@ function note(server: Served['server'], { method = '', url = '', headers }: Inco
     range,
     ifRange: typeof ifRange === 'string' ? ifRange : undefined,
     authorization,
+    sent: 0,
     status: 0,
     bytes: 0,
   };
 }
 
-async function read(incoming: IncomingMessage): Promise<string> {
+/** Undefined when it breaks off. */
+async function read(incoming: IncomingMessage, served: Served, resetAfter?: number): Promise<Buffer | undefined> {
   const chunks: Buffer[] = [];
-  for await (const chunk of incoming) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString();
+  try {
+    for await (const chunk of incoming) {
+      chunks.push(chunk as Buffer);
+      served.sent += (chunk as Buffer).length;
+      if (resetAfter !== undefined && served.sent >= resetAfter) incoming.destroy();
+    }
+  } catch {
+    return undefined;
+  }
+  return incoming.destroyed && resetAfter !== undefined ? undefined : Buffer.concat(chunks);
 }
 
 function send(

@@ -1,10 +1,14 @@
+import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { truncate, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { once } from 'node:events';
+import { readdir, readFile, stat, truncate, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { FormatError } from '../../src/errors.ts';
+import { openCache } from '../../src/hub/cache.ts';
 import { HttpRefusal, type Patience } from '../../src/hub/http.ts';
 import { type Blob, openRegistry, type Registry, type RegistryOptions } from '../../src/oci/registry.ts';
+import { openUploads } from '../../src/oci/uploads.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 import { hasRegistry, startRegistry } from './real-registry.ts';
@@ -78,6 +82,7 @@ describe.runIf(hasRegistry)('a registry', () => {
   it.each([
     ['the connection is cut', { cutAfter: 0 }],
     ['the registry fails', { status: 500 }],
+    ['it has got elsewhere', { status: 416 }],
     ['it is asked too often', { status: 429, headers: { 'retry-after': '1' } }],
   ] as const)('goes on where it has got to when %s', async (_, fault) => {
     const registry = open();
@@ -125,6 +130,127 @@ describe.runIf(hasRegistry)('a registry', () => {
     };
     await Array.fromAsync(registry.push(blob, path));
     expect(await registry.has(blob)).toBe(true);
+  });
+
+  describe('goes on with what another process has begun', () => {
+    let cache: string;
+    beforeEach(async () => {
+      cache = await temporaryFolder();
+    });
+    const repository = () => `test/u${(serial += 1)}`;
+    const openAt = (repo: string, options: RegistryOptions = {}) => {
+      const reference = { registry: proxy.address, repository: repo };
+      const uploads = openUploads(openCache(cache), reference);
+      return openRegistry(reference, { patience: QUICK, chunk: MIB, uploads, ...options });
+    };
+    const records = async () =>
+      (await readdir(cache, { recursive: true, withFileTypes: true }))
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name));
+    const begun = () => proxy.log.filter(({ method, range }) => method === 'PATCH' && range?.startsWith('0-'));
+
+    it('and was killed at', async () => {
+      const repo = repository();
+      const { path, blob, data } = await randomFile(3.5 * MIB);
+      const script = `
+        import { openCache } from ${JSON.stringify(resolve('src/hub/cache.ts'))};
+        import { openRegistry } from ${JSON.stringify(resolve('src/oci/registry.ts'))};
+        import { openUploads } from ${JSON.stringify(resolve('src/oci/uploads.ts'))};
+        const reference = ${JSON.stringify({ registry: proxy.address, repository: repo })};
+        const uploads = openUploads(openCache(${JSON.stringify(cache)}), reference);
+        const registry = openRegistry(reference, { chunk: ${MIB}, uploads });
+        for await (const _ of registry.push(${JSON.stringify(blob)}, ${JSON.stringify(path)}));`;
+      const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'ignore' });
+      proxy.fault = ({ range }) => {
+        if (!range?.startsWith(`${2 * MIB}-`)) return undefined;
+        child.kill('SIGKILL');
+        return { status: 503 }; // nothing of the third chunk arrives
+      };
+      expect(await once(child, 'exit')).toEqual([null, 'SIGKILL']);
+      const [record = '', ...more] = await records();
+      expect(more).toEqual([]);
+      expect((await stat(record)).mode & 0o777).toBe(0o600);
+      proxy.fault = () => undefined;
+      proxy.log.length = 0;
+      const told = await Array.fromAsync(openAt(repo).push(blob, path));
+      expect(told).toEqual([2 * MIB, 3 * MIB, 3.5 * MIB]);
+      expect(begun()).toEqual([]);
+      expect(await contentOf(openAt(repo), blob)).toEqual(data);
+      expect(await records()).toEqual([]);
+    });
+
+    /** Sends `chunks` of the file and stops. */
+    async function beginWith(repo: string, blob: Blob, path: string, chunks = 1): Promise<void> {
+      const stop = new AbortController();
+      const pushing = openAt(repo, { signal: stop.signal }).push(blob, path);
+      for (let i = 0; i < chunks; i += 1) await pushing.next();
+      stop.abort(new Error('enough'));
+      await expect(pushing.next()).rejects.toThrow('enough');
+      expect(await records()).toHaveLength(1);
+      proxy.log.length = 0;
+    }
+
+    it.each([404, 416, 403])('unless the registry has forgotten it (%i)', async (status) => {
+      const repo = repository();
+      const { path, blob } = await randomFile(3 * MIB);
+      await beginWith(repo, blob, path);
+      proxy.fault = ({ method, url }) => (method === 'GET' && url.includes('/uploads/') ? { status } : undefined);
+      await Array.fromAsync(openAt(repo).push(blob, path));
+      expect(begun()).toHaveLength(1);
+      expect(await openAt(repo).has(blob)).toBe(true);
+      expect(await records()).toEqual([]);
+    });
+
+    it('and sends nothing again where only the end is missing', async () => {
+      const repo = repository();
+      const { path, blob } = await randomFile(2 * MIB);
+      proxy.fault = ({ method }) => (method === 'PUT' ? { status: 503 } : undefined);
+      await expect(Array.fromAsync(openAt(repo).push(blob, path))).rejects.toThrow(HttpRefusal);
+      proxy.fault = () => undefined;
+      proxy.log.length = 0;
+      expect(await Array.fromAsync(openAt(repo).push(blob, path))).toEqual([2 * MIB]);
+      expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
+      expect(await openAt(repo).has(blob)).toBe(true);
+    });
+
+    it('from the start where that was of another file', async () => {
+      const repo = repository();
+      const { path, blob, data } = await randomFile(2 * MIB);
+      await beginWith(repo, blob, (await randomFile(2 * MIB)).path);
+      await Array.fromAsync(openAt(repo).push(blob, path));
+      expect(begun()).toHaveLength(1);
+      expect(await contentOf(openAt(repo), blob)).toEqual(data);
+      expect(await records()).toEqual([]);
+    });
+
+    it('but for what a living one is at', async () => {
+      const repo = repository();
+      const { path, blob } = await randomFile(2 * MIB);
+      await beginWith(repo, blob, path);
+      const [record = ''] = await records();
+      const text = await readFile(record, 'utf8');
+      expect(text).toContain(`"pid":${process.pid}}`);
+      await writeFile(record, text.replace(`"pid":${process.pid}}`, `"pid":${process.ppid}}`));
+      await Array.fromAsync(openAt(repo).push(blob, path));
+      expect(begun()).toHaveLength(1);
+    });
+
+    it('and publishes also where nothing can be noted', async () => {
+      const repo = repository();
+      const { path, blob } = await randomFile(2 * MIB);
+      await writeFile(join(cache, 'records'), ''); // no folder
+      await Array.fromAsync(openAt(repo).push(blob, path));
+      expect(await openAt(repo).has(blob)).toBe(true);
+    });
+  });
+
+  it('is not sent to where it is not safe', async () => {
+    const { path, blob } = await randomFile(1000);
+    proxy.fault = ({ method }) =>
+      method === 'POST' ? { status: 202, headers: { location: 'ftp://elsewhere.example/x?secret' } } : undefined;
+    const pushing = Array.fromAsync(open().push(blob, path));
+    await expect(pushing).rejects.toThrow(/an address that is none, or is not safe$/);
+    await expect(pushing).rejects.not.toThrow('secret');
   });
 
   it('does not take other bytes than were promised', async () => {

@@ -133,8 +133,8 @@ describe('publish to a folder', () => {
     await expect(drain(publish(join(folder, 'gone'), { to: join(folder, 'x') }))).rejects.toThrow(InputMissingError);
     const inside = drain(publish(verified, { to: join(verified, 'unet', 'published') }));
     await expect(inside).rejects.toThrow(/lies inside the package/);
-    await expect(drain(publish(verified, { to: 'hf://owner/name' }))).rejects.toThrow(
-      'This version does not publish to hf://owner/name yet, only to a local folder or a registry (oci://registry/name:tag).',
+    await expect(drain(publish(verified, { to: 'https://host/name' }))).rejects.toThrow(
+      'https://host/name is no place to publish to: a folder, a repository on the Hub (hf://owner/name) or a registry (oci://registry/name:tag) is one.',
     );
     expect(await readdir(folder)).toEqual([]);
   });

@@ -94,7 +94,8 @@ describe('previewPublication', () => {
   });
 
   it.each([
-    ['hf://owner/name', /does not publish to hf:\/\/owner\/name yet, only to a local folder/],
+    ['https://host/name', /is no place to publish to/],
+    ['hf://owner', /does not name a repository/],
     ['oci://registry/Name', /name is expected/],
   ])('refuses %s, which is no place', async (to, reason) => {
     expect((await surveyPublication(verified, to)).refusals).toMatchObject([

@@ -103,6 +103,28 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
     expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
   });
 
+  it('goes on in the middle of a file that was being sent, and leaves no trace of its address', async () => {
+    const to = place();
+    const stop = new AbortController();
+    const chunk = 1 << 20;
+    proxy.fault = ({ range }) => {
+      if (!range?.startsWith(`${2 * chunk}-`)) return undefined;
+      stop.abort(new Error('enough'));
+      return { status: 503 };
+    };
+    const { signal } = stop;
+    await expect(drain(publishToRegistry(verified, { to, patience, chunk, signal }))).rejects.toThrow('enough');
+    proxy.fault = () => undefined;
+    proxy.log.length = 0;
+    const events: Event[] = [];
+    await drain(publishToRegistry(verified, { to, patience, chunk }), (event) => events.push(event));
+    const [first] = proxy.log.filter(({ method }) => method === 'PATCH');
+    expect(first?.range).toMatch(new RegExp(`^${2 * chunk}-`));
+    expect(JSON.stringify(events)).not.toMatch(/_state|uploads/);
+    const records = await readdir(join(process.env['LCM_MERGE_CACHE'] as string, 'records'), { recursive: true });
+    expect(records.filter((name) => name.endsWith('.json'))).toEqual([]);
+  });
+
   it('refuses a package that has not passed before it says a word to the registry', async () => {
     const folder = join(await temporaryFolder(), 'package');
     await mkdir(folder);

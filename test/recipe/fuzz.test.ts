@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
@@ -64,7 +64,9 @@ it('whatever the text, parsing gives a recipe or one sentence per mistake', () =
 it('whatever the bytes, loading them where no model is fails as malformed or as missing', async () => {
   const random = generator(7);
   const folder = await mkdtemp(join(tmpdir(), 'fuzz-'));
-  const file = join(folder, 'fuzz.yaml');
+  // the recipe says ../models: what is beside that is looked through for similar names, and a temporary folder may hold thousands
+  await mkdir(join(folder, 'recipes'));
+  const file = join(folder, 'recipes', 'fuzz.yaml');
   for (let round = 0; round < 300; round++) {
     const bytes = mutate(random);
     await writeFile(file, bytes);

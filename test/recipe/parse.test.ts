@@ -338,7 +338,11 @@ describe('keys', () => {
   it.each([
     ['unknown, near a known one', 'lcm: { lora: l, betta: 1 }', '4:17: Unknown key lcm.betta. Did you mean "beta"?'],
     ['unknown at the top', 'smapler: { steps: 2 }', '4:1: Unknown key smapler. Did you mean "sampler"?'],
-    ['unknown, near nothing', 'publish: { to: x, from: y }', '4:19: Unknown key publish.from. Known here: to.'],
+    [
+      'unknown, near nothing',
+      'publish: { to: x, from: y }',
+      '4:19: Unknown key publish.from. Known here: to, private, pull_request.',
+    ],
     [
       'unknown in a list',
       'personalized:\n  - lora: l\n    alpha: 1\n    alhpa: 2',
@@ -700,12 +704,28 @@ describe('what this version does not do yet', () => {
       'lcm: { lora: https://host/lcm.safetensors }',
       '4:14: This version does not read "https://host/lcm.safetensors" yet, only local files and hf:// references. Download it and give its path.',
     ],
-    [
-      'publish: { to: hf://o/r }',
-      '4:16: This version does not publish to "hf://o/r" yet, only to a local folder or a registry (oci://registry/name:tag).',
-    ],
   ])('%s', (line, expected) => {
     expect(problems(`${SHORTEST}${line}\n`)).toEqual([expected]);
+  });
+
+  it.each([
+    [
+      '{ to: hf://o/r/x }',
+      '4:16: publish.to is no place to publish to. "hf://o/r/x" names a path in a repository, and a package is a whole one: hf://o/r.',
+    ],
+    [
+      '{ to: https://h/r }',
+      '4:16: publish.to is no place to publish to. A folder, hf://owner/name or oci://registry/name:tag is one.',
+    ],
+    ['{ to: ../x, private: true }', '4:31: publish.private is only for the Hub (hf://owner/name).'],
+    ['{ to: oci://r/a, pull_request: true }', '4:41: publish.pull_request is only for the Hub (hf://owner/name).'],
+  ])('publish: %s', (publish, expected) => {
+    expect(problems(`${SHORTEST}publish: ${publish}\n`)).toEqual([expected]);
+  });
+
+  it('takes the Hub, and what only it has', () => {
+    const publish = { to: 'hf://o/r@next', private: true, pull_request: false };
+    expect(parseRecipe(`${SHORTEST}publish: ${JSON.stringify(publish)}\n`, FILE).publish).toEqual(publish);
   });
 
   it('registries that are none', () => {

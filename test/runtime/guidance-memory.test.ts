@@ -6,8 +6,9 @@ import { drain, type Event } from '../../src/events.ts';
 import { type GraphSessions, openGraphs } from '../../src/runtime/graph-sessions.ts';
 import { openPackage, type VideoPackage } from '../../src/runtime/package-folder.ts';
 import { sampleOn } from '../../src/runtime/pipeline.ts';
+import { SMALL, writeSmall } from '../helpers/small.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
+import { bakeAndCheck, recipeIn } from '../helpers/tiny.ts';
 
 const CLIP = { prompt: 'a red circle', negative: 'a blue square', guidance: 3, steps: 2, frames: 2 };
 
@@ -15,7 +16,10 @@ describe('too little memory for two prompts at once', () => {
   let pkg: VideoPackage;
   beforeAll(async () => {
     const folder = join(await temporaryFolder(), 'package');
-    await bakeAndCheck(tinyRecipe({ output: { frames: 2, shapes: 'dynamic', targets: ['portable'] } }), folder);
+    const recipe = recipeIn((await writeSmall()).folder, SMALL, {
+      output: { shapes: 'dynamic', targets: ['portable'] },
+    });
+    await bakeAndCheck(recipe, folder);
     pkg = await openPackage(folder);
   });
 

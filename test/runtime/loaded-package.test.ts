@@ -10,13 +10,15 @@ import { plan } from '../../src/merge/plan.ts';
 import { loadPackage } from '../../src/runtime/loaded-package.ts';
 import { openPackage } from '../../src/runtime/package-folder.ts';
 import { sample } from '../../src/runtime/pipeline.ts';
+import { SMALL, writeSmall } from '../helpers/small.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { tinyRecipe } from '../helpers/tiny.ts';
+import { recipeIn } from '../helpers/tiny.ts';
 
+const recipe = recipeIn((await writeSmall()).folder, SMALL);
 let folder: string;
 
 beforeAll(async () => {
-  ({ folder } = await drain(bake(await plan(tinyRecipe()), { into: await temporaryFolder() })));
+  ({ folder } = await drain(bake(await plan(recipe), { into: await temporaryFolder() })));
 });
 
 const PROMPT = 'a red circle';
@@ -118,7 +120,7 @@ describe('loadPackage', () => {
     await expect(loading).rejects.toThrow('never mind');
 
     const broken = await temporaryFolder();
-    await drain(bake(await plan(tinyRecipe()), { into: broken }));
+    await drain(bake(await plan(recipe), { into: broken }));
     await writeFile(join(broken, 'vae_decoder', 'model.onnx_data'), '');
     await expect(loadPackage(broken, { device: 'cpu' })).rejects.toThrow(FormatError);
     await rm(join(broken, 'vae_decoder', 'model.onnx_data'));

@@ -10,8 +10,9 @@ import { readModelInfo } from '../../src/onnx/model-info.ts';
 import { type HostTensor, startHost } from '../../src/runtime/host.ts';
 import { createGenerator } from '../../src/runtime/noise.ts';
 import { openPackage, type VideoPackage } from '../../src/runtime/package-folder.ts';
-import { type SampleOptions, sample, type Video } from '../../src/runtime/pipeline.ts';
+import { type ClipOptions, sample, type Video } from '../../src/runtime/pipeline.ts';
 import { openGolden } from '../helpers/golden.ts';
+import { sampleKept } from '../helpers/kept-graphs.ts';
 import { relativeRms } from '../helpers/numbers.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type Section, tinyRecipe } from '../helpers/tiny.ts';
@@ -228,16 +229,19 @@ describe.each(['portable', 'cpu'] as const)('the %s graphs give what PyTorch giv
 });
 
 const PROMPT = 'a red circle';
-const run = (
+const run = (pkg: VideoPackage, options: Partial<ClipOptions> = {}, onEvent?: (event: Event) => void): Promise<Video> =>
+  drain(sampleKept(pkg, { prompt: PROMPT, ...options }), onEvent);
+/** In a process of its own. */
+const runAlone = (
   pkg: VideoPackage,
-  options: Partial<SampleOptions> = {},
+  options: Partial<ClipOptions> = {},
   onEvent?: (event: Event) => void,
 ): Promise<Video> => drain(sample(pkg, { prompt: PROMPT, device: 'cpu', ...options }), onEvent);
 
 describe('sample', () => {
   it('retraces the reference run of the tiny family, step by step and to the pixel', async () => {
     const reference = await openGolden('models/tiny/reference.safetensors');
-    const video = await run(packages['fp16 static']);
+    const video = await runAlone(packages['fp16 static']);
     expect(video.shape).toEqual([1, 4, 16, 8, 8]);
     expect(video.trajectory).toHaveLength(4);
     for (const [i, latents] of video.trajectory.entries()) {
@@ -293,7 +297,7 @@ describe('sample', () => {
   it('is the same for a seed every time', async () => {
     const [a, b] = [
       await run(packages['fp16 static'], { steps: 1 }),
-      await run(packages['fp16 static'], { steps: 1, seed: 0 }),
+      await runAlone(packages['fp16 static'], { steps: 1, seed: 0 }),
     ];
     expect(b.latents).toEqual(a.latents);
     expect(b.frames.data).toEqual(a.frames.data);
@@ -344,21 +348,21 @@ describe('sample', () => {
     [{ steps: 51 }, /51 sampling steps cannot be taken/],
     [{ seed: 0.5 }, /seed 0\.5 cannot be used/],
   ])('refuses what the graph cannot do: %j', async (options, message) => {
-    const running = run(packages['fp16 static'], options);
+    const running = runAlone(packages['fp16 static'], options);
     await expect(running).rejects.toThrow(UsageError);
     await expect(running).rejects.toThrow(message);
   });
 
   it('stops between steps and in the middle of one', async () => {
     const controller = new AbortController();
-    const running = run(
+    const running = runAlone(
       packages['fp16 static'],
       { steps: 4, signal: controller.signal },
       (event) => event.type === 'progress' && controller.abort(new Error('enough')),
     );
     await expect(running).rejects.toThrow('enough');
     const soon = AbortSignal.timeout(30);
-    await expect(run(packages['fp16 static'], { steps: 50, signal: soon })).rejects.toThrow(/timeout/);
+    await expect(runAlone(packages['fp16 static'], { steps: 50, signal: soon })).rejects.toThrow(/timeout/);
   });
 });
 

@@ -14,18 +14,21 @@ import { sheetSvg } from '../../src/sweep/sheet.ts';
 import { type Sweep, type SweepOptions, sweep } from '../../src/sweep/sweep.ts';
 import { seenCells, sweepCells } from '../../src/sweep/table.ts';
 import { openVariants } from '../../src/sweep/variants.ts';
+import { SMALL, writeSmall } from '../helpers/small.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { tinyRecipe } from '../helpers/tiny.ts';
+import { recipeIn, tinyRecipe } from '../helpers/tiny.ts';
 
-const recipe = tinyRecipe({ sampler: { steps: 2 }, verify: { prompt: 'a red circle', seed: 3 } });
+/** What is the same for every structure is looked at in the small one; what it costs, and all modules that LoRAs change, in the tiny one. */
+const small = recipeIn((await writeSmall()).folder, SMALL, { verify: { seed: 3 } });
+const tiny = tinyRecipe({ sampler: { steps: 2 }, verify: { prompt: 'a red circle', seed: 3 } });
 const clip = { frames: 2 };
-const knob = (text: string) => parseKnob(text, recipe);
+const knob = (text: string) => parseKnob(text, tiny);
 const PATIENCE = { timeout: 240_000 };
 
 const run = (
   options: Partial<SweepOptions> & Pick<SweepOptions, 'x'>,
   onEvent?: (event: Event) => unknown,
-  of: Recipe = recipe,
+  of: Recipe = small,
 ): Promise<Sweep> => drain(sweep({ recipe: of }, { clip, device: 'cpu', ...options }), onEvent);
 
 /** Every weight that a graph reads, by name, wherever it lies. */
@@ -44,51 +47,56 @@ async function weightsOf(path: string): Promise<Map<string, Buffer>> {
 
 describe('the tiles of a grid', PATIENCE, () => {
   it.each([
-    ['alpha=0.4,0.8', 'beta=0.7,1'],
-    ['personalized[0].text_encoder=0.2,1', 'alpha=0.4,0.8'],
-    ['gamma=0,1', 'guidance=1,2'],
-  ])('over %s and %s have the weights of their own bakes, bit for bit, and show the same frames', async (x, y) => {
-    const options = { x: knob(x), y: knob(y), clip };
-    const grid = await drain(planGrid(recipe, 'cpu', options));
-    const folder = await temporaryFolder();
-    await using variants = await openVariants(grid.tiles.map(({ plan }) => plan) as never, { folder });
-    const swept = await run(options);
-    for (const [i, { plan, index }] of grid.tiles.entries()) {
-      const { package: made } = await drain(variants.make(i, i === 0 ? undefined : 'portable'));
-      if (i !== 0 && i !== 3) continue; // what lies between two corners is made of the same parts
-      if (i === 0) {
-        // what onnxruntime does to the graph of the CPU is done once for all tiles
-        const quick = made.graphs.unet.find(({ target }) => target === 'cpu')?.path as string;
-        expect((await readModelInfo(quick)).operators['Cast'] ?? 0).toBeLessThan(700);
+    ['tiny', 'alpha=0.4,0.8', 'beta=0.7,1'],
+    ['small', 'personalized[0].text_encoder=0.2,1', 'alpha=0.4,0.8'],
+    ['small', 'gamma=0,1', 'guidance=1,2'],
+  ])(
+    '(%s) over %s and %s have the weights of their own bakes, bit for bit, and show the same frames',
+    async (family, x, y) => {
+      const recipe = family === 'tiny' ? tiny : small;
+      const options = { x: knob(x), y: knob(y), clip };
+      const grid = await drain(planGrid(recipe, 'cpu', options));
+      const folder = await temporaryFolder();
+      await using variants = await openVariants(grid.tiles.map(({ plan }) => plan) as never, { folder });
+      const swept = await run(options, undefined, recipe);
+      for (const [i, { plan, index }] of grid.tiles.entries()) {
+        const { package: made } = await drain(variants.make(i, i === 0 ? undefined : 'portable'));
+        if (i !== 0 && i !== 3) continue; // what lies between two corners is made of the same parts
+        if (i === 0) {
+          // what onnxruntime does to the graph of the CPU is done once for all tiles
+          const quick = made.graphs.unet.find(({ target }) => target === 'cpu')?.path as string;
+          expect((await readModelInfo(quick)).operators['Cast'] ?? 0).toBeLessThan(700);
+        }
+        const into = join(await temporaryFolder(), 'baked');
+        await mkdir(into);
+        await drain(bake(plan, { into }));
+        const baked = await openPackage(into);
+        for (const part of ['unet', 'text_encoder', 'vae_decoder'] as const) {
+          const graph = made.graphs[part].find(({ target }) => target === 'portable')?.path as string;
+          const [found, expected] = [await weightsOf(graph), await weightsOf(baked.models[part])];
+          expect([...found.keys()].sort()).toEqual([...expected.keys()].sort());
+          const other = [...expected].filter(([name, bytes]) => !found.get(name)?.equals(bytes)).map(([name]) => name);
+          expect(other, part).toEqual([]);
+        }
+        const { verify, sampler } = plan.recipe;
+        const { frames } = await drain(
+          sample(baked, { prompt: verify.prompt, seed: verify.seed, guidance: sampler.guidance, device: 'cpu' }),
+        );
+        expect(Buffer.from(frames.data).equals(Buffer.from(swept.clips[index]?.data ?? []))).toBe(true);
+        await variants.release(i);
       }
-      const into = join(await temporaryFolder(), 'baked');
-      await mkdir(into);
-      await drain(bake(plan, { into }));
-      const baked = await openPackage(into);
-      for (const part of ['unet', 'text_encoder', 'vae_decoder'] as const) {
-        const graph = made.graphs[part].find(({ target }) => target === 'portable')?.path as string;
-        const [found, expected] = [await weightsOf(graph), await weightsOf(baked.models[part])];
-        expect([...found.keys()].sort()).toEqual([...expected.keys()].sort());
-        const other = [...expected].filter(([name, bytes]) => !found.get(name)?.equals(bytes)).map(([name]) => name);
-        expect(other, part).toEqual([]);
-      }
-      const { verify, sampler } = plan.recipe;
-      const { frames } = await drain(
-        sample(baked, { prompt: verify.prompt, seed: verify.seed, guidance: sampler.guidance, device: 'cpu' }),
-      );
-      expect(Buffer.from(frames.data).equals(Buffer.from(swept.clips[index]?.data ?? []))).toBe(true);
-      await variants.release(i);
-    }
-  });
+    },
+  );
 
   it('are told as they come, with what to write into the recipe; the figures have them row by row', async () => {
     const tiles: Tile[] = [];
     const other: Event[] = [];
     const axes = { x: knob('beta=0.7,1'), y: knob('gamma=1,0') };
-    const { figures, clips } = await run(axes, (event) => {
+    const listen = (event: Event) => {
       if (event.type === 'tile') tiles.push(event);
       else other.push(event);
-    });
+    };
+    const { figures, clips } = await run(axes, listen, tiny);
     // β changes more than γ, so its values are the outer loop
     expect(tiles.map(({ index }) => index)).toEqual([0, 2, 1, 3]);
     expect(tiles.map(({ label }) => label)).toEqual(['β 0.7  γ 1', 'β 0.7  γ 0', 'β 1  γ 1', 'β 1  γ 0']);
@@ -126,7 +134,7 @@ describe('the tiles of a grid', PATIENCE, () => {
   });
 
   it('are shown as a table and as a sheet that moves', async () => {
-    const swept = await run({ x: knob('steps=1,2') }, undefined, { ...recipe, name: '<b>' });
+    const swept = await run({ x: knob('steps=1,2') }, undefined, { ...small, name: '<b>' });
     const cells = sweepCells(swept.figures);
     expect(cells.map(([title]) => title)).toEqual(['tile', 'steps 1', 'steps 2 (as it is)']);
     expect(seenCells(swept.figures)[0]).toEqual(['tile', 'motion', 'consistency', 'pixels off']);
@@ -190,7 +198,7 @@ describe('a sweep that does not end', PATIENCE, () => {
   it('leaves nothing behind when nobody asks for more of it', async () => {
     const folder = await temporaryFolder();
     const scratch = join(folder, 'weights');
-    for await (const event of sweep({ recipe }, { x: knob('beta=0.7,1'), clip, device: 'cpu', scratch }))
+    for await (const event of sweep({ recipe: small }, { x: knob('beta=0.7,1'), clip, device: 'cpu', scratch }))
       if (event.type === 'tile') break;
     expect(await readdir(folder)).toEqual([]);
   });
@@ -210,7 +218,7 @@ describe('a grid that cannot be', () => {
     [{ x: knob('steps=1,60') }, /^sampler\.steps cannot be 60\./],
     [{ x: { path: ['lcm', 'beta'], values: [] } }, /has no values/],
     [{ x: { path: ['output', 'frames'], values: [1] } }, /^output\.frames is no knob/],
-    [{ x: knob('alpha=1'), clip: { width: 60 } }, /^No clip can be 8 frames of 60×64: width must be a multiple of 8/],
+    [{ x: knob('alpha=1'), clip: { width: 60 } }, /^No clip can be 2 frames of 60×64: width must be a multiple of 8/],
     [{ x: knob('alpha=1'), clip: { frames: 0 } }, /^No clip can be 0 frames/],
   ] as const)('is refused before anything is written: %#', async (options, sentence) => {
     const folder = await temporaryFolder();

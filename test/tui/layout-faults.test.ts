@@ -136,7 +136,7 @@ const FIGURES = [
 /** In Publish. */
 async function typeTarget(screen: Screen): Promise<void> {
   screen.press('8', 't');
-  await screen.shows('Folder to publish to');
+  await screen.shows('Folder, hf:// or oci:// to publish to');
   screen.press(`/${LONG_PATH}-there`);
   await screen.shows('-there');
   screen.press(KEYS.enter);

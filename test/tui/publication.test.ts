@@ -21,7 +21,7 @@ import {
 } from '../../src/tui/publication.ts';
 import { publicationOf } from './publications.ts';
 
-const chosen = () => choosePackage(NO_PUBLICATION, 'out/ink', '/srv/ink');
+const chosen = () => choosePackage(NO_PUBLICATION, 'out/ink', { to: '/srv/ink' });
 const wishIn = ({ run }: PublicationView): PublicationWish => {
   if (run.status === 'idle') throw new Error('There is no wish.');
   return run.wish;
@@ -31,6 +31,31 @@ const read = (changes: Partial<Publication> = {}, view = chosen()) =>
 const given = (view: PublicationView, ...commands: readonly PublicationCommand[]) =>
   commands.reduce(obeyPublication, view);
 const REFUSED = { refusals: [{ kind: 'publish', message: 'It has not been verified.' }] } as const;
+
+describe('the Hub', () => {
+  const head = 'a'.repeat(40);
+  const hub = { head, account: 'me', mayWrite: 'yes' } as const;
+  const replaces = { name: 'oil', files: 24, bytes: 21.8e6, commit: head };
+  const wished = choosePackage(NO_PUBLICATION, 'out/ink', { to: 'hf://me/ink', pullRequest: true });
+
+  it('is offered a pull request where the recipe says so, until another target is typed', () => {
+    expect(wishIn(wished)).toEqual({ folder: 'out/ink', to: 'hf://me/ink', pullRequest: true });
+    const next = offerPackages(wished, ['out/ink', 'out/oil']);
+    expect(wishIn(obeyPublication(next, 'right'))).toEqual({ folder: 'out/oil', to: 'hf://me/ink', pullRequest: true });
+    expect(wishIn(choosePackage(wished, 'out/oil'))).toMatchObject({ pullRequest: true });
+    expect(wishIn(setTarget(wished, 'hf://me/oil'))).toEqual({ folder: 'out/ink', to: 'hf://me/oil' });
+  });
+
+  it('is asked about with the commit that would be replaced, or the pull request', () => {
+    const to = 'hf://me/ink@main';
+    const committed = read({ to, target: { place: to, replaces, hub } }, chosen());
+    expect(questionOf(given(committed, 'open'))).toMatch(
+      /to hf:\/\/me\/ink@main and replace oil \(24 files, 21\.8 MB, commit aaaaaaaaaaaa\)\?$/,
+    );
+    const proposed = read({ to, target: { place: to, replaces, hub: { ...hub, pullRequest: true } } }, wished);
+    expect(questionOf(given(proposed, 'open'))).toMatch(/to hf:\/\/me\/ink@main as a pull request\?$/);
+  });
+});
 
 describe('what is to be published', () => {
   it('is read as soon as a package and a target are known, and not before', () => {

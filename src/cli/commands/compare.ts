@@ -1,12 +1,13 @@
 /** `compare`: packages and samplers side by side, as a table, a contact sheet and a clip of each row. */
 import { writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { type CompareOptions, compare } from '../../compare/compare.ts';
+import { type CompareOptions, type Comparison, compare } from '../../compare/compare.ts';
 import { sheetSvg } from '../../compare/sheet.ts';
 import { comparisonCells, comparisonMarkdown } from '../../compare/table.ts';
 import { UsageError } from '../../errors.ts';
 import { openStaging } from '../../export/staging.ts';
 import { readSmallFile, writingTo } from '../../formats/byte-source.ts';
+import { type LocalPackage, openLocalPackages } from '../../publish/local-package.ts';
 import { writeWebp } from '../../runtime/frame-files.ts';
 import { table } from '../../text/columns.ts';
 import type { Command } from '../context.ts';
@@ -22,10 +23,16 @@ export const compareCommand: Command<'compare'> = async (args, { signal, follow 
     const foreign = names.find((name) => ![FIGURES, PAGE, SHEET].includes(name) && !CLIP.test(name));
     return foreign && `holds ${foreign}, which is no file of an earlier comparison`;
   });
-  const { packages, teacher, grid, negative, seed, seeds, guidance, clip, device } = args;
+  const { grid, negative, seed, seeds, guidance, clip, device, offline } = args;
+  const named = [...args.packages, ...(args.teacher === undefined ? [] : [args.teacher])];
+  await using local = await follow(openLocalPackages(named, { offline, signal }));
+  const folders = local.packages.map((one) => one.folder);
+  const packages = folders.slice(0, args.packages.length);
+  const teacher = folders[args.packages.length];
   const options: CompareOptions = { packages, teacher, grid, prompts, negative, seed, seeds, guidance, clip, device };
   const compared = await follow(compare({ ...options, videoFeatures: args['video-features'], signal }));
-  const { comparison, clips } = compared;
+  const { clips } = compared;
+  const comparison = withNames(compared.comparison, local.packages);
   const put = (name: string, text: string) =>
     writingTo(join(folder.path, name), writeFile(join(folder.path, name), text));
   await put(FIGURES, `${JSON.stringify(comparison, null, 2)}\n`);
@@ -42,6 +49,13 @@ export const compareCommand: Command<'compare'> = async (args, { signal, follow 
     value: { out, ...comparison },
   };
 };
+
+/** A package that was fetched for this is called by its reference: its folder is gone when somebody reads the figures. */
+function withNames(comparison: Comparison, packages: readonly LocalPackage[]): Comparison {
+  const names = new Map(packages.flatMap((one) => (one.isTemporary ? [[one.folder, one.name] as const] : [])));
+  const rows = comparison.rows.map((row) => ({ ...row, package: names.get(row.package) ?? row.package }));
+  return { ...comparison, rows };
+}
 
 /** One per line of the file, or the one that was given. */
 async function promptsOf({

@@ -14,9 +14,11 @@ export const make: Command<'make'> = async (args, { signal, follow, paint }) => 
   assertOffered(device); // that it is not there, a dry run says as well
   if (args['dry-run']) return describePlan(plan, paint);
   const out = args.out ?? defaultOut(plan.recipe);
-  const { folder, report, published } = await follow(
+  const { folder, report, published, pullRequest } = await follow(
     makePackage(plan, { out, device, allowFallback: args['allow-fallback'], profile: args.profile, signal }),
   );
   const outcome = verdictOutcome(report, folder);
-  return published === undefined ? outcome : { ...outcome, value: { ...outcome.value, published } };
+  return published === undefined
+    ? outcome
+    : { ...outcome, value: { ...outcome.value, published, ...(pullRequest !== undefined && { pullRequest }) } };
 };

@@ -14,9 +14,16 @@ import { signerFor } from '../signer.ts';
 export const publishCommand: Command<'publish'> = async (args, { signal, follow, paint }) => {
   const { package: folder, to, sign } = args;
   const signer = sign === undefined ? undefined : await signerFor(sign, folder);
-  if (args['dry-run']) return describe(await follow(previewPublication(folder, { to, signer, signal })), paint);
-  const { to: published, ...sent } = await follow(publish(folder, { to, signer, signal }));
-  return { text: published, value: { published, ...sent } };
+  const wishes = {
+    to,
+    ...(args.private && { private: true }),
+    ...(args['pull-request'] && { pullRequest: true }),
+    ...(args.message !== undefined && { message: args.message }),
+  };
+  if (args['dry-run']) return describe(await follow(previewPublication(folder, { ...wishes, signer, signal })), paint);
+  const { to: published, ...sent } = await follow(publish(folder, { ...wishes, signer, signal }));
+  const text = sent.pullRequest === undefined ? published : `${published}\n${sanitise(sent.pullRequest)}`;
+  return { text, value: { published, ...sent } };
 };
 
 /** Ends as publishing would. */

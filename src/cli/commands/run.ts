@@ -4,6 +4,7 @@ import { UsageError } from '../../errors.ts';
 import { makeFolders } from '../../export/staging.ts';
 import { fromFloat32 } from '../../formats/dtype.ts';
 import { writeSafetensors } from '../../formats/safetensors.ts';
+import { openLocalPackage } from '../../publish/local-package.ts';
 import { kindOf } from '../../recipe/input-files.ts';
 import { writePng, writeWebp } from '../../runtime/frame-files.ts';
 import { openPackage } from '../../runtime/package-folder.ts';
@@ -19,7 +20,8 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
   const inside = latents === undefined ? undefined : pathInside(out, latents);
   if (latents !== undefined && (await kindOf(latents)) === 'folder')
     throw new UsageError(`--save-latents wants the name of a file, and ${latents} is a folder.`);
-  const pkg = await openPackage(args.package);
+  await using local = await follow(openLocalPackage(args.package, { offline: args.offline, signal }));
+  const pkg = await openPackage(local.folder);
   const wish = pkg.lock?.recipe.verify;
   const prompt = promptOf(args) ?? wish?.prompt;
   if (prompt === undefined) {
@@ -52,6 +54,7 @@ export const runCommand: Command<'run'> = async (args, { signal, follow }) => {
     value: {
       out: made,
       ...(latents !== undefined && { latents }),
+      ...(local.isTemporary && { package: local.name }),
       ...asked,
       device: video.device,
       ...(fallback && { fallback }),

@@ -1,10 +1,11 @@
-/** `verify`: the gate's verdict on a package; of one that is signed, also whose it is and whether it is still what was verified. */
+/** `verify`: the gate's verdict on a package; of one that is signed or elsewhere, also whose it is and whether it is still what was verified. */
 
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { UsageError } from '../../errors.ts';
 import { EXIT_CODES } from '../../exit-codes.ts';
 import { LOCK_FILE } from '../../export/lock.ts';
 import { EVIDENCE, isSigned, type Proof, proveEvidence } from '../../publish/evidence.ts';
+import { openLocalPackage } from '../../publish/local-package.ts';
 import { planRecipe } from '../../publish/plan-recipe.ts';
 import { kindOf } from '../../recipe/input-files.ts';
 import { openVerifier } from '../../sign/keys.ts';
@@ -13,19 +14,21 @@ import type { Report } from '../../verify/report.ts';
 import type { Command, Outcome } from '../context.ts';
 
 export const verifyCommand: Command<'verify'> = async (args, { signal, follow }) => {
-  const { package: folder, recipe, signature, 'public-key': key, device, profile, offline } = args;
+  const { package: named, recipe, signature, 'public-key': key, device, profile, offline } = args;
   if (signature !== undefined && key === undefined)
     throw new UsageError('A --signature can be checked with its --public-key only.');
   const verifier = key === undefined ? undefined : await openVerifier(key);
-  const isProved = verifier !== undefined || (await isSigned(folder));
+  await using local = await follow(openLocalPackage(named, { offline, signal }));
+  const { folder, name } = local;
+  const isProved = local.isTemporary || verifier !== undefined || (await isSigned(folder));
   const plan =
     recipe === undefined
       ? undefined
       : await follow(planRecipe(recipe, { signal, offline, lock: await lockOf(folder) }));
   const options = { plan, device, allowFallback: args['allow-fallback'], profile, signal };
   return isProved
-    ? proofOutcome(await follow(proveEvidence(folder, { ...options, verifier, signature })), resolve(folder))
-    : verdictOutcome(await follow(verify(folder, options)), resolve(folder));
+    ? proofOutcome(await follow(proveEvidence(folder, { ...options, verifier, signature, name })), name)
+    : verdictOutcome(await follow(verify(folder, options)), name);
 };
 
 /** The package's own, so that it is compared with the commits that it was made from. */

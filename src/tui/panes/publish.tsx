@@ -53,7 +53,8 @@ interface Saying {
   readonly isBold?: boolean;
 }
 
-const ONLY_FOLDERS = 'A folder of this machine can be one, or a registry: oci://registry/name:tag.';
+const PLACES =
+  'A folder of this machine can be one, the Hugging Face Hub (hf://owner/name) or a registry: oci://registry/name:tag.';
 
 /** How it stands, and what can be done about it; of what was refused, only why. */
 function sayingsOf(view: PublicationView): readonly Saying[] {
@@ -61,7 +62,7 @@ function sayingsOf(view: PublicationView): readonly Saying[] {
   switch (run.status) {
     case 'idle':
       if (folder === undefined) return [{ mark: 'note', text: 'There is no package yet: bake a recipe first.' }];
-      return [{ mark: 'note', text: `There is no target: type one with t. ${ONLY_FOLDERS}` }];
+      return [{ mark: 'note', text: `There is no target: type one with t. ${PLACES}` }];
     case 'reading':
       return [{ mark: 'working', text: 'Checking that these are the bytes that passed' }];
     case 'refused':
@@ -88,8 +89,12 @@ function sayingsOf(view: PublicationView): readonly Saying[] {
         { mark: 'note', text: 'Enter tries again.' },
       ];
     case 'done': {
-      const { to: where, files, bytes } = run.published;
-      return [{ mark: 'passed', text: `Published to ${where}: ${files} files, ${formatBytes(bytes)}`, isBold: true }];
+      const { to: where, files, bytes, pullRequest, unchanged } = run.published;
+      const done = unchanged ? 'The same is there already, as' : 'Published to';
+      return [
+        { mark: 'passed', text: `${done} ${where}: ${files} files, ${formatBytes(bytes)}`, isBold: true },
+        ...(pullRequest === undefined ? [] : [{ mark: 'note', text: `Offered at ${pullRequest}` } as const]),
+      ];
     }
   }
 }

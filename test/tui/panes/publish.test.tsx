@@ -19,7 +19,7 @@ import {
 } from '../../../src/tui/publication.ts';
 import { publicationOf } from '../publications.ts';
 
-const CHOSEN = choosePackage(NO_PUBLICATION, 'out/ink', '/srv/ink');
+const CHOSEN = choosePackage(NO_PUBLICATION, 'out/ink', { to: '/srv/ink' });
 const WISH = (CHOSEN.run as { readonly wish: PublicationWish }).wish;
 const read = (changes: Partial<Publication> = {}) => previewed(CHOSEN, WISH, publicationOf(changes));
 const given = (view: PublicationView, ...commands: readonly PublicationCommand[]) =>
@@ -48,6 +48,17 @@ describe.each([
     const targetless = offerPackages(NO_PUBLICATION, ['out/ink', 'out/oil']);
     expect(words(targetless)).toMatch(/There is no target: .* oci:\/\/registry\/name:tag\./);
     expect(words(targetless)).toContain('1 of 2; ← → for the others');
+  });
+
+  it('says of the Hub who publishes and what would be made, and then where it is offered', () => {
+    const hub = { account: 'me', mayWrite: 'yes', creates: 'private repository', pullRequest: true } as const;
+    const view = read({ to: 'hf://me/ink@main', target: { place: 'hf://me/ink@main', hub } });
+    expect(words(view)).toContain('me, whose token may write');
+    expect(words(view)).toContain('the private repository');
+    const asked = given(view, 'open', 'confirm');
+    const pullRequest = 'https://hub/me/ink/discussions/1';
+    const done = published(asked, WISH, { to: 'hf://me/ink@abc', files: 2, bytes: 9, pullRequest });
+    expect(words(done)).toContain(`Offered at ${pullRequest}`);
   });
 
   it('shows what can be known while the rest is read', () => {

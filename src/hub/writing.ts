@@ -1,0 +1,100 @@
+/**
+ * What has to be asked of and made on the Hub around a commit, through @huggingface/hub: whose token it is, which commit a branch is, what
+ * stands there, a new repository, a new branch. Nothing is remembered: it is about what stands there now.
+ */
+import { createBranch, createRepo, listFiles, modelInfo } from '@huggingface/hub';
+import { z } from 'zod';
+import type { RemoteFile } from './download.ts';
+import { collect, HttpRefusal, type Wire } from './http.ts';
+import { MAX_LISTED, misunderstood, treeEntry } from './repository.ts';
+
+/** A repository that may be written to. */
+export interface HubRepository {
+  readonly wire: Wire;
+  readonly endpoint: string;
+  /** `owner/name` */
+  readonly repo: string;
+}
+
+/** The library wants a token; the wire shows its own, and that to the endpoint alone. */
+export const SHOWN_BY_THE_WIRE = 'hf_';
+
+/** By path, whatever it is: these paths are only ever sent back. */
+export type Tree = ReadonlyMap<string, Pick<RemoteFile, 'bytes' | 'hash'>>;
+
+const commitHash = z.string().regex(/^[0-9a-f]{40}$/);
+
+/** @throws HttpRefusal, ConnectionFailure, UnavailableError: all functions here */
+export async function headOf(
+  { wire, endpoint, repo }: HubRepository,
+  revision: string,
+): Promise<string | 'no repository' | 'no revision'> {
+  try {
+    const info = await modelInfo({
+      name: repo,
+      revision,
+      hubUrl: endpoint,
+      fetch: wire.fetch,
+      additionalFields: ['sha'],
+    });
+    const sha = commitHash.safeParse(info.sha);
+    if (!sha.success) throw misunderstood(endpoint, `which commit ${revision} of ${repo} is`);
+    return sha.data;
+  } catch (error) {
+    if (!(error instanceof HttpRefusal) || error.status !== 404) throw error;
+    return error.code === 'RevisionNotFound' ? 'no revision' : 'no repository';
+  }
+}
+
+export async function treeOf({ wire, endpoint, repo }: HubRepository, commit: string): Promise<Tree> {
+  const tree = new Map<string, Pick<RemoteFile, 'bytes' | 'hash'>>();
+  const listing = listFiles({ repo, revision: commit, recursive: true, hubUrl: endpoint, fetch: wire.fetch });
+  for await (const entry of listing) {
+    const parsed = treeEntry.safeParse(entry);
+    if (!parsed.success || tree.size >= MAX_LISTED) throw misunderstood(endpoint, `what ${repo} holds`);
+    const { type, path, size, oid, lfs } = parsed.data;
+    if (type !== 'file') continue;
+    if (lfs) tree.set(path, { bytes: lfs.size, hash: { kind: 'sha256', hex: lfs.oid } });
+    else if (size !== undefined && oid !== undefined) tree.set(path, { bytes: size, hash: { kind: 'git', hex: oid } });
+    else throw misunderstood(endpoint, `which bytes ${path} of ${repo} has`);
+  }
+  return tree;
+}
+
+/** A small file at the root of a commit. */
+export async function readSmall(
+  { wire, endpoint, repo }: HubRepository,
+  commit: string,
+  name: string,
+  most: number,
+): Promise<string> {
+  const answer = await wire.open(`${endpoint}/${repo}/resolve/${commit}/${name}`, {});
+  return String(await collect(answer, most, `${new URL(endpoint).host} answers with ${name}`));
+}
+
+/** One that is there already is taken as it is. `isPrivate` left out: what the owner has set for new ones. */
+export async function makeRepository(
+  { wire, endpoint, repo }: HubRepository,
+  isPrivate: boolean | undefined,
+): Promise<void> {
+  await createRepo({
+    repo,
+    accessToken: SHOWN_BY_THE_WIRE,
+    hubUrl: endpoint,
+    fetch: wire.fetch,
+    ...(isPrivate !== undefined && { visibility: isPrivate ? 'private' : 'public' }),
+  }).catch(unlessThere);
+}
+
+export async function makeBranch(
+  { wire, endpoint, repo }: HubRepository,
+  branch: string,
+  commit: string,
+): Promise<void> {
+  await createBranch({ repo, branch, revision: commit, hubUrl: endpoint, fetch: wire.fetch }).catch(unlessThere);
+}
+
+/** A call that was cut off and made again finds its own work. */
+function unlessThere(error: unknown): void {
+  if (!(error instanceof HttpRefusal && error.status === 409)) throw error;
+}

@@ -1,0 +1,255 @@
+/**
+ * Publishes a verified package to the Hugging Face Hub: large files first, into Git LFS, where nobody sees them; then everything at
+ * once, with one commit on top of what stood there when it began, after which the branch is the package and nothing else.
+ */
+import { basename, join, resolve } from 'node:path';
+import { UnavailableError } from '../errors.ts';
+import type { Stage } from '../events.ts';
+import { digestBytes } from '../export/digest.ts';
+import type { FileDigest } from '../export/lock.ts';
+import { type Changes, type Committed, type Destination, type Message, sendCommit, sortBySize } from '../hub/commit.ts';
+import { type Content, gitHash } from '../hub/content.ts';
+import { ConnectionFailure, HttpRefusal, mayPass } from '../hub/http.ts';
+import { pushLarge } from '../hub/lfs.ts';
+import { printReference } from '../hub/reference.ts';
+import { headOf, makeBranch, makeRepository, type Tree, treeOf } from '../hub/writing.ts';
+import { readLock } from '../runtime/lock-file.ts';
+import { bundleJson } from '../sign/bundle.ts';
+import type { Signer } from '../sign/keys.ts';
+import { SIGNATURE_FILE } from '../sign/manifest.ts';
+import { count } from '../text/quantity.ts';
+import { VERSION } from '../version.ts';
+import { type Candidate, checkBytes, digestsByName, openCandidate } from './candidate.ts';
+import { ATTRIBUTES, enter, type HubOptions, type Look, lookAt, openHub } from './hub-target.ts';
+import type { HubWishes, Published } from './place.ts';
+import { assertNoRefusal } from './refusal.ts';
+
+/**
+ * The result names the commit. What has been sent is there for the next attempt, whatever ends this one.
+ * @throws PublishError when the package has no passed report for exactly these bytes, or changes on the way; UsageError for what is no
+ * repository and branch, or holds something else; UnavailableError when the Hub refuses, is not there, or has changed meanwhile
+ */
+export async function* publishToHub(folder: string, { to, ...options }: HubOptions): Stage<Published> {
+  const started = performance.now();
+  const { signal, signer } = options;
+  const { destination, place, explain } = await openHub(to, options);
+  yield { type: 'stage-started', stage: 'publish', subject: to };
+  const candidate = await openCandidate(folder, { resigned: signer !== undefined });
+  assertNoRefusal(candidate.refusals);
+  try {
+    const { look } = await enter(destination, place); // before the files are read, which may take long
+    assertShown(look, options, place);
+    const total = 2 * candidate.bytes;
+    const { digests, refusals } = yield* checkBytes(candidate, { done: 0, total, action: 'check', signal });
+    assertNoRefusal(refusals);
+    const contents = contentsOf(candidate, digests, signer);
+    const message = await messageFor(candidate, contents, options);
+    const made = yield* send(contents, { destination, look, place, message, options, done: candidate.bytes, total });
+    const at = printReference({ repo: destination.repo, path: '' }, made.commit);
+    yield {
+      type: 'stage-finished',
+      stage: 'publish',
+      milliseconds: performance.now() - started,
+      summary: `${count(contents.length, 'file')} in ${at}${SAID[made.how]}`,
+    };
+    return {
+      to: at,
+      files: contents.length,
+      bytes: contents.reduce((sum, { bytes }) => sum + bytes, 0),
+      ...(made.how === 'unchanged' && { unchanged: true }),
+      ...(made.pullRequest !== undefined && { pullRequest: made.pullRequest }),
+      ...(signer && { signed: signer.hint }),
+    };
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+function assertShown({ head }: Look, { over }: HubWishes, place: string): void {
+  if (over === undefined || head === over) return;
+  throw new UnavailableError(
+    `${place} has changed since it was shown: ${head ?? 'nothing'} stands where ${over} stood. Nothing was published.`,
+    'Look at it, then publish again.',
+  );
+}
+
+const SAID = {
+  unchanged: ', which has them already: nothing was committed',
+  committed: '',
+  proposed: ', a pull request',
+};
+
+interface Sending {
+  readonly destination: Destination;
+  readonly look: Look;
+  readonly place: string;
+  readonly message: Message;
+  readonly options: Omit<HubOptions, 'to'>;
+  readonly done: number;
+  readonly total: number;
+}
+
+type Made = Committed & { readonly how: keyof typeof SAID };
+
+async function* send(contents: readonly Content[], sending: Sending): Stage<Made> {
+  const { destination, message, options, done, total } = sending;
+  const { head, reaches, tree } = await foundation(sending);
+  const { changed, deleted } = await differences(contents, tree);
+  if (changed.length + deleted.length === 0 && reaches === 'branch') {
+    yield { type: 'progress', stage: 'publish', done: total, total, unit: 'bytes' };
+    return { commit: head, how: 'unchanged' };
+  }
+  const sorted = await sortBySize(changed, { ...destination, from: reaches === 'branch' ? destination.branch : head });
+  yield* pushFiles(sorted.large, destination, { done, total });
+  options.signal?.throwIfAborted();
+  if (reaches !== 'branch') await makeBranch(destination, destination.branch, head);
+  const made = await commit({ ...sorted, deleted }, message, { ...sending, contents, parent: head, before: tree });
+  await assertStands(contents, made, sending);
+  yield { type: 'progress', stage: 'publish', done: total, total, unit: 'bytes' };
+  return { ...made, how: destination.isProposal ? 'proposed' : 'committed' };
+}
+
+/** A repository to put it in; where there was none, it is made. */
+async function foundation({ destination, look, place, options }: Sending): Promise<Look & { readonly head: string }> {
+  if (look.head !== undefined) return { ...look, head: look.head };
+  await makeRepository(destination, options.private);
+  const { head, ...made } = await lookAt(destination);
+  if (head !== undefined) return { ...made, head };
+  throw new UnavailableError(`${place} was made and cannot be seen.`, 'May the token that is used read it?');
+}
+
+/** What a commit has to do so that what stands there is the package. */
+async function differences(contents: readonly Content[], tree: Tree) {
+  const same = await Promise.all(contents.map((file) => isStanding(file, tree)));
+  const names = new Set(contents.map(({ name }) => name));
+  return {
+    changed: contents.filter((_, i) => !same[i]),
+    deleted: [...tree.keys()].filter((path) => path !== ATTRIBUTES && !names.has(path)),
+  };
+}
+
+async function isStanding(file: Content, tree: Tree): Promise<boolean> {
+  const stands = tree.get(file.name);
+  if (stands?.bytes !== file.bytes) return false;
+  return stands.hash.hex === (stands.hash.kind === 'sha256' ? file.sha256 : await gitHash(file));
+}
+
+async function* pushFiles(
+  files: readonly Content[],
+  destination: Destination,
+  { done, total }: { done: number; total: number },
+): Stage<void> {
+  for (const file of files) {
+    let most = 0;
+    for await (const sent of pushLarge(file, destination)) {
+      most = Math.max(most, sent); // what is sent again has been counted
+      const detail = `send ${file.name}`;
+      yield { type: 'progress', stage: 'publish', done: done + most, total, unit: 'bytes', detail };
+    }
+    done += file.bytes;
+    yield { type: 'progress', stage: 'publish', done, total, unit: 'bytes', detail: file.name };
+  }
+}
+
+interface Committing extends Sending {
+  readonly contents: readonly Content[];
+  readonly parent: string;
+  readonly before: Tree;
+}
+
+/** An answer that was lost may have been a yes: what stands there tells, before it is tried again. */
+async function commit(changes: Changes, message: Message, committing: Committing): Promise<Committed> {
+  const { destination, parent, options } = committing;
+  const { wire } = destination;
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await sendCommit(changes, message, { ...destination, parent });
+    } catch (error) {
+      options.signal?.throwIfAborted();
+      const isUnsure = error instanceof ConnectionFailure || (error instanceof HttpRefusal && error.status !== 429);
+      if (isUnsure && destination.isProposal) throw notSure(error, committing);
+      const landed = isUnsure ? await sinceThen(committing) : undefined;
+      if (landed) return landed;
+      if (!mayPass(error, wire.patience) || attempt >= wire.patience.attempts) throw error;
+      await wire.pause(attempt, error instanceof HttpRefusal ? error.retryAfter : undefined);
+    }
+  }
+}
+
+/** The commit that stands where `parent` stood, if it is ours. @throws UnavailableError if it is somebody else's */
+async function sinceThen({ destination, parent, before, contents, place }: Committing): Promise<Committed | undefined> {
+  const head = await headOf(destination, destination.branch);
+  if (head === parent) return undefined;
+  const tree: Tree = head.startsWith('no ') ? new Map() : await treeOf(destination, head);
+  const { changed, deleted } = await differences(contents, tree);
+  if (changed.length + deleted.length === 0) return { commit: head };
+  const names = [...new Set([...before.keys(), ...tree.keys()])].filter((path) => {
+    const [was, is] = [before.get(path), tree.get(path)];
+    return was?.hash.hex !== is?.hash.hex;
+  });
+  const others = names.length > MAX_NAMES ? ` and ${names.length - MAX_NAMES} more` : '';
+  throw new UnavailableError(
+    `Somebody has changed ${place} meanwhile: ${head} stands where ${parent} stood (${names.slice(0, MAX_NAMES).join(', ')}${others}). Nothing was committed, and nothing of theirs is lost.`,
+    'Look at it, then publish again, over it; what the Hub has already is not sent again.',
+  );
+}
+
+/** Names that a sentence has room for. */
+const MAX_NAMES = 5;
+
+function notSure(error: unknown, { destination, place }: Committing): unknown {
+  if (error instanceof HttpRefusal && error.status < 500) return error;
+  return new UnavailableError(
+    `${place}: the Hub's answer to the pull request was lost (${(error as Error).message}).`,
+    `Look at ${destination.endpoint}/${destination.repo}/discussions before you publish again: it may be there.`,
+  );
+}
+
+/** The Hub is asked what it has now. @throws UnavailableError */
+async function assertStands(contents: readonly Content[], { commit }: Committed, sending: Sending): Promise<void> {
+  const { destination, place } = sending;
+  const wrong = await treeOf(destination, commit).then(
+    async (tree) => {
+      const { changed, deleted } = await differences(contents, tree);
+      return [...changed.map(({ name }) => name), ...deleted][0];
+    },
+    (error: unknown) => {
+      sending.options.signal?.throwIfAborted();
+      throw new UnavailableError(
+        `${place} was published as ${commit}, and what stands there cannot be looked at: ${(error as Error).message}.`,
+        'Publish again: what stands there is compared first.',
+      );
+    },
+  );
+  if (wrong === undefined) return;
+  throw new UnavailableError(
+    `${place} took ${commit}, and what stands there is not the package: ${wrong} is other than what was sent.`,
+    'Do not use it. Publish again, and if it stays so, tell those who run the Hub.',
+  );
+}
+
+function contentsOf(
+  { folder, files }: Candidate,
+  digests: readonly FileDigest[],
+  signer: Signer | undefined,
+): readonly Content[] {
+  const own = files.map(({ name }, i) => {
+    const { sha256, bytes } = digests[i] as FileDigest;
+    return { name, sha256, bytes, data: join(folder, name) };
+  });
+  if (!signer) return own;
+  const signed = { name: basename(resolve(folder)), files: digestsByName(files, digests) };
+  const data = new TextEncoder().encode(bundleJson(signed, signer));
+  return [...own, { name: SIGNATURE_FILE, ...digestBytes(data), data }];
+}
+
+async function messageFor({ folder }: Candidate, contents: readonly Content[], { message }: HubWishes) {
+  const [title = '', ...rest] = (message ?? '').trim().split('\n');
+  if (title !== '') return { title, description: rest.join('\n').trim() };
+  const lock = await readLock(folder);
+  const files = count(contents.length, 'file');
+  return {
+    title: `Publish ${lock?.name ?? basename(resolve(folder))}`,
+    description: `A package of lcm-merge ${VERSION} that has passed its verification: ${files}. verification/report.json says what was checked.`,
+  };
+}
