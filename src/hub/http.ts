@@ -95,7 +95,7 @@ export interface WireOptions {
   /** What to show the endpoint, and nobody else; asked before each request. */
   readonly authorization?: (() => string | undefined) | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly patience?: Patience;
+  readonly patience?: Patience | undefined;
 }
 
 export interface Call {

@@ -57,9 +57,9 @@ export interface Registry {
 export interface RegistryOptions {
   readonly credentials?: Credentials | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly patience?: Patience;
+  readonly patience?: Patience | undefined;
   /** Bytes of a chunk, which is in memory while it is sent. */
-  readonly chunk?: number;
+  readonly chunk?: number | undefined;
   /** Where uploads are noted that another process may go on with; default: nowhere. */
   readonly uploads?: Uploads | undefined;
 }
@@ -91,8 +91,8 @@ export function openRegistry(
   const wire = openWire({
     endpoint,
     authorization: () => authorization,
-    ...(signal && { signal }),
-    ...(patience && { patience }),
+    signal,
+    patience,
   });
 
   /** Shows who one is when that is asked for, and once more when a token has run out. */
@@ -102,10 +102,7 @@ export function openRegistry(
     } catch (error) {
       if (!(error instanceof HttpRefusal) || error.status !== 401 || error.challenge === undefined) throw error;
       if (error.origin !== endpoint) throw error; // whoever it was that the registry sent us to is not told who we are
-      authorization = await answerTo(parseChallenges(error.challenge), credentials, {
-        signal,
-        ...(patience && { patience }),
-      });
+      authorization = await answerTo(parseChallenges(error.challenge), credentials, { signal, patience });
       if (authorization === undefined) throw error;
       return wire.send(url, call);
     }
@@ -328,8 +325,8 @@ async function answerTo(
   const service: Wire = openWire({
     endpoint: url.origin,
     authorization: () => basic,
-    ...(signal && { signal }),
-    ...(patience && { patience }),
+    signal,
+    patience,
   });
   const answer: unknown = await (await service.fetch(url.href)).json().catch(() => undefined);
   const { token, access_token } = tokenAnswer.safeParse(answer).data ?? {};
