@@ -1,6 +1,6 @@
 /**
- * A package on its way to publication: every file of it, and what forbids to publish it. `publish` asks this of the package and
- * again of its copy, the preview of the package, so that what the one refuses the other does, too.
+ * A package on its way to publication: every file of it, and what forbids to publish it. `publish` asks this of it,
+ * and so does the preview, so that what the one refuses the other does, too.
  */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';

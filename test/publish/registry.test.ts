@@ -4,8 +4,12 @@ import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { InputMissingError, PublishError, UnavailableError, UsageError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import type { Patience } from '../../src/hub/http.ts';
+import { MANIFEST_TYPE } from '../../src/oci/artifact.ts';
+import { type OciReference, parseOciReference } from '../../src/oci/reference.ts';
+import { openRegistry } from '../../src/oci/registry.ts';
+import { surveyPublication } from '../../src/publish/preview.ts';
+import { publish } from '../../src/publish/publish.ts';
 import { pull } from '../../src/publish/pull.ts';
-import { publishToRegistry } from '../../src/publish/registry.ts';
 import { readBundle, unverifiedManifest } from '../../src/sign/bundle.ts';
 import { openSigner } from '../../src/sign/keys.ts';
 import { digestPackage, verify } from '../../src/verify/gate.ts';
@@ -41,7 +45,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
   it('comes back byte for byte, by tag and by digest', async () => {
     const to = place();
     const events: Event[] = [];
-    const published = await drain(publishToRegistry(verified, { to, patience }), (event) => events.push(event));
+    const published = await drain(publish(verified, { to, patience }), (event) => events.push(event));
     expect(published.to).toMatch(new RegExp(`^${to}@sha256:[0-9a-f]{64}$`));
     const shown = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
     expect(shown).toEqual(shown.toSorted((a, b) => a - b));
@@ -59,9 +63,9 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
 
   it('is the same artifact wherever it goes, and sends what is there already to nobody', async () => {
     const to = place();
-    const first = await drain(publishToRegistry(verified, { to, patience }));
+    const first = await drain(publish(verified, { to, patience }));
     proxy.log.length = 0;
-    const again = await drain(publishToRegistry(verified, { to: to.replace(':v1', ':v2'), patience }));
+    const again = await drain(publish(verified, { to: to.replace(':v1', ':v2'), patience }));
     expect(again.to.split('@')[1]).toBe(first.to.split('@')[1]);
     expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
   });
@@ -69,7 +73,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
   it('comes back signed where it was to be signed, and the package has no signature', async () => {
     const signer = await openSigner(await writeKey(golden.keys.plain['pkcs8'] as string));
     const to = place();
-    const published = await drain(publishToRegistry(verified, { to, signer, patience }));
+    const published = await drain(publish(verified, { to, signer, patience }));
     const out = join(await temporaryFolder(), 'pulled');
     const pulled = await drain(pull(to, { out, patience }));
     expect(pulled).toMatchObject({ files: published.files, bytes: published.bytes });
@@ -83,7 +87,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
 
   it('fetches what two pulls share once', async () => {
     const to = place();
-    await drain(publishToRegistry(verified, { to, patience }));
+    await drain(publish(verified, { to, patience }));
     await drain(pull(to, { out: join(await temporaryFolder(), 'a'), patience }));
     proxy.log.length = 0;
     await drain(pull(to, { out: join(await temporaryFolder(), 'b'), patience }));
@@ -93,13 +97,13 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
   it('shows nothing of what could not be sent whole, and goes on with it the next time', async () => {
     const to = place();
     proxy.fault = ({ method, url }) => (method === 'PUT' && url.includes('/manifests/') ? { status: 503 } : undefined);
-    await expect(drain(publishToRegistry(verified, { to, patience }))).rejects.toThrow(UnavailableError);
+    await expect(drain(publish(verified, { to, patience }))).rejects.toThrow(UnavailableError);
     proxy.fault = () => undefined;
     await expect(drain(pull(to, { out: join(await temporaryFolder(), 'x'), patience }))).rejects.toThrow(
       InputMissingError,
     );
     proxy.log.length = 0;
-    await drain(publishToRegistry(verified, { to, patience }));
+    await drain(publish(verified, { to, patience }));
     expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
   });
 
@@ -113,11 +117,11 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
       return { status: 503 };
     };
     const { signal } = stop;
-    await expect(drain(publishToRegistry(verified, { to, patience, chunk, signal }))).rejects.toThrow('enough');
+    await expect(drain(publish(verified, { to, patience, chunk, signal }))).rejects.toThrow('enough');
     proxy.fault = () => undefined;
     proxy.log.length = 0;
     const events: Event[] = [];
-    await drain(publishToRegistry(verified, { to, patience, chunk }), (event) => events.push(event));
+    await drain(publish(verified, { to, patience, chunk }), (event) => events.push(event));
     const [first] = proxy.log.filter(({ method }) => method === 'PATCH');
     expect(first?.range).toMatch(new RegExp(`^${2 * chunk}-`));
     expect(JSON.stringify(events)).not.toMatch(/_state|uploads/);
@@ -129,7 +133,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
     const folder = join(await temporaryFolder(), 'package');
     await mkdir(folder);
     await writeFile(join(folder, 'README.md'), '');
-    await expect(drain(publishToRegistry(folder, { to: place() }))).rejects.toThrow(PublishError);
+    await expect(drain(publish(folder, { to: place() }))).rejects.toThrow(PublishError);
     expect(proxy.log).toEqual([]);
   });
 
@@ -137,19 +141,33 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
     ['oci://Host/A', /is no|expected/],
     [`oci://127.0.0.1:1/a@sha256:${'a'.repeat(64)}`, /names a digest/],
   ])('takes %s for no place to publish to', async (to, reason) => {
-    await expect(drain(publishToRegistry(verified, { to }))).rejects.toThrow(UsageError);
-    await expect(drain(publishToRegistry(verified, { to }))).rejects.toThrow(reason);
+    await expect(drain(publish(verified, { to }))).rejects.toThrow(UsageError);
+    await expect(drain(publish(verified, { to }))).rejects.toThrow(reason);
+  });
+
+  it('does not replace what is no package, and the preview says so', async () => {
+    const to = place();
+    const registry = openRegistry(parseOciReference(to) as OciReference, { patience });
+    const { digest, bytes: size } = await registry.pushBytes(new TextEncoder().encode('{}'));
+    const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size };
+    const image = JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST_TYPE, config, layers: [] });
+    await registry.putManifest(new TextEncoder().encode(image), MANIFEST_TYPE, 'v1');
+    const publishing = drain(publish(verified, { to, patience }));
+    await expect(publishing).rejects.toThrow(UsageError);
+    await expect(publishing).rejects.toThrow(/artifact type is "none".* It would be replaced\. Choose another tag\.$/);
+    const { refusals } = await surveyPublication(verified, to);
+    await expect(publishing).rejects.toThrow(refusals[0]?.message ?? 'The preview says that it can be published.');
   });
 
   it('says who should log in where a registry wants to know', async () => {
     vi.stubEnv('DOCKER_CONFIG', await temporaryFolder());
     proxy.fault = () => ({ status: 401, headers: { 'www-authenticate': 'Basic realm="r"' } });
-    await expect(drain(publishToRegistry(verified, { to: place(), patience }))).rejects.toThrow(/docker login/);
+    await expect(drain(publish(verified, { to: place(), patience }))).rejects.toThrow(/docker login/);
   });
 
   it('leaves nothing of a pull that breaks off, and what stood there before', async () => {
     const to = place();
-    await drain(publishToRegistry(verified, { to, patience }));
+    await drain(publish(verified, { to, patience }));
     const out = join(await temporaryFolder(), 'pulled');
     await drain(pull(to, { out, patience }));
     vi.stubEnv('LCM_MERGE_CACHE', await temporaryFolder());
