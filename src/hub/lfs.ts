@@ -9,8 +9,7 @@ import { z } from 'zod';
 import { UnavailableError } from '../errors.ts';
 import { type Content, type Part, partOf } from './content.ts';
 import { HttpRefusal, type Opened } from './http.ts';
-import { misunderstood } from './repository.ts';
-import type { HubRepository } from './writing.ts';
+import { type HubRepository, misunderstood } from './repository.ts';
 
 const action = z.looseObject({ href: z.url(), header: z.record(z.string(), z.string()).default({}) });
 type Action = z.output<typeof action>;
