@@ -103,7 +103,7 @@ function provingSection({ recipe, origins = {}, inputs }: Lock): string {
 \`\`\`sh
 npx lcm-merge verify .                              # runs it, and compares with the clip above
 npx lcm-merge verify . --public-key signer.pem      # where it is signed: by whom, and that nothing changed
-npx lcm-merge reproduce .${isPublic ? '                           # bakes it anew from the lock, and compares every byte' : ' --recipe RECIPE.yaml      # the same bytes anew, from the source files at hand'}
+npx lcm-merge reproduce .${isPublic ? '                           # bakes it anew from the lock, and compares every byte' : ' --sources FOLDER         # the same bytes anew, from the source files, found by their hashes'}
 \`\`\`
 
 \`lcm-merge.lock.json\` has every source and file with its SHA-256 and every rule with its counts${isBaked}; \`provenance.json\` says the same as an in-toto statement, and
