@@ -12,14 +12,16 @@ import { publish } from '../../src/publish/publish.ts';
 import { pull } from '../../src/publish/pull.ts';
 import { readBundle, unverifiedManifest } from '../../src/sign/bundle.ts';
 import { openSigner } from '../../src/sign/keys.ts';
-import { digestPackage, verify } from '../../src/verify/gate.ts';
+import { digestPackage } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
 import { type FaultProxy, startFaultProxy } from '../oci/fault-proxy.ts';
 import { hasRegistry, startRegistry } from '../oci/real-registry.ts';
 import { digestsOf, golden, writeKey } from '../sign/golden-bundles.ts';
+import { makeVerified } from './handmade.ts';
 
 const patience: Patience = { attempts: 2, firstDelay: 1, longestDelay: 1000, idle: 5000 };
+const WEIGHTS = Uint8Array.from({ length: 3_000_000 }, (_, i) => (i * 2654435761) >>> 23);
+const FILES = { 'unet/model.onnx_data': WEIGHTS, 'unet/model.onnx': 'graph', 'README.md': '# ink\n' };
 
 if (!hasRegistry) it.skip('publish to a registry: needs docker-registry (Debian: apt install docker-registry)');
 
@@ -31,10 +33,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
 
   beforeAll(async () => {
     proxy = await startFaultProxy(await startRegistry());
-    verified = join(await temporaryFolder(), 'package');
-    await mkdir(verified);
-    const { plan } = await bakeAndCheck(tinyRecipe(), verified);
-    expect((await drain(verify(verified, { plan, profile: 'quick' }))).verdict).toBe('passed');
+    verified = await makeVerified(join(await temporaryFolder(), 'ink'), FILES);
   });
   beforeEach(async () => {
     proxy.fault = () => undefined;
