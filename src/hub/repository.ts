@@ -128,7 +128,7 @@ export async function openRepository(reference: Reference, options: RepositoryOp
       path: encoded,
       recursive: true,
       hubUrl: endpoint,
-      fetch,
+      fetch: paged(fetch, { endpoint, repo }),
     })) {
       if ((listed += 1) > MAX_LISTED) throw misunderstood(endpoint, `what ${repo} holds: there is no end to it`);
       const file = readEntry(entry, endpoint);
@@ -216,6 +216,18 @@ function readEntry(entry: unknown, endpoint: string): RemoteFile | undefined {
   if (lfs) return { path, bytes: lfs.size, hash: { kind: 'sha256', hex: lfs.oid } };
   if (oid === undefined || bytes === undefined) throw misunderstood(endpoint, `which bytes ${quote(path)} has`);
   return { path, bytes, hash: { kind: 'git', hex: oid } };
+}
+
+/** Of one listing; pages with nothing on them are counted, too. */
+const MAX_PAGES = 1000;
+
+/** For one listing, which a server must not go on with for ever. */
+export function paged(fetch: Wire['fetch'], { endpoint, repo }: { endpoint: string; repo: string }): Wire['fetch'] {
+  let pages = 0;
+  return async (input, init) => {
+    if ((pages += 1) > MAX_PAGES) throw misunderstood(endpoint, `what ${repo} holds: there is no end to it`);
+    return fetch(input, init);
+  };
 }
 
 export function misunderstood(endpoint: string, what: string): UnavailableError {

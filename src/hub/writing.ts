@@ -6,7 +6,7 @@ import { createBranch, createRepo, listFiles, modelInfo } from '@huggingface/hub
 import { z } from 'zod';
 import type { RemoteFile } from './download.ts';
 import { collect, HttpRefusal, type Wire } from './http.ts';
-import { MAX_LISTED, misunderstood, treeEntry } from './repository.ts';
+import { MAX_LISTED, misunderstood, paged, treeEntry } from './repository.ts';
 
 /** A repository that may be written to. */
 export interface HubRepository {
@@ -49,7 +49,8 @@ export async function headOf(
 
 export async function treeOf({ wire, endpoint, repo }: HubRepository, commit: string): Promise<Tree> {
   const tree = new Map<string, Pick<RemoteFile, 'bytes' | 'hash'>>();
-  const listing = listFiles({ repo, revision: commit, recursive: true, hubUrl: endpoint, fetch: wire.fetch });
+  const fetch = paged(wire.fetch, { endpoint, repo });
+  const listing = listFiles({ repo, revision: commit, recursive: true, hubUrl: endpoint, fetch });
   for await (const entry of listing) {
     const parsed = treeEntry.safeParse(entry);
     if (!parsed.success || tree.size >= MAX_LISTED) throw misunderstood(endpoint, `what ${repo} holds`);
