@@ -13,7 +13,14 @@ import { explainUpload } from '../hub/upload-failures.ts';
 import { headOf, readSmall, type Tree, treeOf } from '../hub/writing.ts';
 import { quote } from '../text/quote.ts';
 import { OWN_OF_THE_HUB } from './hub-package.ts';
-import type { HubTarget, HubWishes, PublishOptions, Standing, Target } from './place.ts';
+import {
+  type HubTarget,
+  type HubWishes,
+  networkForbidden,
+  type PublishOptions,
+  type Standing,
+  type Target,
+} from './place.ts';
 
 export interface HubOptions extends PublishOptions {
   readonly patience?: Patience;
@@ -54,8 +61,7 @@ export async function openHub(
   const { endpoint, token, offline } = settings;
   const place = printReference({ repo, path: '' }, branch);
   const wire = openHubWire(settings, { signal, patience });
-  if (!wire)
-    throw new UnavailableError(`${offline.join(' and ')} forbid the network.`, `Unset them to publish to ${place}.`);
+  if (!wire) throw networkForbidden(offline, place);
   if (!isPrivate(new URL(endpoint)))
     throw new UsageError(
       `HF_ENDPOINT is ${endpoint}. A token is only shown over https, so nothing can be published there.`,

@@ -1,4 +1,5 @@
 /** A place that a package is published to, whatever its kind: what stands there, and what comes of publishing. */
+import { UnavailableError } from '../errors.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import type { Signer } from '../sign/keys.ts';
 import { count, formatBytes } from '../text/quantity.ts';
@@ -66,6 +67,15 @@ export interface Published {
   readonly pullRequest?: string;
   /** The key that it was signed with now, as its signature names it. */
   readonly signed?: string;
+}
+
+/** `offline`: the variables of the environment that say so. */
+export function networkForbidden(offline: readonly string[], place: string): UnavailableError {
+  const [forbid, them] = offline.length > 1 ? ['forbid', 'them'] : ['forbids', 'it'];
+  return new UnavailableError(
+    `${offline.join(' and ')} ${forbid} the network.`,
+    `Unset ${them} to publish to ${place}.`,
+  );
 }
 
 /** What a recipe says, as `publish` takes it. */

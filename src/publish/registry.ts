@@ -26,8 +26,9 @@ import { openUploads } from '../oci/uploads.ts';
 import { readLock } from '../runtime/lock-file.ts';
 import { bundleJson } from '../sign/bundle.ts';
 import { SIGNATURE_FILE } from '../sign/manifest.ts';
+import { count } from '../text/quantity.ts';
 import { type Candidate, checkBytes, digestsByName, openCandidate } from './candidate.ts';
-import type { Published, PublishOptions, Target } from './place.ts';
+import { networkForbidden, type Published, type PublishOptions, type Target } from './place.ts';
 import { assertNoRefusal } from './refusal.ts';
 
 export interface RegistryOptions extends PublishOptions {
@@ -68,8 +69,7 @@ export async function openRegistryAt(
 
 /** What has the tag now. @throws UsageError for what is no reference, or names a digest; UnavailableError, FormatError */
 export async function openRegistryTarget(_: string, { to, ...options }: RegistryOptions): Promise<Target> {
-  const { reference, registry, explain } = await openRegistryAt(to, options);
-  assertTag(reference, to);
+  const { reference, registry, explain } = await openTag(to, options);
   const place = printOciReference(reference);
   try {
     const manifest = await registry.getManifest(reference.tag as string, MANIFEST_TYPE);
@@ -82,21 +82,25 @@ export async function openRegistryTarget(_: string, { to, ...options }: Registry
   }
 }
 
-function assertTag({ digest }: OciReference, to: string): void {
-  if (digest === undefined) return;
-  throw new UsageError(`${to} names a digest, which is what comes of publishing. Give a tag, or neither.`);
+/** A place to publish to. @throws UsageError for a digest; UnavailableError where the network is forbidden */
+async function openTag(to: string, options: Omit<RegistryOptions, 'to'>): Promise<OpenedRegistry> {
+  const opened = await openRegistryAt(to, options);
+  if (opened.reference.digest !== undefined)
+    throw new UsageError(`${to} names a digest, which is what comes of publishing. Give a tag, or neither.`);
+  const { offline } = await readHubSettings();
+  if (offline.length > 0) throw networkForbidden(offline, to);
+  return opened;
 }
 
 /**
  * The result names the manifest by its digest.
  * @throws PublishError when the package has no passed report for exactly these bytes; UsageError for what is no reference, or names a
- * digest; UnavailableError when the registry refuses or is not there
+ * digest; UnavailableError when the registry refuses or is not there, or the network is forbidden
  */
 export async function* publishToRegistry(folder: string, { to, ...options }: RegistryOptions): Stage<Published> {
   const started = performance.now();
   const { signal, signer } = options;
-  const { reference, registry, explain } = await openRegistryAt(to, options);
-  assertTag(reference, to);
+  const { reference, registry, explain } = await openTag(to, options);
   yield { type: 'stage-started', stage: 'publish', subject: to };
   const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   assertNoRefusal(candidate.refusals);
@@ -112,7 +116,10 @@ export async function* publishToRegistry(folder: string, { to, ...options }: Reg
     const config = await registry.pushBytes(json(artifactConfig(files, await described(folder))));
     const manifest = json(artifactManifest(files, config));
     signal?.throwIfAborted();
-    const digest = await registry.putManifest(manifest, MANIFEST_TYPE, reference.tag);
+    const tag = reference.tag as string;
+    const before = await registry.getManifest(tag, MANIFEST_TYPE);
+    const unchanged = before !== undefined && Buffer.from(before.bytes).equals(manifest);
+    const digest = unchanged ? before.digest : await registry.putManifest(manifest, MANIFEST_TYPE, tag);
     const stands = await registry.getManifest(digest, MANIFEST_TYPE);
     if (!stands || filesOfManifest(stands.bytes, to).length !== files.length)
       throw new UnavailableError(
@@ -124,10 +131,15 @@ export async function* publishToRegistry(folder: string, { to, ...options }: Reg
       type: 'stage-finished',
       stage: 'publish',
       milliseconds: performance.now() - started,
-      summary: `${files.length} files in ${at}`,
+      summary: `${count(files.length, 'file')} in ${at}${unchanged ? ', which has them already' : ''}`,
     };
-    const bytes = candidate.bytes + (signature?.bytes ?? 0);
-    return { to: at, files: files.length, bytes, ...(signer && { signed: signer.hint }) };
+    return {
+      to: at,
+      files: files.length,
+      bytes: candidate.bytes + (signature?.bytes ?? 0),
+      ...(unchanged && { unchanged }),
+      ...(signer && { signed: signer.hint }),
+    };
   } catch (error) {
     throw explain(error);
   }

@@ -19,7 +19,8 @@ interface Kind {
   readonly publish: (folder: string, options: PublishOptions) => Stage<Published>;
 }
 
-const ADDRESS = /^\w+:\/\//;
+/** A scheme, `hf:/` with one slash too; the letter of a drive is none. */
+const ADDRESS = /^[a-z][a-z\d+.-]+:/i;
 
 /** The first that fits. */
 const KINDS: readonly Kind[] = [
