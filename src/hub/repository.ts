@@ -200,12 +200,13 @@ export interface HubRepository {
 
 /** Every file below `folder` ('' is all of it), by names that nobody has looked at. @throws HttpRefusal, ConnectionFailure, UnavailableError */
 export async function* listTree(
-  { wire: { fetch }, endpoint, repo }: HubRepository,
+  { wire, endpoint, repo }: HubRepository,
   commit: string,
   folder: string,
 ): AsyncGenerator<RemoteFile> {
   let listed = 0;
   const path = encodePath(folder);
+  const fetch = paged(wire.fetch, { endpoint, repo });
   for await (const entry of listFiles({ repo, revision: commit, path, recursive: true, hubUrl: endpoint, fetch })) {
     if ((listed += 1) > MAX_LISTED) throw misunderstood(endpoint, `what ${repo} holds: there is no end to it`);
     const file = readEntry(entry, endpoint);
@@ -221,6 +222,18 @@ function readEntry(entry: unknown, endpoint: string): RemoteFile | undefined {
   if (lfs) return { path, bytes: lfs.size, hash: { kind: 'sha256', hex: lfs.oid } };
   if (oid === undefined || bytes === undefined) throw misunderstood(endpoint, `which bytes ${quote(path)} has`);
   return { path, bytes, hash: { kind: 'git', hex: oid } };
+}
+
+/** Of one listing; pages with nothing on them are counted, too. */
+const MAX_PAGES = 1000;
+
+/** For one listing, which a server must not go on with for ever. */
+function paged(fetch: Wire['fetch'], { endpoint, repo }: { endpoint: string; repo: string }): Wire['fetch'] {
+  let pages = 0;
+  return async (input, init) => {
+    if ((pages += 1) > MAX_PAGES) throw misunderstood(endpoint, `what ${repo} holds: there is no end to it`);
+    return fetch(input, init);
+  };
 }
 
 export function misunderstood(endpoint: string, what: string): UnavailableError {
