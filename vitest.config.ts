@@ -7,6 +7,9 @@ process.env['NODE_COMPILE_CACHE'] ??= resolve('node_modules/.cache/node');
 // the workers have all cores already: threads of one session would only wait for those of another
 process.env['LCM_MERGE_THREADS'] ??= '1';
 
+// some tests load onnxruntime themselves
+process.env['ORT_DISABLE_TELEMETRY'] ??= '1';
+
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts', 'test/**/*.test.tsx'],

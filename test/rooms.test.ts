@@ -69,6 +69,11 @@ describe('the rooms of src/', () => {
     expect([...foreign, ...heavy].map(shown)).toEqual([]);
   });
 
+  it('load onnxruntime in one place, where it is told to report nothing', () => {
+    const own = IMPORTS.filter(({ to, isType }) => to === 'onnxruntime-node' && !isType);
+    expect(own.map(({ from }) => from)).toEqual(['onnx/onnxruntime.ts']);
+  });
+
   it('are the ones that CONTRIBUTING.md names, in that order', () => {
     const line = /^`(formats · .*)`/m.exec(readFileSync('CONTRIBUTING.md', 'utf8'))?.[1] ?? '';
     expect(line.split(/[^a-z]+/)).toEqual(ROOMS.slice(1));

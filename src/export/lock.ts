@@ -9,6 +9,7 @@ import type { Accounting } from '../merge/account.ts';
 import type { Effects } from '../merge/effects.ts';
 import type { Plan, PlannedFile, Role } from '../merge/plan.ts';
 import { mapInputs } from '../recipe/input-files.ts';
+import type { SourceLicenses } from '../recipe/licenses.ts';
 import { keyName } from '../recipe/located-yaml.ts';
 import type { FetchedFile, Recipe } from '../recipe/schema.ts';
 import { VERSION } from '../version.ts';
@@ -49,12 +50,14 @@ export interface Lock {
   readonly inputs: readonly LockedInput[];
   /** By the name of the field (`base.model`, `personalized[0].lora`); left out when everything was local. */
   readonly origins?: Readonly<Record<string, LockedOrigin>>;
+  /** Of each source, by the name of its field; those whose licence is not known are left out. Absent in locks of older tools. */
+  readonly licenses?: SourceLicenses;
   /** How many tensors of each component of the package each rule made. */
   readonly rules: Readonly<Partial<Record<Component, Readonly<Record<string, number>>>>>;
   readonly motion: Pick<Plan['motion'], 'mid' | 'positions' | 'stretched_from'>;
   /** How much each source changes; absent in locks of tools before 0.2. */
   readonly effects?: Effects;
-  /** Every file of the package but this one, what is made of it (provenance, signature) and the verification. */
+  /** Every file of the package but this one, what is made of it (provenance, signature) and what the verification writes (its folder, the model card). */
   readonly outputs: Readonly<Record<string, FileDigest>>;
 }
 
@@ -88,6 +91,7 @@ export function makeLock(
       ...(alphas && { alphas }),
     })),
     ...(recipe.origins && { origins: lockOrigins(recipe.origins) }),
+    licenses: plan.licenses,
     rules: Object.fromEntries(plan.components.map((component) => [component, countRules(plan, component)])),
     motion: withoutFiles(plan.motion),
     ...(made.effects && { effects: made.effects }),

@@ -1,61 +1,124 @@
-/** The package's README.md: what was merged, how to run it; metadata in the header as the Hugging Face Hub reads it. */
-import { basename } from 'node:path';
+/**
+ * README.md of a package: its model card, made of the lock and of what the verification found, and of nothing else. A bake writes it without a
+ * report; the verification writes it anew beside its own folder, so that it is no output of the lock. Metadata as the Hugging Face Hub reads it
+ * (huggingface.co/docs/hub/model-cards).
+ */
 import { schedulerClass } from '../architecture/sampler-config.ts';
-import type { Plan } from '../merge/plan.ts';
-import { mapInputs } from '../recipe/input-files.ts';
-import { keyName } from '../recipe/located-yaml.ts';
-import { VERSION } from '../version.ts';
+import type { CheckVerdict } from '../events.ts';
+import { recipeSchema } from '../recipe/schema.ts';
+import { type Json, writePair } from '../recipe/yaml-write.ts';
+import { fenced, markdownText } from '../text/markdown.ts';
+import type { Lock } from './lock.ts';
+import { cardHeader } from './model-card/header.ts';
+import { licenseSection } from './model-card/license.ts';
+import { limitations } from './model-card/limitations.ts';
+import { sourcesSection, strengthsSection } from './model-card/sources.ts';
+import { usageSection } from './model-card/usage.ts';
+import { timingSection, verificationSection } from './model-card/verification.ts';
 
-export function modelCard(plan: Plan): string {
-  const { origins = {} } = plan.recipe;
-  const recipe = mapInputs(plan.recipe, (path, key) => origins[keyName(key)]?.reference ?? basename(path));
-  const { output, sampler, verify } = recipe;
-  const rows = [
-    ['base', recipe.base.model, 'w₀'],
-    ...recipe.personalized.map((p) => [
-      'personalized',
-      p.lora ?? p.checkpoint ?? '',
-      `α = ${p.alpha} (text encoder ${p.text_encoder}), ${p.lora === undefined ? 'whole model' : p.scale}`,
-    ]),
-    ...(recipe.lcm ? [['image LCM', recipe.lcm.lora, `β = ${recipe.lcm.beta}, ${recipe.lcm.scale}`]] : []),
-    [
-      'motion',
-      recipe.motion.module,
-      `γ = ${recipe.motion.gamma} (${recipe.motion.base === undefined ? recipe.motion.mode : `from ${recipe.motion.base}`}), GroupNorm ${recipe.motion.norm}`,
-    ],
-    ...recipe.motion.loras.map((source) => ['motion LoRA', source.lora, `α = ${source.alpha}, ${source.scale}`]),
-  ];
-  return `---
-library_name: onnx
-pipeline_tag: text-to-video
-tags: [onnx, animatediff, animatelcm, lcm, text-to-video, lcm-merge]
----
+export const CARD_FILE = 'README.md';
 
-# ${recipe.name}
-
-A text-to-video model in ONNX: ${output.frames} frames of ${output.width}×${output.height} in ${sampler.steps} ${sampler.kind === 'lcm' ? 'LCM steps' : `steps of ${schedulerClass(sampler.kind)}`}, ${output.dtype}${output.vae_dtype === undefined ? '' : ` (VAE ${output.vae_dtype})`}.
-Merged by lcm-merge ${VERSION} as w' = w₀ + α·τ_personalized + β·τ_image + γ·τ_video (AnimateLCM, arXiv 2402.00769).
-
-| part | file | strength |
-|---|---|---|
-${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
-
-\`lcm-merge.lock.json\` lists every input with its SHA-256 and every rule with its counts; \`verification/report.html\` says what was checked.
-
-## Run
-
-\`\`\`sh
-lcm-merge run . --prompt "${verify.prompt.replaceAll(/["\\`$]/g, '\\$&')}" --seed ${verify.seed} --steps ${sampler.steps} -o out
-\`\`\`
-
-\`unet/model.onnx\` takes \`sample\` float32 [B, 4, F, h, w], \`timestep\` int64 [] and \`encoder_hidden_states\` float32 [${textStates(plan)}]
-and gives the noise prediction \`out_sample\`. Sample it with diffusers' ${schedulerClass(sampler.kind)} and \`scheduler/scheduler_config.json\`; divide the
-latents by ${plan.vae.scaling_factor} before \`vae_decoder/model.onnx\`.
-`;
+/** What a card tells of a verification: of a report, and which checks its profile left out. */
+export interface CardReport {
+  readonly verdict: CheckVerdict;
+  readonly device: string;
+  /** Processor and system. */
+  readonly machine?: string;
+  readonly fallback?: readonly string[];
+  readonly profile: string;
+  readonly run: {
+    readonly prompt: string;
+    readonly negative: string;
+    readonly seed: number;
+    readonly steps: number;
+    readonly guidance: number;
+    readonly frames: number;
+    readonly width: number;
+    readonly height: number;
+  };
+  readonly checks: readonly { readonly id: string; readonly verdict: CheckVerdict; readonly reason: string }[];
+  readonly graphs: readonly string[];
+  /** Null when the run did not end: then there is no clip, either. Milliseconds and bytes. */
+  readonly timing: {
+    readonly load_ms: number;
+    readonly denoise_ms: number;
+    readonly step_ms: readonly number[];
+    readonly decode_ms: number;
+    readonly peak_bytes: number;
+  } | null;
+  readonly skipped: readonly string[];
 }
 
-/** Shape of the text states. */
-function textStates({ recipe: { output }, text_encoder, unet }: Plan): string {
-  const { tokens = text_encoder.max_position_embeddings, per_frame } = output.prompt;
-  return [per_frame ? 'B·F' : 'B', tokens === 'dynamic' ? 'T' : tokens, unet.config.cross_attention_dim].join(', ');
+/**
+ * Whether the README.md beside this lock is a card that the tool may write: packages of other tools keep theirs, and in older packages it
+ * is a file that was baked like any other. A recipe that is none has no card.
+ */
+export function hasCard(lock: Lock | undefined): lock is Lock {
+  return lock !== undefined && !Object.hasOwn(lock.outputs, CARD_FILE) && recipeSchema.safeParse(lock.recipe).success;
+}
+
+export function modelCard(lock: Lock, report?: CardReport): string {
+  const sections = [
+    introduction(lock, report),
+    usageSection(lock),
+    strengthsSection(lock),
+    sourcesSection(lock),
+    licenseSection(lock),
+    verificationSection(report),
+    report && timingSection(report),
+    provingSection(lock),
+    `## Limitations\n\n${limitations(lock, report)
+      .map((sentence) => `- ${sentence}`)
+      .join('\n')}`,
+    recipeSection(lock),
+  ];
+  return `${cardHeader(lock, report)}\n${sections.filter((section) => section !== undefined).join('\n\n')}\n`;
+}
+
+const VERDICTS: Readonly<Record<CheckVerdict, string>> = {
+  passed: 'it has passed the verification below',
+  failed: '**it has not passed the verification below**',
+  unknown: '**whether it works could not be told, as the verification below says**',
+};
+
+function introduction({ name, recipe, tool }: Lock, report: CardReport | undefined): string {
+  const { frames, width, height } = recipe.output;
+  const { kind, steps } = recipe.sampler;
+  const sampled = kind === 'lcm' ? `${steps} LCM steps` : `${steps} steps of ${schedulerClass(kind)}`;
+  const numbers = recipe.output.dtype === 'fp16' ? '16-bit' : '32-bit';
+  const clip = report?.timing
+    ? `\n\n![The clip that was verified: ${markdownText(report.run.prompt)}](verification/frames.webp)\n\n${report.run.prompt.trim() ? `*${markdownText(report.run.prompt)}*` : 'No prompt'} — seed ${report.run.seed}, ${report.run.frames} frames`
+    : '';
+  return `# ${markdownText(name)}
+
+A text-to-video model in ONNX with ${numbers} weights: ${frames} frames of ${width}×${height} in ${sampled}. It was merged from the sources below by
+${markdownText(tool.name)} ${markdownText(tool.version)} as w′ = w₀ + α·τ(personalized) + β·τ(image) + γ·τ(video) ([AnimateLCM](https://arxiv.org/abs/2402.00769)), and ${report ? VERDICTS[report.verdict] : '**it has not been verified yet**'}.${clip}`;
+}
+
+function provingSection({ recipe, origins = {}, inputs }: Lock): string {
+  const isPublic = inputs.every(({ origin }) => origin !== undefined && Object.hasOwn(origins, origin));
+  const isBaked = recipe.output.weights ? ', weights for PyTorch (`weights/`)' : '';
+  return `## Check it, make it again
+
+\`\`\`sh
+npx lcm-merge verify .                              # runs it, and compares with the clip above
+npx lcm-merge verify . --public-key signer.pem      # where it is signed: by whom, and that nothing changed
+npx lcm-merge reproduce .${isPublic ? '                           # bakes it anew from the lock, and compares every byte' : ' --sources FOLDER         # the same bytes anew, from the source files, found by their hashes'}
+\`\`\`
+
+\`lcm-merge.lock.json\` has every source and file with its SHA-256 and every rule with its counts${isBaked}; \`provenance.json\` says the same as an in-toto statement, and
+\`verification/report.html\` shows all that was checked.`;
+}
+
+/** Keys in the order of the schema, whatever that in the file is. */
+function recipeSection({ recipe }: Lock): string {
+  const yaml = Object.entries(recipeSchema.parse(recipe)).map(([key, value]) =>
+    writePair(key, value as Json, '', '\n'),
+  );
+  return `<details>
+<summary>The recipe, as the lock has it</summary>
+
+${fenced(yaml.join('\n'), 'yaml')}
+
+</details>`;
 }

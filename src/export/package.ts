@@ -1,5 +1,5 @@
 /**
- * Bakes a plan into a package: graphs, weights, configs, tokenizer, lock. It writes into a folder that is given to it and
+ * Bakes a plan into a package: graphs, weights, configs, tokenizer, lock, and a model card that the verification replaces. It writes into a folder that is given to it and
  * must be new; whoever gives it decides when the result becomes visible (staging.ts).
  */
 import { mkdir, open } from 'node:fs/promises';
@@ -16,6 +16,7 @@ import { graphBytes } from './graph-bytes.ts';
 import { layOutComponents } from './layouts.ts';
 import { assertAsFetched, type FileDigest, LOCK_FILE, type Lock, makeLock } from './lock.ts';
 import { tensorRequests } from './merged-anew.ts';
+import { CARD_FILE, modelCard } from './model-card.ts';
 import { PROVENANCE_FILE, provenanceJson } from './provenance.ts';
 import { sideFiles } from './side-files.ts';
 import { openWeightWriter } from './weight-file.ts';
@@ -87,6 +88,7 @@ export async function* bake(
   const lock = makeLock(plan, { inputs, outputs, effects });
   const locked = Buffer.from(`${JSON.stringify(lock, null, 2)}\n`);
   await writeSynced(join(into, PROVENANCE_FILE), Buffer.from(provenanceJson(lock, digestBytes(locked))));
+  await writeSynced(join(into, CARD_FILE), Buffer.from(modelCard(lock)));
   await writeSynced(join(into, LOCK_FILE), locked);
   const bytes = Object.values(outputs).reduce((sum, file) => sum + file.bytes, 0);
   yield {

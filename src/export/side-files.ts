@@ -1,4 +1,4 @@
-/** What lies beside the graphs and weights of a package and follows from the plan alone: configs, tokenizer, model card. */
+/** What lies beside the graphs and weights of a package and follows from the plan alone: configs and tokenizer. */
 import { readFile } from 'node:fs/promises';
 import { parseJsonText } from '../architecture/config-file.ts';
 import { schedulerConfigJson } from '../architecture/sampler-config.ts';
@@ -7,7 +7,6 @@ import type { Plan } from '../merge/plan.ts';
 import { modelIndexJson, unetConfigJson, withWeightFiles } from './configs.ts';
 import { WEIGHTS_FILES } from './diffusers-weights.ts';
 import type { ComponentLayout } from './layouts.ts';
-import { modelCard } from './model-card.ts';
 
 /** Contents by their path in the package; `components` are the plan's. @throws what reading the base's configs throws */
 export async function sideFiles(
@@ -30,6 +29,5 @@ export async function sideFiles(
     files.set(`tokenizer/${name}`, data);
   put('scheduler/scheduler_config.json', schedulerConfigJson(plan.sampler));
   put('model_index.json', modelIndexJson(plan));
-  put('README.md', modelCard(plan));
   return files;
 }

@@ -26,10 +26,10 @@ export interface CacheKey {
   readonly at: string;
   readonly path: string;
   /**
-   * What is recorded: of the Hub a revision's commit, what stands at a path, the content of a file; of a registry a tag's digest, a
-   * manifest, a blob's upload that has been begun.
+   * What is recorded: of the Hub a revision's commit, what stands at a path, the content of a file, the licence of a commit; of a
+   * registry a tag's digest, a manifest, a blob's upload that has been begun.
    */
-  readonly kind: 'commit' | 'target' | 'content' | 'digest' | 'manifest' | 'upload';
+  readonly kind: 'commit' | 'target' | 'content' | 'license' | 'digest' | 'manifest' | 'upload';
 }
 
 export interface Cache {
@@ -39,6 +39,8 @@ export interface Cache {
   blobPath(sha256: string): string;
   /** Whether the content is here, and as long as it should be. */
   has(blob: Blob): Promise<boolean>;
+  /** Removes a content that has been damaged. */
+  discard(blob: Blob): Promise<void>;
   /** What was recorded under `key`; undefined when nothing was, or nothing that `schema` takes. */
   recall<Value>(key: CacheKey, schema: z.ZodType<Value>): Promise<Value | undefined>;
   record(key: CacheKey, value: unknown): Promise<void>;
@@ -74,6 +76,7 @@ export function openCache(folder: string): Cache {
         (found) => found.isFile() && found.size === bytes,
         () => false,
       ),
+    discard: ({ sha256 }) => remove(blobPath(sha256)),
     async recall(key, schema) {
       const text = await readFile(recordPath(key), 'utf8').catch(() => undefined);
       if (text === undefined) return undefined;
@@ -85,12 +88,7 @@ export function openCache(folder: string): Cache {
       const mode = PRIVATE.has(key.kind) ? 0o600 : 0o666; // less what umask takes
       await appear(path, (fresh) => writeFile(fresh, `${JSON.stringify({ key, value })}\n`, { flush: true, mode }));
     },
-    async forget(key) {
-      const path = recordPath(key);
-      await rm(path, { force: true }).catch((error: unknown) => {
-        throw cacheError('remove', path, error);
-      });
-    },
+    forget: (key) => remove(recordPath(key)),
     async arrange(at, files) {
       const root = join(folder, 'files', ...at);
       for (const [name, { sha256 }] of Object.entries(files)) {
@@ -106,6 +104,13 @@ export function openCache(folder: string): Cache {
       return root;
     },
   };
+}
+
+/** @throws IoError */
+async function remove(path: string): Promise<void> {
+  await rm(path, { force: true }).catch((error: unknown) => {
+    throw cacheError('remove', path, error);
+  });
 }
 
 function canonical({ endpoint, kind, repo, at, path }: CacheKey): string {

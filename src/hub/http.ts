@@ -4,7 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { VERSION } from '../version.ts';
-import { outgoing, type Streamed } from './body.ts';
+import { type Body, request, UnreadableBody } from './body.ts';
 
 /** Milliseconds, but for `attempts`. */
 export interface Patience {
@@ -101,7 +101,7 @@ export interface WireOptions {
 export interface Call {
   readonly method: string;
   readonly headers: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array<ArrayBuffer> | Streamed;
+  readonly body?: Body;
   /** Asks for a part of something: then 416, "there is no such part", is an answer and no refusal. */
   readonly ranged?: true;
   /** How often it is tried; default: what patience says. */
@@ -124,22 +124,20 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
     const shown = trusted ? secret() : undefined;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
       trusted &&= url.origin === home.origin; // whoever was sent away does not come back with the token
-      const sent = outgoing(body, watch.touch);
-      const response = await fetch(url, {
+      const response = await request(url, {
         method,
+        body,
+        signal: watch.signal,
+        onPiece: watch.touch,
         headers: {
           ...headers,
           'user-agent': `lcm-merge/${VERSION}`,
           'accept-encoding': 'identity', // sizes and ranges are those of the file
           ...(trusted && shown !== undefined && { authorization: shown }),
-          ...sent.headers,
         },
-        redirect: 'manual',
-        signal: watch.signal,
-        ...sent.init,
       }).catch((error: unknown) => {
         watch.end();
-        throw sent.fault() ?? broken(url, error, signal);
+        throw error instanceof UnreadableBody ? error.cause : broken(url, error, signal);
       });
       watch.touch();
       if (!REDIRECTS.has(response.status)) return { response, url, watch };
@@ -316,10 +314,11 @@ function broken(url: URL, thrown: unknown, signal: AbortSignal | undefined): unk
   return new ConnectionFailure(`the connection to ${url.host} fails: ${reason}`, LASTING.test(code), { cause: thrown });
 }
 
-/** Retry-After in seconds: a number, or a date (RFC 9110, 10.2.3). */
-function delayOf({ headers }: Response): number | undefined {
+/** Retry-After in seconds: a number, or a date (RFC 9110, 10.2.3); or when the Hub's window ends (its page "Rate limits"). */
+function delayOf({ headers, status }: Response): number | undefined {
   const text = headers.get('retry-after');
-  if (text === null) return undefined;
+  const [, window] = /;r=0;t=(\d+)/.exec(headers.get('ratelimit') ?? '') ?? [];
+  if (text === null) return status === 429 && window !== undefined ? Number(window) : undefined;
   const seconds = /^\d+$/.test(text) ? Number(text) : (Date.parse(text) - Date.now()) / 1000;
   return Number.isFinite(seconds) ? Math.max(0, seconds) : undefined;
 }

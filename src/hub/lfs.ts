@@ -1,7 +1,8 @@
 /**
  * Large files into a repository's Git LFS: the batch API (git-lfs, docs/api/batch.md) with the transfer "basic" and the Hub's own
  * "multipart". Not by @huggingface/hub's `commit`: that hashes each file anew and commits what it then finds instead of what was checked,
- * gives a file up whose addresses have run out, and does not ask for the verification that git-lfs has.
+ * sends it by fetch, which keeps what the line has not taken in memory (body.ts), gives a file up whose addresses have run out, and does
+ * not ask for the verification that git-lfs has.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
@@ -63,7 +64,7 @@ async function offer({ name, sha256, bytes }: Content, repository: HubRepository
     body: JSON.stringify({
       operation: 'upload',
       transfers: ['basic', 'multipart'],
-      hash_algo: 'sha_256',
+      hash_algo: 'sha256',
       objects: [{ oid: sha256, size: bytes }],
     }),
   });

@@ -9,6 +9,7 @@ import { nearest } from '../text/nearest.ts';
 import { quote } from '../text/quote.ts';
 import { wrongPath } from '../text/safe-path.ts';
 import type { Blob, Cache } from './cache.ts';
+import { type CardLicense, cardLicense, readCardLicense } from './card-license.ts';
 import type { RemoteFile } from './download.ts';
 import { explain } from './failures.ts';
 import type { Wire } from './http.ts';
@@ -57,6 +58,8 @@ export interface Repository {
   readonly commit: string;
   /** The commit is what the cache remembers of a branch or a tag, because the network is not to be used. */
   readonly remembered: boolean;
+  /** What its card says at that commit; undefined where it says nothing, or that was not asked before the network was out of use. */
+  license(): Promise<CardLicense | undefined>;
   /** `beside` names files that a single file needs, where they are there. @throws InputMissingError, UnavailableError */
   target(beside: readonly string[]): Promise<Target>;
   url(file: RemoteFile): string;
@@ -92,10 +95,27 @@ export async function openRepository(reference: Reference, options: RepositoryOp
   if (known === undefined && wire) await cache.record(revisionKey, commit);
 
   async function commitOf({ fetch }: Wire): Promise<string> {
-    const info = await modelInfo({ name: repo, revision, hubUrl: endpoint, fetch, additionalFields: ['sha'] });
+    const info = await about(revision, fetch);
     const sha = hex(40).safeParse(info.sha);
     if (!sha.success) throw misunderstood(endpoint, `which commit ${revision} is`);
+    await rememberLicense(sha.data, info);
     return sha.data;
+  }
+
+  async function rememberLicense(at: string, info: unknown): Promise<CardLicense | undefined> {
+    const stated = readCardLicense(info, `https://huggingface.co/${repo}/blob/${at}/`);
+    await cache.record({ ...base, kind: 'license', at, path: '' }, { stated });
+    return stated;
+  }
+
+  function about(at: string, fetch: Wire['fetch']) {
+    return modelInfo({
+      name: repo,
+      revision: at,
+      hubUrl: endpoint,
+      fetch,
+      additionalFields: ['sha', 'cardData', 'tags'],
+    });
   }
 
   /** By names that nobody has looked at. */
@@ -148,11 +168,17 @@ export async function openRepository(reference: Reference, options: RepositoryOp
     );
   }
 
-  const key = (kind: 'target' | 'content', at: string) => ({ ...base, kind, at: commit, path: at }) as const;
+  const key = (kind: 'target' | 'content' | 'license', at: string) =>
+    ({ ...base, kind, at: commit, path: at }) as const;
   return {
     reference,
     commit,
     remembered: known === undefined && !wire,
+    async license() {
+      const recorded = await cache.recall(key('license', ''), z.object({ stated: cardLicense.optional() }));
+      if (recorded || !wire) return recorded?.stated;
+      return rememberLicense(commit, await ask(about(commit, wire.fetch)));
+    },
     async target(beside) {
       const recorded = await cache.recall(key('target', path), recordedTarget);
       if (recorded) return recorded;

@@ -41,7 +41,8 @@ export async function headOf(
     if (!sha.success) throw misunderstood(endpoint, `which commit ${revision} of ${repo} is`);
     return sha.data;
   } catch (error) {
-    if (!(error instanceof HttpRefusal) || error.status !== 404) throw error;
+    // of repositories that one may not see, or that are not there, the Hub says 401 or 404
+    if (!(error instanceof HttpRefusal) || (error.status !== 404 && error.code !== 'RepoNotFound')) throw error;
     return error.code === 'RevisionNotFound' ? 'no revision' : 'no repository';
   }
 }

@@ -86,7 +86,7 @@ const SESSION_OPTIONS = {
 } as const;
 
 export async function createMerger(type: FloatType): Promise<Merger> {
-  const ort = await import('onnxruntime-node');
+  const ort = await import('../onnx/onnxruntime.ts');
   const known = new Map<string, Promise<{ inputs: readonly Input[]; session: InferenceSession }>>();
   const scratch = createScratch();
   const make = async (merge: Merge) => {

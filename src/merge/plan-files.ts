@@ -3,6 +3,9 @@ import type { Component } from '../architecture/names.ts';
 import { openTensorFile, type TensorFile } from '../formats/tensor-file.ts';
 import type { Accounting } from './account.ts';
 
+/** In the `__metadata__` of safetensors files, by the Model Spec (github.com/Stability-AI/ModelSpec). */
+const LICENSE_KEY = 'modelspec.license';
+
 /** Where in the recipe a file is named. A single file that holds all of a base is `base`; `base.vae` gives both halves of the VAE. */
 export type Role =
   | 'base'
@@ -31,6 +34,8 @@ export interface PlannedFile {
   readonly modules?: Readonly<Partial<Record<Component, number>>>;
   readonly ranks?: readonly number[];
   readonly alphas?: readonly (number | null)[];
+  /** What the file says of its own licence. */
+  readonly license?: string;
 }
 
 type Summary = Pick<PlannedFile, 'modules' | 'ranks' | 'alphas'>;
@@ -70,7 +75,15 @@ export function openPlanFiles(): PlanFiles {
     planned: () =>
       files.map(({ file, role, rest }) => {
         if (!rest) throw new RangeError(`${file.source.name} was not accounted for.`);
-        return { role, path: file.source.name, container: file.kind, bytes: file.source.size, ...rest };
+        const { [LICENSE_KEY]: license } = file.metadata;
+        return {
+          role,
+          path: file.source.name,
+          container: file.kind,
+          bytes: file.source.size,
+          ...rest,
+          ...(license !== undefined && { license }),
+        };
       }),
     [Symbol.asyncDispose]: () => stack.disposeAsync(),
   };

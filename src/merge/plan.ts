@@ -21,6 +21,7 @@ import { readVaeConfig, type VaeConfig } from '../architecture/vae-config.ts';
 import { MergeError } from '../errors.ts';
 import { isReference } from '../hub/reference.ts';
 import { namedInputs } from '../recipe/input-files.ts';
+import type { SourceLicenses } from '../recipe/licenses.ts';
 import { recipeMistake } from '../recipe/place.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import type { Term } from './adapters/adapter.ts';
@@ -33,6 +34,7 @@ import { adapterSources, planAdapter, spatialHost } from './plan-adapters.ts';
 import { checkBlocks } from './plan-blocks.ts';
 import { planWholeModel } from './plan-checkpoint.ts';
 import { openPlanFiles, type PlannedFile, type TensorRef } from './plan-files.ts';
+import { findLicenses, licenseWarnings } from './plan-licenses.ts';
 import { openMotion, planMotion } from './plan-motion.ts';
 import { planSampler } from './plan-sampler.ts';
 import { type Positions, resolvePositions } from './positions.ts';
@@ -58,6 +60,7 @@ export interface PlannedTensor {
 export interface Plan {
   readonly recipe: Recipe;
   readonly files: readonly PlannedFile[];
+  readonly licenses: SourceLicenses;
   /** The graphs that the recipe asks for. */
   readonly components: readonly Component[];
   /** Empty lists for components that it does not ask for. */
@@ -162,9 +165,13 @@ export async function plan(recipe: Recipe): Promise<Plan> {
     vae_encoder: planned('vae_encoder'),
   };
   checkShardSize(recipe, Object.values(tensors).flat());
+  const plannedFiles = files.planned();
+  const licenses = findLicenses(recipe, plannedFiles);
+  warnings.push(...licenseWarnings(recipe, licenses));
   return {
     recipe,
-    files: files.planned(),
+    files: plannedFiles,
+    licenses,
     components: COMPONENTS.filter((component) => parameters[component].length > 0),
     tensors,
     unet,

@@ -8,6 +8,7 @@ import { FormatError, InputMissingError } from '../errors.ts';
 import type { CheckVerdict, Stage, StageName } from '../events.ts';
 import { digestInSteps } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
+import { CARD_FILE } from '../export/model-card.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { pathInPackage } from '../runtime/package-folder.ts';
 import { readBundle, unverifiedManifest } from '../sign/bundle.ts';
@@ -163,9 +164,10 @@ async function staleSignature(folder: string, found: Digests): Promise<readonly 
 }
 
 /** Of which file the report tells which SHA-256; of itself it cannot. */
-export function toldDigests({ package: own, verification }: StoredReport): Digests {
+export function toldDigests({ package: own, verification, card }: StoredReport): Digests {
   return new Map([
     ...Object.entries(own),
+    ...(card === undefined ? [] : [[CARD_FILE, card] as const]),
     ...Object.entries(verification).map(([name, sha256]) => [`${VERIFICATION_FOLDER}/${name}`, sha256] as const),
   ]);
 }
@@ -176,10 +178,11 @@ function differences(folder: string, report: StoredReport, present: ReadonlySet<
   return otherFiles(folder, [...unsigned.symmetricDifference(told)].sort());
 }
 
-/** Clip, page and fingerprint are published, too: they are those that the verification wrote, and nothing lies among them. */
+/** Clip, page, fingerprint and model card are published, too: they are those that the verification wrote, and nothing lies among them. */
 function otherFiles(folder: string, names: readonly string[]): readonly Refusal[] {
-  const ofVerification = names.filter((name) => name.startsWith(`${VERIFICATION_FOLDER}/`));
-  const own = names.filter((name) => !name.startsWith(`${VERIFICATION_FOLDER}/`));
+  const isWritten = (name: string) => name === CARD_FILE || name.startsWith(`${VERIFICATION_FOLDER}/`);
+  const ofVerification = names.filter(isWritten);
+  const own = names.filter((name) => !isWritten(name));
   return [
     ...(own.length > 0
       ? [refuse(folder, `its report is about other bytes (${own.slice(0, MAX_NAMES).join(', ')}). Verify it again`)]

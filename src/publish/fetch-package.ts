@@ -1,12 +1,14 @@
 /**
  * A listed package's files through the cache into a folder, wherever it is listed: each is held to its hash, a broken download is taken
- * up where it ended, and what is in the cache already is not fetched again.
+ * up where it ended, and what is in the cache already, and still is what it was, is not fetched again.
  */
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Stage } from '../events.ts';
+import { FormatError } from '../errors.ts';
+import type { Event, Stage } from '../events.ts';
+import { digestInSteps } from '../export/digest.ts';
 import { writingTo } from '../formats/byte-source.ts';
-import type { Cache } from '../hub/cache.ts';
+import type { Blob, Cache } from '../hub/cache.ts';
 import { assertRoom, download } from '../hub/download.ts';
 import { NotCached } from '../hub/repository.ts';
 import { count, formatBytes } from '../text/quantity.ts';
@@ -51,7 +53,15 @@ export async function* fetchPackage(
       signal?.throwIfAborted();
       const tell = (bytes: number) =>
         ({ type: 'progress', stage: 'fetch', done: done + bytes, total, unit: 'bytes', detail: file.path }) as const;
-      let content = here[i];
+      const known = here[i];
+      const isSound = known !== undefined && (yield* isWhole(cache.blobPath(known.sha256), known, tell, signal));
+      let content = isSound ? known : undefined;
+      if (known && !isSound) {
+        const damaged = `What the cache has of ${file.path} is no longer what was fetched`;
+        if (!remote.wire) throw new FormatError(`${damaged}, and the network is not to be used: ${reference}.`);
+        yield { type: 'warning', stage: 'fetch', message: `${damaged}: it is fetched again.` };
+        await cache.discard(known);
+      }
       if (content === undefined) {
         if (!remote.wire)
           throw new NotCached(`${file.path} of ${reference} is not in the cache, and the network is not to be used.`);
@@ -85,6 +95,22 @@ export async function* fetchPackage(
     summary: `${count(files.length, 'file')}, ${missing === 0 ? 'all in the cache' : `${formatBytes(missing)} downloaded`}`,
   };
   return { files: files.length, bytes: total };
+}
+
+/** Disks forget, and people edit what they find; a package that is passed on is held to its hashes. */
+async function* isWhole(
+  path: string,
+  { sha256 }: Blob,
+  tell: (bytes: number) => Event,
+  signal: AbortSignal | undefined,
+): Stage<boolean> {
+  const digesting = digestInSteps(path, signal);
+  let read = 0;
+  for (;;) {
+    const step = await digesting.next();
+    if (step.done) return step.value.sha256 === sha256;
+    yield tell((read += step.value));
+  }
 }
 
 const sum = (files: readonly { readonly bytes: number }[]) => files.reduce((all, { bytes }) => all + bytes, 0);

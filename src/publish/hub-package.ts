@@ -8,7 +8,7 @@ import { wrongPaths } from '../text/safe-path.ts';
 import type { RemoteOptions, RemotePackage } from './remote-package.ts';
 
 /** What the Hub itself puts into every repository; no file of the package. */
-const OWN_OF_THE_HUB = '.gitattributes';
+export const OWN_OF_THE_HUB = '.gitattributes';
 
 /** @throws UsageError, InputMissingError, UnavailableError, FormatError for names that must not become paths */
 export async function listHubPackage(text: string, options: RemoteOptions): Promise<RemotePackage> {

@@ -4,13 +4,15 @@ import { UnavailableError, UsageError } from '../errors.ts';
 import { LOCK_FILE } from '../export/lock.ts';
 import { type Account, readAccount } from '../hub/account.ts';
 import type { Destination } from '../hub/commit.ts';
-import { isPrivate, openWire, type Patience } from '../hub/http.ts';
+import { isPrivate, type Patience } from '../hub/http.ts';
+import { openHubWire } from '../hub/hub-wire.ts';
 import { printReference } from '../hub/reference.ts';
 import { readHubSettings } from '../hub/settings.ts';
 import { parseTarget } from '../hub/target.ts';
 import { explainUpload } from '../hub/upload-failures.ts';
 import { headOf, readSmall, type Tree, treeOf } from '../hub/writing.ts';
 import { quote } from '../text/quote.ts';
+import { OWN_OF_THE_HUB } from './hub-package.ts';
 import type { HubTarget, HubWishes, PublishOptions, Standing, Target } from './place.ts';
 
 export interface HubOptions extends PublishOptions {
@@ -35,10 +37,8 @@ export interface Look {
 }
 
 const MAIN = 'main';
-/** The Hub's own, which it writes itself. */
-export const ATTRIBUTES = '.gitattributes';
 /** What a repository may hold and still be none that somebody uses for something else. */
-const SIDE_FILES: ReadonlySet<string> = new Set([ATTRIBUTES, 'README.md', 'LICENSE']);
+const SIDE_FILES: ReadonlySet<string> = new Set([OWN_OF_THE_HUB, 'README.md', 'LICENSE']);
 /** A lock has some 100 kB. */
 const MAX_LOCK_BYTES = 8 << 20;
 
@@ -50,9 +50,11 @@ export async function openHub(
   const reference = parseTarget(to);
   if ('fault' in reference) throw new UsageError(reference.fault);
   const { repo, revision: branch } = reference;
-  const { endpoint, token, offline } = await readHubSettings();
+  const settings = await readHubSettings();
+  const { endpoint, token, offline } = settings;
   const place = printReference({ repo, path: '' }, branch);
-  if (offline.length > 0)
+  const wire = openHubWire(settings, { signal, patience });
+  if (!wire)
     throw new UnavailableError(`${offline.join(' and ')} forbid the network.`, `Unset them to publish to ${place}.`);
   if (!isPrivate(new URL(endpoint)))
     throw new UsageError(
@@ -63,12 +65,6 @@ export async function openHub(
       `To publish to ${place} the Hub must know who you are, and there is no token.`,
       `Make one that may write at ${endpoint}/settings/tokens, then run \`hf auth login\`, or put it into HF_TOKEN.`,
     );
-  const wire = openWire({
-    endpoint,
-    authorization: () => `Bearer ${token}`,
-    ...(signal && { signal }),
-    ...(patience && { patience }),
-  });
   return {
     destination: { wire, endpoint, repo, branch, isProposal: pullRequest === true },
     place,
@@ -105,12 +101,18 @@ function describeHub({ name, mayWrite }: Account, { reaches, head }: Look, optio
 export async function enter(destination: Destination, place: string): Promise<{ account: Account; look: Look }> {
   const account = await readAccount(destination, destination);
   const look = await lookAt(destination);
-  assertReplaceable(look.tree, place);
   assertProposable(destination, look, place);
   return { account, look };
 }
 
+/** @throws UsageError for a repository that holds something else */
 export async function lookAt(destination: Destination): Promise<Look> {
+  const look = await reach(destination);
+  assertReplaceable(look.tree, printReference({ repo: destination.repo, path: '' }, destination.branch));
+  return look;
+}
+
+async function reach(destination: Destination): Promise<Look> {
   const { branch } = destination;
   const own = await headOf(destination, branch);
   if (own === 'no repository') return { reaches: 'nothing', head: undefined, tree: new Map() };
@@ -140,7 +142,7 @@ function assertProposable({ isProposal, branch, repo }: Destination, { reaches }
 }
 
 async function standing(destination: Destination, { head, tree }: Look): Promise<Standing | undefined> {
-  const files = [...tree].filter(([path]) => path !== ATTRIBUTES);
+  const files = [...tree].filter(([path]) => path !== OWN_OF_THE_HUB);
   if (files.length === 0 || head === undefined) return undefined;
   const bytes = files.reduce((sum, [, file]) => sum + file.bytes, 0);
   const name = tree.has(LOCK_FILE) ? await lockedName(destination, head) : files.map(([path]) => path).join(' and ');

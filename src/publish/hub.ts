@@ -20,7 +20,8 @@ import { SIGNATURE_FILE } from '../sign/manifest.ts';
 import { count } from '../text/quantity.ts';
 import { VERSION } from '../version.ts';
 import { type Candidate, checkBytes, digestsByName, openCandidate } from './candidate.ts';
-import { ATTRIBUTES, enter, type HubOptions, type Look, lookAt, openHub } from './hub-target.ts';
+import { OWN_OF_THE_HUB } from './hub-package.ts';
+import { enter, type HubOptions, type Look, lookAt, openHub } from './hub-target.ts';
 import type { HubWishes, Published } from './place.ts';
 import { assertNoRefusal } from './refusal.ts';
 
@@ -95,7 +96,8 @@ async function* send(contents: readonly Content[], sending: Sending): Stage<Made
   const { destination, message, options, done, total } = sending;
   const { head, reaches, tree } = await foundation(sending);
   const { changed, deleted } = await differences(contents, tree);
-  if (changed.length + deleted.length === 0 && reaches === 'branch') {
+  if (changed.length + deleted.length === 0) {
+    if (reaches !== 'branch') await makeBranch(destination, destination.branch, head);
     yield { type: 'progress', stage: 'publish', done: total, total, unit: 'bytes' };
     return { commit: head, how: 'unchanged' };
   }
@@ -112,9 +114,13 @@ async function* send(contents: readonly Content[], sending: Sending): Stage<Made
 /** A repository to put it in; where there was none, it is made. */
 async function foundation({ destination, look, place, options }: Sending): Promise<Look & { readonly head: string }> {
   if (look.head !== undefined) return { ...look, head: look.head };
-  await makeRepository(destination, options.private);
-  const { head, ...made } = await lookAt(destination);
-  if (head !== undefined) return { ...made, head };
+  const { wire } = destination;
+  for (let attempt = 1; attempt <= wire.patience.attempts; attempt += 1) {
+    await makeRepository(destination, options.private);
+    const { head, ...made } = await lookAt(destination);
+    if (head !== undefined) return { ...made, head };
+    await wire.pause(attempt); // the Hub makes one repository at a time for an owner
+  }
   throw new UnavailableError(`${place} was made and cannot be seen.`, 'May the token that is used read it?');
 }
 
@@ -124,7 +130,7 @@ async function differences(contents: readonly Content[], tree: Tree) {
   const names = new Set(contents.map(({ name }) => name));
   return {
     changed: contents.filter((_, i) => !same[i]),
-    deleted: [...tree.keys()].filter((path) => path !== ATTRIBUTES && !names.has(path)),
+    deleted: [...tree.keys()].filter((path) => path !== OWN_OF_THE_HUB && !names.has(path)),
   };
 }
 

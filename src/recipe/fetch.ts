@@ -203,7 +203,14 @@ async function* obtain(input: Found, context: Context, progress: Progress): Stag
     { local: join(root, name), ...blob },
   ]);
   const local = folder === undefined ? (copies[0] as (typeof copies)[number])[1].local : root;
-  return { reference: text, commit: repository.commit, local, files: Object.fromEntries(copies) };
+  const license = await located(input, context, () => repository.license());
+  return {
+    reference: text,
+    commit: repository.commit,
+    ...(license !== undefined && { license }),
+    local,
+    files: Object.fromEntries(copies),
+  };
 
   async function* one(file: RemoteFile): Stage<Blob> {
     const before = progress.done;

@@ -22,6 +22,7 @@ export function resolveRecipe(document: RecipeDocument, file: string, text: stri
     text,
     name,
     base: {
+      ...base,
       model: absolute(base.model),
       ...(base.config !== undefined && { config: absolute(base.config) }),
       ...(base.vae !== undefined && { vae: absolute(base.vae) }),

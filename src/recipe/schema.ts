@@ -19,6 +19,7 @@ import { parseTarget } from '../hub/target.ts';
 import { isOciReference, parseOciReference } from '../oci/reference.ts';
 import { blockWeights } from './block-weights.ts';
 import { byteSize } from './byte-size.ts';
+import type { StatedLicense } from './licenses.ts';
 import { PROFILES, type Profile } from './profile.ts';
 
 /** AnimateLCM was trained on 16 frames, and its positional encoding ends at 64; more than this is a typing error. */
@@ -36,6 +37,7 @@ export const MAX_GUIDANCE = 1000;
 /** The training timesteps of SD1.5: of sampling steps, and of those that LCM was distilled on. */
 const MAX_STEPS = 1000;
 const MAX_NAME_LENGTH = 128;
+const MAX_LINK_LENGTH = 2048;
 
 /** How a LoRA file's own alpha counts: α/r (kohya, diffusers), not at all (AnimateDiff's scripts), α/√r (rank-stabilised). */
 const SCALE_CONVENTIONS = ['alpha/rank', 'raw', 'rslora'] as const;
@@ -53,6 +55,34 @@ const path = () =>
     .string()
     .min(1)
     .regex(/^[^\0]*$/, { error: 'must not contain a NUL character' });
+
+const licenseName = (what: string) =>
+  z
+    .string()
+    .min(1)
+    .max(MAX_NAME_LENGTH)
+    .regex(/^\P{Cc}*$/u, { error: 'must not contain a control character' })
+    .describe(what);
+
+const license = (of: string) =>
+  z
+    .union([
+      licenseName(
+        'An identifier of SPDX or of the Hub, such as creativeml-openrail-m, openrail++, apache-2.0, cc-by-nc-4.0.',
+      ),
+      z.strictObject({
+        name: licenseName('What it is called.'),
+        link: z
+          .url({ protocol: /^https?$/, error: 'must be an http or https address' })
+          .max(MAX_LINK_LENGTH)
+          .exactOptional()
+          .describe('Where it can be read.'),
+      }),
+    ])
+    .exactOptional()
+    .describe(
+      `The licence of ${of}, for the model card. Left out, what the Hub says of the repository, else what the file says of itself.`,
+    );
 
 /** How every merged file is held to account. */
 const accounting = {
@@ -91,6 +121,9 @@ const base = z
           'A file (diffusers or LDM names, a VAE alone or a whole checkpoint) or folder whose VAE replaces that of the model.',
         ),
       text_encoder: path().exactOptional().describe('A file or folder whose text encoder replaces that of the model.'),
+      license: license('the model'),
+      vae_license: license('the vae that replaces its own'),
+      text_encoder_license: license('the text encoder that replaces its own'),
     }),
   ])
   .describe('w0: the SD1.5 base model. A plain string is the same as { model: … }.');
@@ -111,6 +144,7 @@ const personalized = z
     scale,
     text_encoder: z.number().exactOptional().describe('Its strength in the text encoder; alpha when left out.'),
     blocks: blockWeights({ textEncoder: true }),
+    license: license('this source'),
     ...accounting,
   })
   .check(({ value, issues }) => {
@@ -140,6 +174,7 @@ const lcm = z
     beta: z.number().default(1).describe('β: its strength.'),
     scale,
     blocks: blockWeights({ textEncoder: false }),
+    license: license('this source'),
     ...accounting,
   })
   .describe('The image LCM LoRA that makes few steps enough.');
@@ -152,6 +187,7 @@ const motionLora = z
     alpha: z.number().describe('Its strength.'),
     scale,
     blocks: blockWeights({ textEncoder: false }),
+    license: license('this source'),
     ...accounting,
   })
   .describe('A LoRA on the motion module.');
@@ -204,6 +240,8 @@ const motion = z
     positions,
     loras: z.array(motionLora).default([]).describe('Motion LoRAs, summed in this order.'),
     blocks: blockWeights({ textEncoder: false }),
+    license: license('the module'),
+    base_license: license('the second module'),
     ...accounting,
   })
   .check(({ value, issues }) => {
@@ -473,6 +511,7 @@ export interface PersonalizedSource extends Accounted {
   /** Strength in the text encoder. */
   readonly text_encoder: number;
   readonly blocks: BlockWeights;
+  readonly license?: StatedLicense;
 }
 
 export interface LcmSource extends Accounted {
@@ -480,6 +519,7 @@ export interface LcmSource extends Accounted {
   readonly beta: number;
   readonly scale: ScaleConvention;
   readonly blocks: BlockWeights;
+  readonly license?: StatedLicense;
 }
 
 export interface MotionLoraSource extends Accounted {
@@ -487,6 +527,7 @@ export interface MotionLoraSource extends Accounted {
   readonly alpha: number;
   readonly scale: ScaleConvention;
   readonly blocks: BlockWeights;
+  readonly license?: StatedLicense;
 }
 
 export interface MotionSource extends Accounted {
@@ -501,6 +542,8 @@ export interface MotionSource extends Accounted {
   readonly positions?: number | { readonly from?: number; readonly to: number };
   readonly loras: readonly MotionLoraSource[];
   readonly blocks: BlockWeights;
+  readonly license?: StatedLicense;
+  readonly base_license?: StatedLicense;
 }
 
 /** Where an input comes from that the recipe names by a reference to the Hub. */
@@ -509,6 +552,8 @@ export interface Origin {
   readonly reference: string;
   /** The commit that its revision is. */
   readonly commit: string;
+  /** What the repository's card says at that commit. */
+  readonly license?: StatedLicense;
   /** The local copy: what the input's field holds instead of the reference. */
   readonly local: string;
   /** By their path in the repository. */
@@ -540,6 +585,9 @@ export interface Recipe {
     readonly config?: string;
     readonly vae?: string;
     readonly text_encoder?: string;
+    readonly license?: StatedLicense;
+    readonly vae_license?: StatedLicense;
+    readonly text_encoder_license?: StatedLicense;
   };
   readonly personalized: readonly PersonalizedSource[];
   readonly lcm?: LcmSource;

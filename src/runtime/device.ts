@@ -5,8 +5,8 @@
 import { existsSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { listSupportedBackends } from 'onnxruntime-node';
 import { UnavailableError } from '../errors.ts';
+import { listSupportedBackends } from '../onnx/onnxruntime.ts';
 import { DEVICE_NAMES, type TargetName } from '../recipe/schema.ts';
 
 export const DEVICES = DEVICE_NAMES;

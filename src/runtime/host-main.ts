@@ -1,7 +1,7 @@
 /** The child process of host.ts: answers one request after the other with onnxruntime-node. */
 import { writeSync } from 'node:fs';
 import { basename } from 'node:path';
-import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { InferenceSession, Tensor } from '../onnx/onnxruntime.ts';
 import { END_OF_LOG, type HostRequest, type HostTensor } from './host.ts';
 
 /** As many as threads.ts says; without a number onnxruntime's own choice. */

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { readConfig } from '../architecture/config-file.ts';
 import { InputMissingError } from '../errors.ts';
 import { LOCK_FILE, type Lock } from '../export/lock.ts';
+import { LICENSE_SOURCES } from '../recipe/licenses.ts';
 import { PROFILES } from '../recipe/profile.ts';
 import { DEVICES } from './device.ts';
 
@@ -49,6 +50,12 @@ const lockSchema = z.looseObject({
         commit: z.string().regex(/^[0-9a-f]{40}$/, 'must be 40 hexadecimal digits'),
         files: z.record(z.string(), z.looseObject(digest)),
       }),
+    )
+    .optional(),
+  licenses: z
+    .record(
+      z.string(),
+      z.looseObject({ license: z.string(), link: z.string().optional(), from: z.enum(LICENSE_SOURCES) }),
     )
     .optional(),
   inputs: z.array(

@@ -8,10 +8,12 @@ import { FormatError } from '../errors.ts';
 import { type CheckVerdict, drain, type Stage } from '../events.ts';
 import { digestFile } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
+import { CARD_FILE, hasCard } from '../export/model-card.ts';
 import type { Plan } from '../merge/plan.ts';
 import { includes, type Profile } from '../recipe/profile.ts';
 import { chooseDevice } from '../runtime/choose-device.ts';
 import type { Device } from '../runtime/device.ts';
+import { readLock } from '../runtime/lock-file.ts';
 import { openPackage, pathInPackage, type VideoPackage, weightType } from '../runtime/package-folder.ts';
 import { sample, type Video } from '../runtime/pipeline.ts';
 import { SIGNATURE_FILE } from '../sign/manifest.ts';
@@ -37,6 +39,7 @@ import { weights } from './checks/weights.ts';
 import { type Earlier, readEarlier } from './earlier.ts';
 import { type Fingerprint, makeFingerprint } from './fingerprint.ts';
 import { measureLimit, type RunLimit } from './limit.ts';
+import { describeMachine } from './machine.ts';
 import { type CheckReport, overall, type Report, VERIFICATION_FOLDER, writeReport } from './report.ts';
 
 /** In the order in which they are reported: bytes, account, graph, numbers, then what running showed. */
@@ -76,7 +79,7 @@ export interface VerifyOptions {
 }
 
 /**
- * Verifies the package in `folder` and writes its verification folder.
+ * Verifies the package in `folder` and writes its verification folder and model card.
  * @throws InputMissingError or FormatError when it is no package at all; what a check finds is in the report.
  */
 export async function* verify(folder: string, options: VerifyOptions = {}): Stage<Report> {
@@ -129,6 +132,7 @@ export async function* verify(folder: string, options: VerifyOptions = {}): Stag
     name: pkg.lock?.name ?? folder,
     tool: { name: 'lcm-merge', version: VERSION },
     device,
+    machine: describeMachine(),
     ...(trials.length > 0 && { trials }),
     ...(made?.fallback && { fallback: made.fallback }),
     profile,
@@ -256,15 +260,19 @@ async function* judge(check: Check, context: CheckContext): Stage<CheckResult> {
   }
 }
 
-/** SHA-256 of every file but the verification's and the signature of both, by its path inside the package with forward slashes. */
+/**
+ * SHA-256 of every file but those that the verification writes (its folder, the model card) and the signature of both, by its path inside the package with
+ * forward slashes. @throws FormatError for a lock that cannot be read
+ */
 export async function digestPackage(folder: string, signal?: AbortSignal): Promise<Record<string, FileDigest>> {
+  const later = new Set([SIGNATURE_FILE, ...(hasCard(await readLock(folder)) ? [CARD_FILE] : [])]);
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   const names = entries
     .filter((entry) => !entry.isDirectory())
     .map((entry) => pathInPackage(folder, join(entry.parentPath, entry.name)))
     .filter(
       (name) =>
-        name !== SIGNATURE_FILE &&
+        !later.has(name) &&
         !name.startsWith(`${VERIFICATION_FOLDER}/`) &&
         !name.startsWith(`${VERIFICATION_FOLDER}.partial/`),
     )

@@ -10,6 +10,7 @@ import { InputMissingError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
 import { digestBytes } from '../export/digest.ts';
 import type { Lock } from '../export/lock.ts';
+import { CARD_FILE, hasCard, modelCard } from '../export/model-card.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import type { Effects } from '../merge/effects.ts';
 import type { Profile } from '../recipe/profile.ts';
@@ -21,7 +22,7 @@ import { FINGERPRINT_FILE, type Fingerprint } from './fingerprint.ts';
 import type { RunLimit } from './limit.ts';
 import { reportHtml } from './report/page.ts';
 import { picturesOf } from './report/pictures.ts';
-import { CLIP_FILE, VERIFICATION_FOLDER } from './verdict.ts';
+import { CHECK_ORDER, CLIP_FILE, VERIFICATION_FOLDER } from './verdict.ts';
 
 export { overall, VERIFICATION_FOLDER } from './verdict.ts';
 
@@ -41,6 +42,8 @@ export interface Report {
   readonly name: string;
   readonly tool: { readonly name: 'lcm-merge'; readonly version: string };
   readonly device: string;
+  /** Processor and system; reports of older tools have none. */
+  readonly machine?: string;
   /** What `auto` found of each device; left out where one was asked for. */
   readonly trials?: readonly DeviceTrial[];
   /** What was computed on the CPU instead; left out where nothing was. */
@@ -71,10 +74,12 @@ export interface Report {
   readonly limit?: RunLimit;
   /** From the lock: how much each source changes. */
   readonly effects?: Effects;
-  /** File → SHA-256 of everything in the package but this folder and the signature. */
+  /** File → SHA-256 of everything in the package but this folder, the model card and the signature. */
   readonly package: Readonly<Record<string, string>>;
   /** The same of what lies beside the report. */
   readonly verification?: Readonly<Record<string, string>>;
+  /** SHA-256 of the model card, where the verification wrote one. */
+  readonly card?: string;
 }
 
 /** What is relied upon of a report that lies in a package. */
@@ -83,10 +88,12 @@ const reportSchema = z.looseObject({
   device: z.string(),
   package: z.record(z.string(), z.string()),
   verification: z.record(z.string(), z.string()).default({}), // older reports have none
+  card: z.string().exactOptional(),
 });
 
 /** What is relied upon of a report that was read. */
-export type StoredReport = Required<Pick<Report, 'verdict' | 'device' | 'package' | 'verification'>>;
+export type StoredReport = Required<Pick<Report, 'verdict' | 'device' | 'package' | 'verification'>> &
+  Pick<Report, 'card'>;
 
 /** The report that lies in `folder`, or undefined when there is none. @throws FormatError when it is damaged. */
 export async function readReport(folder: string): Promise<StoredReport | undefined> {
@@ -145,7 +152,10 @@ export interface ReportParts {
   readonly fingerprint?: Fingerprint | undefined;
 }
 
-/** Replaces the package's verification folder as a whole. Returns the report as it is written: it tells what lies beside it. */
+/**
+ * Replaces the package's verification folder as a whole, and its model card where it is one of this tool. The report goes first and comes last, so that
+ * whatever interrupts this leaves a package that is not verified. Returns the report as it is written: it tells what lies beside it.
+ */
 export async function writeReport(
   folder: string,
   report: Report,
@@ -165,13 +175,29 @@ export async function writeReport(
     if (video) await put(CLIP_FILE, await encodeAnimatedWebp(video.frames, { fps: CLIP_FPS, lossless: true }));
     if (fingerprint) await put(FINGERPRINT_FILE, `${JSON.stringify(fingerprint, null, 2)}\n`);
     await put('report.html', reportHtml({ report, lock, pictures: await picturesOf(video) }));
-    const whole: Report = { ...report, verification: { ...verification } };
+    const card = hasCard(lock)
+      ? Buffer.from(modelCard(lock, { ...report, skipped: skippedChecks(report) }))
+      : undefined;
+    const whole: Report = {
+      ...report,
+      verification: { ...verification },
+      ...(card && { card: digestBytes(card).sha256 }),
+    };
     await put(REPORT_FILE, `${JSON.stringify(whole, null, 2)}\n`);
+    const [cardPlace, newCard] = [join(folder, CARD_FILE), join(partial, CARD_FILE)];
+    if (card) await writingTo(cardPlace, writeFile(newCard, card));
     await rm(target, { recursive: true, force: true });
+    if (card) await writingTo(cardPlace, rename(newCard, cardPlace));
     await rename(partial, target);
     return whole;
   } catch (error) {
     await rm(partial, { recursive: true, force: true });
     throw error;
   }
+}
+
+/** Ids of the checks that the gate has and this report has not. */
+function skippedChecks({ checks }: Report): string[] {
+  const made = new Set(checks.map(({ id }) => id));
+  return Object.keys(CHECK_ORDER).filter((id) => !made.has(id));
 }

@@ -1,10 +1,11 @@
-/** Recipes with inputs on the Hub, from the command line to the package: the tiny family, served by a Hub on this machine. */
+/** The Hub from the command line: recipes with inputs there, and packages that go there; the Hub is on this machine. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type FakeHub, sha256, startHub } from '../hub/hub-server.ts';
+import { makeVerified } from '../publish/handmade.ts';
 
 const PROGRAM = resolve('src/cli.ts');
 const TINY = resolve('models/tiny');
@@ -88,9 +89,11 @@ describe('a recipe whose inputs are on the Hub', () => {
     const text = await lockOf('hub');
     const lock = JSON.parse(text);
     const plain = JSON.parse(await lockOf('local'));
-    expect({ ...lock.outputs, 'README.md': null }).toEqual({ ...plain.outputs, 'README.md': null });
-    expect(await readFile(join(folder, 'hub', 'README.md'), 'utf8')).toContain('| hf://me/tiny/ink.safetensors |');
-    expect(lock.recipe.base).toEqual({ model: 'hf://me/tiny/base' });
+    expect(lock.outputs).toEqual(plain.outputs);
+    const card = await readFile(join(folder, 'hub', 'README.md'), 'utf8');
+    expect(card).toContain('base_model:\n  - me/tiny\nbase_model_relation: merge\n');
+    expect(card).toContain('[me/tiny/ink.safetensors](<https://huggingface.co/me/tiny/blob/');
+    expect(lock.recipe.base).toEqual({ model: 'hf://me/tiny/base', license: 'cc0-1.0' });
     expect(lock.recipe.personalized[0].lora).toBe('hf://me/tiny/ink.safetensors');
     expect(lock.inputs.map(({ sha256: hash }: { sha256: string }) => hash)).toEqual(
       plain.inputs.map(({ sha256: hash }: { sha256: string }) => hash),
@@ -206,7 +209,7 @@ describe('exit codes', () => {
     expect(await lcmMerge(['plan', recipe, '--offline', '-q'])).toEqual({
       code: 66,
       stdout: '',
-      stderr: `error: ${join(folder, 'r.yaml')}:4:7: hf://me/tiny/base@main is not in the cache, and the network is not to be used. Fetch it once: lcm-merge plan ${join(folder, 'r.yaml')}\n`,
+      stderr: `error: ${join(folder, 'r.yaml')}:4:16: hf://me/tiny/base@main is not in the cache, and the network is not to be used. Fetch it once: lcm-merge plan ${join(folder, 'r.yaml')}\n`,
     });
     expect(hub.log).toEqual([]);
     expect((await lcmMerge(['plan', await writeRecipe('@gone'), '-q'])).code).toBe(66);
@@ -277,4 +280,46 @@ it('killed in the middle of a download, the next run goes on where it ended', as
     [`bytes=${half}-`, 206, largest.length - half],
   ]);
   expect(await partOf()).toBeUndefined();
+});
+
+describe('publish to the Hub', () => {
+  const token = 'hf_sEcReT0123456789';
+  let to: string;
+
+  beforeEach(async () => {
+    hub.token = token;
+    to = `hf://me/${folder
+      .split('/')
+      .at(-1)
+      ?.replaceAll(/[^a-z]/gi, '')}`;
+    await mkdir(join(folder, '.cache/huggingface'), { recursive: true });
+    await writeFile(join(folder, '.cache/huggingface/token'), `${token}\n`); // as \`hf auth login\` leaves it
+    await makeVerified(join(folder, 'ink'), { 'a.onnx': Buffer.alloc(5000, 1), 'b.onnx': Buffer.alloc(6000, 2) });
+  });
+
+  it('goes on after it was killed, sends the rest alone, and never says the token', async () => {
+    const puts = () => hub.log.filter(({ method }) => method === 'PUT').length;
+    let running: ChildProcess | undefined;
+    hub.fault = ({ method }) => {
+      if (method === 'PUT' && puts() > 1) running?.kill('SIGKILL');
+      return undefined;
+    };
+    const killed = await lcmMerge(['publish', 'ink', '--to', to, '--json=stream'], {
+      onStart: (child) => (running = child),
+    });
+    expect(killed.code).toBeNull();
+    expect(hub.files(to.slice(5), 'main')).toEqual({});
+    hub.fault = () => undefined;
+    hub.log.length = 0;
+    const ended = await lcmMerge(['publish', 'ink', '--to', to, '--json=stream']);
+    expect(puts()).toBe(1);
+    expect(ended.code).toBe(0);
+    const at = `${to}@${hub.repository(to.slice(5))?.refs.get('main')}`;
+    expect(JSON.parse(ended.stdout.trim().split('\n').at(-1) ?? '')).toMatchObject({ published: at });
+    hub.fault = () => ({ status: 403, headers: { 'x-error-message': `no, ${token}` } });
+    const refused = await lcmMerge(['publish', 'ink', '--to', to]);
+    expect(refused.code).toBe(69);
+    expect(refused.stderr).toContain('saying "no, …"');
+    for (const { stdout, stderr } of [killed, ended, refused]) expect(stdout + stderr).not.toContain(token);
+  });
 });

@@ -17,7 +17,6 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { readSavedScheduler, samplerConfig } from '../../src/architecture/sampler-config.ts';
 import { IoError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
-import { modelCard } from '../../src/export/model-card.ts';
 import { bake } from '../../src/export/package.ts';
 import { plan } from '../../src/merge/plan.ts';
 import { readModelInfo } from '../../src/onnx/model-info.ts';
@@ -268,24 +267,5 @@ describe('baking', () => {
       'tokenizer/tokenizer_config.json',
       'tokenizer/vocab.json',
     ]);
-  });
-});
-
-describe('the model card', () => {
-  it('names parts and strengths, and quotes the prompt for a shell', async () => {
-    const card = modelCard(
-      await plan(
-        tinyRecipe({
-          verify: { prompt: 'a "red" circle for $5 `now` \\o/', seed: 7 },
-          motion: { gamma: 0.5, norm: 'pooled' },
-        }),
-      ),
-    );
-    expect(card).toContain('| personalized | ink.safetensors | α = 0.8 (text encoder 0.8), alpha/rank |');
-    expect(card).toContain('| motion | animatelcm.ckpt | γ = 0.5 (residual), GroupNorm pooled |');
-    expect(card).toContain('16 frames of 64×64 in 4 LCM steps, fp16');
-    expect(card).toContain('--prompt "a \\"red\\" circle for \\$5 \\`now\\` \\\\o/" --seed 7');
-    expect(card).not.toContain(process.cwd());
-    expect(card.startsWith('---\nlibrary_name: onnx\n')).toBe(true);
   });
 });

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LOCK_FILE, type Lock } from '../../src/export/lock.ts';
+import { CARD_FILE } from '../../src/export/model-card.ts';
 import { PROVENANCE_FILE } from '../../src/export/provenance.ts';
 
 /**
@@ -17,7 +18,7 @@ export async function completePackage(folder: string): Promise<Lock | undefined>
     .map((entry) => join(entry.parentPath, entry.name).slice(folder.length + 1));
   if (!files.includes(LOCK_FILE)) throw new Error(`${folder} has no ${LOCK_FILE}.`);
   const lock = JSON.parse(await readFile(join(folder, LOCK_FILE), 'utf8')) as Lock;
-  const expected = [LOCK_FILE, PROVENANCE_FILE, ...Object.keys(lock.outputs)].sort();
+  const expected = [LOCK_FILE, PROVENANCE_FILE, CARD_FILE, ...Object.keys(lock.outputs)].sort();
   if (files.sort().join() !== expected.join()) throw new Error(`${folder} has ${files}; its lock lists ${expected}.`);
   for (const [file, { sha256, bytes }] of Object.entries(lock.outputs)) {
     const data = await readFile(join(folder, file));

@@ -16,10 +16,10 @@ import type { Recipe } from '../../src/recipe/schema.ts';
 /** The recipe of reference.safetensors and of the golden files: α 0.8, β 1, γ 1. */
 const TINY = {
   name: 'tiny',
-  base: 'base',
-  personalized: [{ lora: 'ink.safetensors', alpha: 0.8 }],
-  lcm: { lora: 'lcm.safetensors', beta: 1, expect: { modules: 278 } },
-  motion: { module: 'animatelcm.ckpt', gamma: 1 },
+  base: { model: 'base', license: 'cc0-1.0' },
+  personalized: [{ lora: 'ink.safetensors', alpha: 0.8, license: 'cc0-1.0' }],
+  lcm: { lora: 'lcm.safetensors', beta: 1, license: 'cc0-1.0', expect: { modules: 278 } },
+  motion: { module: 'animatelcm.ckpt', gamma: 1, license: 'cc0-1.0' },
   sampler: { steps: 4, guidance: 1, beta_schedule: 'linear', original_steps: 50 },
   output: { frames: 16, width: 64, height: 64, dtype: 'fp16' },
 };

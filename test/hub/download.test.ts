@@ -1,11 +1,14 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdir, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type Blob, openCache } from '../../src/hub/cache.ts';
 import { download, type RemoteFile } from '../../src/hub/download.ts';
-import { ConnectionFailure, HttpRefusal, openWire, type Patience } from '../../src/hub/http.ts';
+import { ConnectionFailure, collect, HttpRefusal, openWire, PATIENCE, type Patience } from '../../src/hub/http.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type FakeHub, type Served, sha256, startHub } from './hub-server.ts';
 
@@ -350,5 +353,66 @@ describe('several processes', () => {
     const [, second] = fromStorage();
     expect([second?.range, second?.status, second?.bytes]).toEqual([`bytes=${size}-`, 206, SIZE - size]);
     expect(await files()).toEqual([LARGE.hash.hex]);
+  });
+});
+
+describe('a body that is sent', () => {
+  const put = async (pieces: () => AsyncIterable<Uint8Array>) => {
+    const served = createServer((request, response) => {
+      let bytes = 0;
+      request.on('data', (chunk: Buffer) => (bytes += chunk.length)).on('end', () => response.end(String(bytes)));
+    }).listen(0, '127.0.0.1');
+    await once(served, 'listening');
+    const endpoint = `http://127.0.0.1:${(served.address() as AddressInfo).port}`;
+    try {
+      const wire = openWire({ endpoint, patience: { ...QUICK, attempts: 2 } });
+      const answer = await wire.send(endpoint, { method: 'PUT', headers: {}, body: { bytes: 600, pieces } });
+      return String(await collect(answer, 100, 'it'));
+    } finally {
+      served.closeAllConnections();
+      served.close();
+    }
+  };
+
+  it('may take longer than silence may, as long as something goes out', async () => {
+    async function* slowly() {
+      for (let sent = 0; sent < 600; sent += 100) {
+        await sleep(QUICK.idle / 4);
+        yield new Uint8Array(100);
+      }
+    }
+    expect(await put(slowly)).toBe('600');
+  });
+
+  it('is read no faster than it is taken', async () => {
+    let [read, whenTaken] = [0, 0];
+    const served = createServer((request, response) => {
+      setTimeout(() => {
+        whenTaken = read;
+        request.resume().on('end', () => response.end());
+      }, 200);
+    }).listen(0, '127.0.0.1');
+    await once(served, 'listening');
+    const endpoint = `http://127.0.0.1:${(served.address() as AddressInfo).port}`;
+    async function* large() {
+      for (; read < 64; read += 1) yield new Uint8Array(1 << 20);
+    }
+    const wire = openWire({ endpoint, patience: PATIENCE });
+    await wire.send(endpoint, { method: 'PUT', headers: {}, body: { bytes: 64 << 20, pieces: large } });
+    served.closeAllConnections();
+    served.close();
+    expect(read).toBe(64);
+    expect(whenTaken).toBeLessThan(32);
+  });
+
+  it('fails with what reading it throws, and is not tried again', async () => {
+    let read = 0;
+    async function* broken() {
+      read += 1;
+      yield new Uint8Array(100);
+      throw new RangeError('no more');
+    }
+    await expect(put(broken)).rejects.toThrow(RangeError);
+    expect(read).toBe(1);
   });
 });

@@ -63,6 +63,8 @@ export interface FakeHub extends WriteSettings {
   fault: (request: Served) => Fault | undefined;
   /** Only with this token is anything answered. */
   token: string | undefined;
+  /** What the model API says of a repository beside its commit: `cardData`, `tags`. */
+  readonly about: Map<string, object>;
   /** Entries of a listing in one answer. */
   pageSize: number;
   /** Makes a commit that `main` points to, and returns it. Files of 1 KiB and more are in Git LFS. */
@@ -153,6 +155,7 @@ export async function startHub(): Promise<FakeHub> {
           private: repo.isPrivate,
           gated: false,
           lastModified: '2026-01-01T00:00:00.000Z',
+          ...hub.about.get(`${owner}/${name}`),
         });
       if (isApi && what === 'paths-info') {
         const { paths } = JSON.parse(body) as { paths: string[] };
@@ -237,6 +240,7 @@ export async function startHub(): Promise<FakeHub> {
     log,
     fault: () => undefined,
     token: undefined,
+    about: new Map(),
     pageSize: 1000,
     account: { type: 'user', name: 'me', orgs: [], auth: { type: 'access_token', accessToken: { role: 'write' } } },
     multipart: { from: Number.POSITIVE_INFINITY, part: 0 },

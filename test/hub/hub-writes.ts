@@ -213,6 +213,7 @@ export function writeRoutes(
   function commit(id: string, repo: StoredRepository, ref: string, isProposal: boolean, body: Buffer): Answer {
     const [header, ...operations] = String(body)
       .split('\n')
+      .filter((line) => line !== '')
       .map((line) => JSON.parse(line) as { key: string; value: Record<string, string> });
     const head = repo.refs.get(ref);
     if (header?.key !== 'header' || !header.value['summary']) return refuse(400, 'header');

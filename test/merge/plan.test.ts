@@ -153,7 +153,7 @@ describe('strengths', () => {
 
   it('are warned of where nothing comes of them', async () => {
     const { warnings } = await plan(
-      tinyRecipe({ personalized: [{ lora: 'ink.safetensors', alpha: 0 }], lcm: undefined }),
+      tinyRecipe({ personalized: [{ lora: 'ink.safetensors', alpha: 0, license: 'cc0-1.0' }], lcm: undefined }),
     );
     expect(warnings).toEqual([
       expect.stringMatching(/^personalized\[0\] \(.*ink\.safetensors\) has strength 0 everywhere/),

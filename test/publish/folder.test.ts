@@ -58,9 +58,15 @@ describe('publish to a folder', () => {
     ],
     [
       'has other bytes than its report is about',
-      /other bytes \(README\.md\)/,
+      /other bytes \(model_index\.json\)/,
+      (at: string) => appendFile(join(at, 'model_index.json'), ' '),
+    ],
+    [
+      'has a model card that the verification did not write',
+      /README\.md is not what the verification wrote/,
       (at: string) => appendFile(join(at, 'README.md'), ' '),
     ],
+    ['has no model card', /README\.md is not what/, (at: string) => rm(join(at, 'README.md'))],
     ['has a file more', /other bytes \(unet\/extra\)/, (at: string) => writeFile(join(at, 'unet/extra'), '')],
     [
       'has another clip beside its report',

@@ -4,13 +4,17 @@ import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { PublishError, UnavailableError, UsageError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import type { Patience } from '../../src/hub/http.ts';
+import { plan } from '../../src/merge/plan.ts';
 import { publishToHub } from '../../src/publish/hub.ts';
 import type { HubOptions } from '../../src/publish/hub-target.ts';
+import { makePackage } from '../../src/publish/make-package.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
+import { pull } from '../../src/publish/pull.ts';
 import { publish } from '../../src/publish/target.ts';
 import { openSigner } from '../../src/sign/keys.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { type FakeHub, type Fault, type Served, startHub } from '../hub/hub-server.ts';
+import { tinyRecipe } from '../helpers/tiny.ts';
+import { type FakeHub, type Fault, type Served, sha256, startHub } from '../hub/hub-server.ts';
 import { digestsOf, golden, writeKey } from '../sign/golden-bundles.ts';
 import { makeVerified } from './handmade.ts';
 
@@ -90,6 +94,12 @@ async function expectThere(revision: string, folder = verified): Promise<void> {
     expect(Buffer.compare(there[name] ?? Buffer.of(), data), name).toBe(0);
 }
 
+function expectForward(events: readonly Event[]): void {
+  const shown = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
+  expect(shown).toEqual(shown.toSorted((a, b) => a - b));
+  expect(shown.at(-1)).toBe(1);
+}
+
 const sendsTo = (what: RegExp) => hub.log.filter(({ method, url }) => what.test(`${method} ${url}`));
 const PUTS = /^PUT /;
 /** Only the first `times` requests of that kind go wrong. */
@@ -119,9 +129,15 @@ describe('publish to the Hub', () => {
     await expectThere(at.split('@')[1] as string);
     const here = Object.values(await onDisk());
     expect({ files, bytes }).toEqual({ files: here.length, bytes: here.reduce((sum, { length }) => sum + length, 0) });
-    const shown = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
-    expect(shown).toEqual(shown.toSorted((a, b) => a - b));
-    expect(shown.at(-1)).toBe(1);
+    expectForward(events);
+  });
+
+  it('comes back byte for byte', async () => {
+    const { to: at, files } = await published();
+    vi.stubEnv('LCM_MERGE_CACHE', await temporaryFolder());
+    const out = join(await temporaryFolder(), 'pulled');
+    expect(await drain(pull(at, { out }))).toMatchObject({ reference: at, files });
+    expect(await onDisk(out)).toEqual(await onDisk());
   });
 
   it('says so where the same stands there already, and commits nothing', async () => {
@@ -162,6 +178,13 @@ describe('publish to the Hub', () => {
     expect(headOf()).toBe(main);
   });
 
+  it('makes a branch of what stands on main already without a commit', async () => {
+    const { to: main } = await published();
+    expect(await published({ to: `${to}@v2` })).toMatchObject({ to: main, unchanged: true });
+    expect(hub.repository(repo)?.refs.get('v2')).toBe(headOf());
+    expect(hub.repository(repo)?.history).toHaveLength(2);
+  });
+
   it('offers a pull request, and the branch stays as it was', async () => {
     await published();
     const main = headOf();
@@ -199,8 +222,8 @@ describe('publish to the Hub', () => {
 
   it('asks for new addresses when those of a file have run out', async () => {
     hub.multipart = { from: 1_000_000, part: 300_000 };
-    fails(/^PUT \/part\/\d+\/2/, { status: 403 });
-    await published();
+    fails(/^PUT \/part\/\d+\/3/, { status: 403 });
+    expectForward((await published()).events);
     expect(sendsTo(/batch$/)).toHaveLength(3);
     await expectThere('main');
   });
@@ -230,6 +253,7 @@ describe('what may pass', () => {
     ['a reset in the middle of a file', PUTS, { resetAfter: 20_000 }],
     ['a reset in the middle of the commit', /\/commit\//, { resetAfter: 100 }],
     ['an answer to the commit that is lost', /\/commit\//, { losesAnswer: true }],
+    ['another repository that is being made', /repos\/create/, { status: 409 }],
     ['an answer to the new repository that is lost', /repos\/create/, { losesAnswer: true }],
     ['an answer to the verification that is lost', /lfs\/verify/, { losesAnswer: true }],
     ['damage on the way to the storage', PUTS, { damaged: true }],
@@ -294,6 +318,17 @@ describe('what ends in an error leaves the branch as it was', () => {
     ['a storage that stays broken', PUTS, { status: 503 }, /storage of .* answers 503/],
     ['a storage that keeps other bytes', PUTS, { damaged: true }, /its hash is another/],
     ['an answer that is none', /preupload/, { status: 200, body: '{"files":[]}' }, /how .* is to be sent/],
+    [
+      'an address that is none of the web',
+      /batch$/,
+      {
+        status: 200,
+        body: JSON.stringify({
+          objects: [{ oid: sha256(WEIGHTS.toReversed()), actions: { upload: { href: 'ftp://h/x' } } }],
+        }),
+      },
+      /wants a file to be sent to ftp:\/\/h, which is not safe/,
+    ],
     ['parts that do not fit', /batch$/, { status: 200, body: '{"objects":[]}' }, /where .* is to be sent/],
   ])('%s', async (_, what, fault, reason) => {
     fails(what, fault, 1000);
@@ -313,14 +348,17 @@ describe('what ends in an error leaves the branch as it was', () => {
   it('somebody else who was there first', async () => {
     let theirs: string | undefined;
     hub.fault = ({ url }) => {
-      if (url.includes('/commit/')) theirs ??= hub.commit(repo, { 'README.md': Buffer.from('theirs') });
+      if (url.includes('/commit/'))
+        theirs ??= hub.commit(repo, { ...hub.files(repo, 'main'), 'theirs.txt': Buffer.from('theirs') });
       return undefined;
     };
     const error = await failed({}, folder);
     expect(error.message).toMatch(
-      new RegExp(`Somebody has changed ${to}@main meanwhile: ${theirs} stands where ${before} stood \\(.*README\\.md`),
+      new RegExp(
+        `Somebody has changed ${to}@main meanwhile: ${theirs} stands where ${before} stood \\(.*theirs\\.txt\\)`,
+      ),
     );
-    expect(Buffer.from(hub.files(repo, 'main')['README.md'] ?? []).toString()).toBe('theirs');
+    expect(headOf()).toBe(theirs);
   });
 
   it.each(['basic', 'multipart'])('a file that changes while it is sent (%s)', async (transfer) => {
@@ -440,6 +478,22 @@ describe('what is not even begun', () => {
     expect(error).toBeInstanceOf(UsageError);
     expect(error.message).toMatch(/holds "diary\.txt" and is not a package/);
     unsaid();
+  });
+
+  it('what a recipe asks for, before anything is baked', async () => {
+    const planned = await plan(tinyRecipe({ publish: { to, pull_request: true } }));
+    const out = join(await temporaryFolder(), 'out');
+    await expect(drain(makePackage(planned, { out, device: 'cpu' }))).rejects.toThrow(/there is no me\/ink/);
+    expect(await readdir(join(out, '..'))).toEqual([]);
+  });
+
+  it('over what somebody else has made meanwhile under that name', async () => {
+    hub.fault = ({ url }) => {
+      if (url.endsWith('repos/create')) hub.commit(repo, { 'diary.txt': Buffer.from('mine') });
+      return undefined;
+    };
+    expect((await failed()).message).toMatch(/holds "diary\.txt"/);
+    expect(Object.keys(hub.files(repo, 'main'))).toEqual(['diary.txt']);
   });
 
   it('what has changed since it was shown', async () => {

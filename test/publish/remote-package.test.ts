@@ -7,11 +7,13 @@ import { drain, type Event } from '../../src/events.ts';
 import type { Patience } from '../../src/hub/http.ts';
 import { HOST } from '../../src/hub/partial.ts';
 import { artifactManifest } from '../../src/oci/artifact.ts';
+import { publishToHub } from '../../src/publish/hub.ts';
 import { openLocalPackage, openLocalPackages } from '../../src/publish/local-package.ts';
 import { type PullOptions, pull } from '../../src/publish/pull.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type FakeHub, sha256, startHub } from '../hub/hub-server.ts';
 import { type FaultProxy, startFaultProxy } from '../oci/fault-proxy.ts';
+import { makeVerified } from './handmade.ts';
 
 const patience: Patience = { attempts: 2, firstDelay: 1, longestDelay: 10, idle: 5000 };
 const TOKEN = 'hf_secret';
@@ -65,6 +67,18 @@ describe('a package on the Hub', () => {
     expect(await contentsOf((await pullTo(pulled.reference)).folder)).toEqual(FILES);
   });
 
+  it('comes back as it was published', async () => {
+    hub.token = TOKEN;
+    const folder = await makeVerified(join(await temporaryFolder(), 'ink'), {
+      'a/ü 1.json': '{}',
+      'unet/model.onnx_data': WEIGHTS,
+    });
+    const published = await drain(publishToHub(folder, { to: 'hf://me/ink', patience }));
+    const pulled = await pullTo('hf://me/ink');
+    expect(pulled.reference).toBe(published.to);
+    expect(await contentsOf(pulled.folder)).toEqual(await contentsOf(folder));
+  });
+
   it('is fetched once, and then there without the network', async () => {
     const commit = hub.commit('me/tiny', FILES);
     await expect(pullTo('hf://me/tiny', { offline: true })).rejects.toThrow(/is not in the cache.* without --offline/);
@@ -80,6 +94,26 @@ describe('a package on the Hub', () => {
     expect(hub.log).toEqual([]);
     expect(events).toContainEqual(expect.objectContaining({ type: 'warning' })); // main may be another by now
     expect(events.at(-1)).toMatchObject({ type: 'stage-finished', summary: '4 files, all in the cache' });
+  });
+
+  it('is fetched again where the cache has been damaged, and refused without the network', async () => {
+    hub.commit('me/tiny', FILES);
+    await pullTo('hf://me/tiny');
+    const blob = join(cache, 'blobs', sha256(WEIGHTS).slice(0, 2), sha256(WEIGHTS));
+    const damaged = Uint8Array.from(WEIGHTS);
+    damaged[99] = 1 + (WEIGHTS[99] ?? 0);
+    await writeFile(blob, damaged);
+    await expect(pullTo('hf://me/tiny', { offline: true })).rejects.toThrow(
+      /What the cache has of unet\/model\.onnx_data is no longer what was fetched, and the network is not to be used/,
+    );
+    const events: Event[] = [];
+    const out = join(await temporaryFolder(), 'pulled');
+    await drain(pull('hf://me/tiny', { out, patience }), (event) => events.push(event));
+    expect(await contentsOf(out)).toEqual(FILES);
+    expect(await readFile(blob)).toEqual(WEIGHTS);
+    expect(events).toContainEqual(
+      expect.objectContaining({ type: 'warning', message: expect.stringMatching(/again/) }),
+    );
   });
 
   it('goes on where a broken download ended', async () => {

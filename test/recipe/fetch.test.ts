@@ -559,3 +559,29 @@ describe('what the environment says', () => {
     expect(error).not.toContain('hf_a');
   });
 });
+
+describe('the licence of a repository', () => {
+  const DOCUMENT = { lcm: { lora: 'hf://o/licensed/lcm.safetensors' } };
+  const stated = async (options: Parameters<typeof fetched>[1] = {}, document: object = DOCUMENT) =>
+    (await fetched(document, options)).result.origins?.['lcm.lora']?.license;
+
+  it('is asked with the commit, kept for whoever is offline, and asked anew where only a commit was known', async () => {
+    const commit = hub.commit('o/licensed', { 'lcm.safetensors': bytes('lcm') });
+    hub.about.set('o/licensed', { cardData: { license: 'cc-by-nc-4.0' }, tags: [] });
+    expect(await stated()).toBe('cc-by-nc-4.0');
+    expect(hub.log.filter(({ url }) => url.includes('/api/models/') && url.includes('cardData'))).toHaveLength(1);
+    expect(await stated({ offline: true })).toBe('cc-by-nc-4.0');
+    const pinned = { lcm: { lora: `hf://o/licensed/lcm.safetensors@${commit}` } };
+    hub.log.length = 0;
+    expect(await stated({}, pinned)).toBe('cc-by-nc-4.0');
+    expect(hub.log).toEqual([]);
+    cache = await temporaryFolder();
+    expect(await stated({}, pinned)).toBe('cc-by-nc-4.0');
+    hub.about.clear();
+  });
+
+  it('is none where the card states none', async () => {
+    hub.commit('o/licensed', { 'lcm.safetensors': bytes('lcm') });
+    expect(await stated()).toBeUndefined();
+  });
+});

@@ -298,7 +298,7 @@ describe('YAML that means harm', () => {
     ).toEqual([
       '4:1: Unknown key __proto__.',
       '5:27: Unknown key lcm.blocks.__proto__.',
-      '5:43: Unknown key lcm.constructor. Known here: lora, beta, scale, blocks, allow_unmatched, expect.',
+      '5:43: Unknown key lcm.constructor. Known here: lora, beta, scale, blocks, license, allow_unmatched, expect.',
     ]);
     expect(Object.prototype).not.toHaveProperty('polluted');
   });
@@ -385,7 +385,7 @@ describe('values', () => {
     ['lcm: { lora: l, beta: 1e999 }', '4:23: lcm.beta must be a finite number, but Infinity was found.'],
     [
       'lcm: { lora: l, beta: 0,8 }',
-      '4:25: Unknown key lcm.8. Known here: lora, beta, scale, blocks, allow_unmatched, expect.',
+      '4:25: Unknown key lcm.8. Known here: lora, beta, scale, blocks, license, allow_unmatched, expect.',
     ],
     ['lcm: { lora: l, beta: true }', '4:23: lcm.beta must be a number, but true was found.'],
     ['lcm: { lora: l, beta: [1] }', '4:23: lcm.beta must be a number, but a list was found.'],

@@ -220,8 +220,8 @@ describe('typing', () => {
   it.each<[path: KeyPath, text: string, lines: readonly string[]]>([
     [['personalized', 0, 'alpha'], '0,333', ['    alpha: 0.333']],
     [['verify', 'prompt'], 'a boy: with a rabbit', ['  prompt: "a boy: with a rabbit"']],
-    [['base', 'model'], '../b', ['base: ../b']],
-    [['base', 'vae'], '../v', ['base: { model: ../models/tiny/base, vae: ../v }']],
+    [['base', 'model'], '../b', ['base: { model: ../b, license: cc0-1.0 }']],
+    [['base', 'vae'], '../v', ['base: { model: ../models/tiny/base, license: cc0-1.0, vae: ../v }']],
     [['publish', 'to'], '../there', ['publish: { to: ../there }']],
     [['motion', 'positions'], '{ from: 24, to: 48 }', ['  positions: { from: 24, to: 48 }']],
     [
@@ -422,7 +422,7 @@ describe('block weights', () => {
     expect(obey(base, 'much-less').bar).toBe(19);
     const closed = obey(base, 'close');
     expect(closed.bar).toBeUndefined();
-    expect(obey(closed, 'down').cursor).toEqual(['lcm', 'lora']);
+    expect(obey(closed, 'down').cursor).toEqual(['personalized', 0, 'license']);
   });
 
   it('that are a list stay one, and say so where it has no number', () => {

@@ -75,7 +75,7 @@ it('shows the chosen bar with its number below, wherever it stands', () => {
 
 it('cuts paths in the middle, and says why nothing happened', () => {
   const editor = open(TINY.replace('../models/tiny/ink.safetensors', `../models/${'deep/'.repeat(20)}ink.safetensors`));
-  expect(show(editor, 60, 18)).toMatch(/ {2}lora +\.\.\/models\/d…ep\/deep\/ink\.safetensors\n/);
+  expect(show(editor, 60, 24)).toMatch(/ {2}lora +\.\.\/mo[^\n]*…[^\n]*deep\/ink\.safetensors\n/);
   expect(show(obey(editor, 'undo'))).toContain('! There is nothing to undo.');
 });
 
@@ -85,7 +85,7 @@ it('keeps every field on one line, whatever stands in it', () => {
   );
   const editor = { ...open(text), cursor: ['un\nknown'] };
   expect(lines(editor, 80, 22)).toHaveLength(22);
-  expect(show(editor)).toContain('▸ un\\u000aknown      "x\\ny"');
+  expect(show(editor)).toMatch(/▸ un\\u000aknown +"x\\ny"/);
   expect(show({ ...editor, cursor: ['verify', 'prompt'] })).toMatch(/▸ prompt +"a red\\ncircle\\n"\n/);
 });
 

@@ -4,9 +4,9 @@
  */
 import { existsSync } from 'node:fs';
 import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
-import { env } from 'onnxruntime-node';
 import { LcmMergeError, UnavailableError } from '../../errors.ts';
 import { EXIT_CODES } from '../../exit-codes.ts';
+import { env } from '../../onnx/onnxruntime.ts';
 import { chooseDevice, type DeviceChoice, type DeviceTrial } from '../../runtime/choose-device.ts';
 import { type Device, type DeviceInfo, listDevices } from '../../runtime/device.ts';
 import { remedyFor } from '../../runtime/device-remedies.ts';

@@ -1,5 +1,5 @@
 /**
- * What lies beside the graphs says what recipe and base say: configs, tokenizer and model card are those that a bake of the plan
+ * What lies beside the graphs says what recipe and base say: configs and tokenizer are those that a bake of the plan
  * writes, and the lock tells this recipe.
  */
 import { readFile } from 'node:fs/promises';
@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { WEIGHTS_FILES } from '../../export/diffusers-weights.ts';
 import { type ComponentLayout, layOutComponents } from '../../export/layouts.ts';
 import { LOCK_FILE, type Lock } from '../../export/lock.ts';
+import { CARD_FILE } from '../../export/model-card.ts';
 import { PROVENANCE_FILE } from '../../export/provenance.ts';
 import { sideFiles } from '../../export/side-files.ts';
 import type { Plan } from '../../merge/plan.ts';
@@ -19,7 +20,7 @@ import { madeByAnother } from '../tool-version.ts';
 export const configs: Check = {
   id: 'configs',
   proves:
-    'sampler, tokenizer, configs and model card are what recipe and base make them, no other files are there, and the lock tells this recipe and its strengths',
+    'sampler, tokenizer and configs are what recipe and base make them, no other files are there, and the lock tells this recipe and its strengths',
   cost: 'reading a few small files',
   from: 'quick',
   applies: ({ plan }) => plan !== undefined,
@@ -33,7 +34,7 @@ export const configs: Check = {
       if (!files[file]) faults.push(`${file} is missing`);
       else faults.push(...fileFaults(file, await readFile(join(folder, file)), wanted));
     }
-    const known = new Set([LOCK_FILE, PROVENANCE_FILE, ...expected.keys(), ...largeFiles(plan, components)]);
+    const known = new Set([LOCK_FILE, PROVENANCE_FILE, CARD_FILE, ...expected.keys(), ...largeFiles(plan, components)]);
     for (const file of Object.keys(files))
       if (!known.has(file)) faults.push(`${file} is nothing that the recipe makes`);
     if (lock) faults.push(...lockFaults(lock, plan));
@@ -75,7 +76,12 @@ function parsed(bytes: Uint8Array): { readonly value: unknown } | undefined {
 
 /** What the lock says beside inputs and outputs, which other checks look at. */
 function lockFaults(lock: Lock, plan: Plan): string[] {
-  const told = ({ name, recipe, strengths, motion }: Lock) => ({ name, recipe, strengths, motion });
+  const told = ({ name, recipe, strengths, motion, licenses = {} }: Lock) => ({
+    ...{ name, recipe, strengths, motion },
+    ...(lock.licenses && {
+      licenses: Object.fromEntries(Object.entries(licenses).filter(([, { from }]) => from !== 'hub')),
+    }), // who is offline may not know those; older locks have none
+  });
   const differences = jsonDifferences(told(lock), told(expectedLock(lock, plan)));
   return differences.map((difference) => `${LOCK_FILE}: ${describeDifference(difference)}`);
 }

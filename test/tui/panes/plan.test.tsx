@@ -66,7 +66,9 @@ describe('the plan pane', () => {
   });
 
   it('shows warnings first, and what was left unmatched by the recipe’s leave', async () => {
-    const personalized = [{ lora: await misspeltInk(), alpha: 0.8, allow_unmatched: [`${MISSPELT}.*`] }];
+    const personalized = [
+      { lora: await misspeltInk(), alpha: 0.8, license: 'cc0-1.0', allow_unmatched: [`${MISSPELT}.*`] },
+    ];
     const [name, ...lines] = draw(await ready(tinyRecipe({ personalized, lcm: undefined })), { columns: 120 });
     expect(name).toBe('tiny');
     expect(lines[0]).toMatch(/^! The recipe has no lcm LoRA/);

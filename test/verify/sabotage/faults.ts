@@ -6,7 +6,9 @@ import { generateKeyPairSync, sign } from 'node:crypto';
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { drain } from '../../../src/events.ts';
+import { digestFile } from '../../../src/export/digest.ts';
 import { LOCK_FILE, type Lock } from '../../../src/export/lock.ts';
+import { CARD_FILE } from '../../../src/export/model-card.ts';
 import { PROVENANCE_FILE } from '../../../src/export/provenance.ts';
 import { writeSafetensors } from '../../../src/formats/safetensors.ts';
 import { openTensorFile, readTensor, type TensorEntry } from '../../../src/formats/tensor-file.ts';
@@ -340,10 +342,7 @@ export const FAULTS: readonly Fault[] = [
     fault: 'a report that has passed lies beside new weights',
     caught: ['publish'],
     inject: async ({ folder, plan: { recipe }, reweigh }) => {
-      const digests = Object.entries(await digestPackage(folder)).map(([file, { sha256 }]) => [file, sha256]);
-      const report = { verdict: 'passed', name: recipe.name, device: 'cpu', package: Object.fromEntries(digests) };
-      await mkdir(join(folder, 'verification'));
-      await writeFile(join(folder, 'verification', 'report.json'), JSON.stringify(report));
+      await writePassedReport(folder, recipe.name);
       await reweigh('unet', `${ATTENTION}.to_q.weight`, flipLastBit);
     },
     judge: ({ folder }) =>
@@ -364,10 +363,7 @@ export const FAULTS: readonly Fault[] = [
     fault: 'a package that was verified again after it was signed',
     caught: ['publish'],
     inject: async ({ folder, plan: { recipe } }) => {
-      const digests = Object.entries(await digestPackage(folder)).map(([file, { sha256 }]) => [file, sha256]);
-      const report = { verdict: 'passed', name: recipe.name, device: 'cpu', package: Object.fromEntries(digests) };
-      await mkdir(join(folder, 'verification'));
-      await writeFile(join(folder, 'verification', 'report.json'), JSON.stringify(report));
+      const report = await writePassedReport(folder, recipe.name);
       const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
       const signer = { curve: 'P-256', hint: '', sign: (data: Uint8Array) => sign('sha256', data, privateKey) };
       await drain(signPackage(folder, { signer }));
@@ -377,6 +373,21 @@ export const FAULTS: readonly Fault[] = [
       drain(publish(folder, { to: `${folder}.published` })).then(
         () => [],
         (error: unknown) => (/its signature .* is of other files/.test(String(error)) ? ['publish'] : [String(error)]),
+      ),
+  },
+  {
+    fault: 'the model card says something else than the verification wrote',
+    caught: ['publish'],
+    inject: async ({ folder, plan: { recipe } }) => {
+      await writePassedReport(folder, recipe.name);
+      const card = join(folder, CARD_FILE);
+      await writeFile(card, (await readFile(card, 'utf8')).replace('cc0-1.0', 'mit'));
+    },
+    judge: ({ folder }) =>
+      drain(publish(folder, { to: `${folder}.published` })).then(
+        () => [],
+        (error: unknown) =>
+          /README\.md is not what the verification wrote/.test(String(error)) ? ['publish'] : [String(error)],
       ),
   },
   {
@@ -585,6 +596,16 @@ function soundRun({ sound }: Bench): Promise<Video> {
     drain(sample(pkg, { prompt: 'a red circle', negative: '', seed: 0, guidance: 1, device: 'cpu' })),
   );
   return ran;
+}
+
+/** A report that has passed, of the package as it is. */
+async function writePassedReport(folder: string, name: string): Promise<object> {
+  const digests = Object.entries(await digestPackage(folder)).map(([file, { sha256 }]) => [file, sha256]);
+  const { sha256: card } = await digestFile(join(folder, CARD_FILE));
+  const report = { verdict: 'passed', name, device: 'cpu', package: Object.fromEntries(digests), card };
+  await mkdir(join(folder, 'verification'));
+  await writeFile(join(folder, 'verification', 'report.json'), JSON.stringify(report));
+  return report;
 }
 
 /** The verification of the package in `folder`, which made the clip of the stand-in. */

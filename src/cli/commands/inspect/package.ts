@@ -122,6 +122,9 @@ function lockRows(lock: Lock): Row[] {
         `${file}${fromHub(lock, origin)} (${formatBytes(size)}, sha256 ${sha256.slice(0, 12)}…)`,
       ],
     ),
+    ...Object.entries(lock.licenses ?? {}).map(
+      ([field, { license, from }]): Row => ['licence', `${license} (${field}; stated by the ${from})`],
+    ),
     ...Object.entries(lock.rules).flatMap(([component, rules]) =>
       Object.entries(rules).map(([rule, n]): Row => [component, `${n} × ${rule}`]),
     ),
