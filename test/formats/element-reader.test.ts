@@ -19,7 +19,13 @@ describe('elements of a tensor', () => {
       },
     };
     const found = await readElements(counting, { dtype: 'F16', shape: [300, 300], offset: 3 }, [0, 61, 89_999]);
-    expect([found.length, found[0], found[1], found[61], found[89_999]]).toEqual([90_000, 0, undefined, 61 / 8, 999 / 8]);
+    expect([found.length, found[0], found[1], found[61], found[89_999]]).toEqual([
+      90_000,
+      0,
+      undefined,
+      61 / 8,
+      999 / 8,
+    ]);
     expect(read).toEqual([2, 2, 2]);
   });
 
