@@ -6,17 +6,16 @@ import { InputMissingError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
 import { publish } from '../../src/publish/publish.ts';
-import { verify } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
+import { makeVerified } from './handmade.ts';
 
 let verified: string;
 
 beforeAll(async () => {
-  verified = join(await temporaryFolder(), 'package');
-  await mkdir(verified);
-  const { plan } = await bakeAndCheck(tinyRecipe({ output: { targets: ['portable'] } }), verified);
-  expect((await drain(verify(verified, { plan, profile: 'quick' }))).verdict).toBe('passed');
+  verified = await makeVerified(join(await temporaryFolder(), 'package'), {
+    ...{ 'README.md': '# ink', 'model_index.json': '{}' },
+    ...{ 'unet/model.onnx': 'graph', 'unet/model.onnx_data': new Uint8Array(1_000_000).fill(7) },
+  });
 });
 
 describe('previewPublication', () => {
@@ -48,7 +47,7 @@ describe('previewPublication', () => {
     const to = join(await temporaryFolder(), 'published');
     await drain(publish(verified, { to }));
     const { target, files, bytes } = await surveyPublication(verified, to);
-    expect(target?.replaces).toEqual({ name: 'tiny', files: files.length, bytes });
+    expect(target?.replaces).toEqual({ name: 'ink', files: files.length, bytes });
     const { bavail, bsize } = await statfs(to);
     expect((target?.free ?? 0) / (bavail * bsize)).toBeCloseTo(1, 1);
     await writeFile(join(to, 'lcm-merge.lock.json'), 'no lock');
@@ -75,7 +74,7 @@ describe('previewPublication', () => {
     const folder = join(await temporaryFolder(), 'package');
     await cp(verified, folder, { recursive: true });
     const report = join(folder, 'verification/report.json');
-    await writeFile(report, (await readFile(report, 'utf8')).replace('"verdict": "passed"', '"verdict": "unknown"'));
+    await writeFile(report, (await readFile(report, 'utf8')).replace('"verdict":"passed"', '"verdict":"unknown"'));
     await rm(join(folder, 'model_index.json'));
     const to = await temporaryFolder();
     await writeFile(join(to, 'diary.txt'), 'mine');
