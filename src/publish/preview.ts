@@ -53,10 +53,14 @@ export async function* previewPublication(folder: string, { signal, ...wishes }:
 }
 
 async function survey(folder: string, { to, signer, ...wishes }: PreviewOptions, signal?: AbortSignal) {
-  const found = await orRefusal(openTarget(folder, { to, ...wishes, signal }));
   const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   const { verdict, verifiedAt, files, bytes } = candidate;
-  const isTarget = 'target' in found;
+  const isRefused = candidate.refusals.length > 0;
+  const found = await orRefusal(openTarget(folder, { to, ...wishes, signal })).catch((error: unknown) => {
+    if (!isRefused) throw error;
+    return undefined; // a place that does not answer is not needed to know that nothing goes there
+  });
+  const isTarget = found !== undefined && 'target' in found;
   const publication: Publication = {
     folder: resolve(folder),
     to: isTarget ? found.target.place : to,
@@ -66,11 +70,7 @@ async function survey(folder: string, { to, signer, ...wishes }: PreviewOptions,
     files,
     bytes,
     ...(isTarget && { target: found.target }),
-    refusals: [
-      ...(isTarget ? [] : [found]),
-      ...candidate.refusals,
-      ...(isTarget ? refuseRoom(found.target, bytes) : []),
-    ],
+    refusals: [...candidate.refusals, ...(isTarget ? refuseRoom(found.target, bytes) : found ? [found] : [])],
   };
   return { candidate, publication };
 }
