@@ -115,3 +115,22 @@ export async function drain<Result>(stage: Stage<Result>, onEvent?: (event: Even
     await onEvent?.(next.value);
   }
 }
+
+/**
+ * Work that tells its steps, as a stage: `tell` makes an event of each. Who stops listening ends the work, too, so that it leaves no file
+ * open.
+ */
+export async function* telling<Step, Result>(
+  work: AsyncGenerator<Step, Result, void>,
+  tell: (step: Step) => Event,
+): Stage<Result> {
+  try {
+    for (;;) {
+      const next = await work.next();
+      if (next.done) return next.value;
+      yield tell(next.value);
+    }
+  } finally {
+    await work.return(undefined as never);
+  }
+}

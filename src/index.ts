@@ -1,6 +1,6 @@
 /** The public API: the stages, their nouns, and the errors. What is not here may change without notice. */
 export type { SamplerKind } from './architecture/sampler-config.ts';
-export { diffPackages, type PackageDiff } from './compare/diff/package-diff.ts';
+export { type DiffOptions, diffPackages, type PackageDiff } from './compare/diff/package-diff.ts';
 export { type ErrorKind, LcmMergeError, type Place, type RecipeProblem } from './errors.ts';
 export { drain, type Event, type Preview, type Stage } from './events.ts';
 export { LOCK_FILE, type Lock } from './export/lock.ts';
@@ -10,11 +10,11 @@ export { type Plan, plan } from './merge/plan.ts';
 export { type Evidence, type Proof, type ProofOptions, proveEvidence } from './publish/evidence.ts';
 export { type LocalPackage, type LocalPackageOptions, openLocalPackage } from './publish/local-package.ts';
 export { type MadePackage, makePackage } from './publish/make-package.ts';
-export type { Published } from './publish/place.ts';
-export { type Publication, previewPublication } from './publish/preview.ts';
+export type { Published, PublishOptions } from './publish/place.ts';
+export { type PreviewOptions, type Publication, previewPublication } from './publish/preview.ts';
+export { publish } from './publish/publish.ts';
 export { type Pulled, type PullOptions, pull } from './publish/pull.ts';
 export { type Signed, type SignOptions, signPackage } from './publish/sign.ts';
-export { publish } from './publish/target.ts';
 export { type Edit, editRecipe } from './recipe/edit.ts';
 export { type FetchOptions, fetchInputs } from './recipe/fetch.ts';
 export { recipeJsonSchema } from './recipe/json-schema.ts';

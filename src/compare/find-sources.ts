@@ -6,12 +6,13 @@ import { readdir, realpath, stat } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { COMPONENTS } from '../architecture/names.ts';
 import { InputMissingError } from '../errors.ts';
-import type { Stage } from '../events.ts';
+import { type Stage, telling } from '../events.ts';
 import { digestInSteps } from '../export/digest.ts';
 import type { Lock, LockedInput } from '../export/lock.ts';
 import { isReference } from '../hub/reference.ts';
 import { describeMissing, kindOf, namedInputs } from '../recipe/input-files.ts';
 import { keyName } from '../recipe/located-yaml.ts';
+import { fieldOfRole } from '../recipe/sources.ts';
 import { count } from '../text/quantity.ts';
 import { quote } from '../text/quote.ts';
 
@@ -31,18 +32,8 @@ export function localSources({ recipe, inputs }: Pick<Lock, 'recipe' | 'inputs'>
     .filter(([[section], path]) => section !== 'verify' && !isReference(path))
     .map(([key, name]) => {
       const field = keyName(key);
-      return { field, name, inputs: inputs.filter(({ role }) => fieldOf(role, field, recipe) === field) };
+      return { field, name, inputs: inputs.filter(({ role }) => fieldOfRole(role, recipe) === field) };
     });
-}
-
-/** The field that was read as `role` (merge/plan-files.ts); of `personalized[0]` and its like the one below it, `asked`. */
-function fieldOf(role: string, asked: string, { base }: Lock['recipe']): string | undefined {
-  if (role === 'motion') return 'motion.module';
-  if (role === 'motion.base') return role;
-  if (/^base\.vae/.test(role) && base.vae !== undefined) return 'base.vae';
-  if (role === 'base.text_encoder' && base.text_encoder !== undefined) return role;
-  if (/^base(\.|$)/.test(role)) return 'base.model';
-  return asked.startsWith(`${role}.`) ? asked : undefined;
 }
 
 /**
@@ -131,13 +122,11 @@ async function* hashed(
     const file = await realpath(path);
     let sha256 = byFile.get(file);
     if (sha256 === undefined) {
-      const digesting = digestInSteps(file, signal);
-      let step = await digesting.next();
-      for (let read = 0; !step.done; step = await digesting.next()) {
-        read += step.value;
-        yield { type: 'progress', stage: 'survey', done: done + read, total, unit: 'bytes', detail: basename(path) };
-      }
-      sha256 = step.value.sha256;
+      let read = done;
+      ({ sha256 } = yield* telling(digestInSteps(file, signal), (more) => {
+        read += more;
+        return { type: 'progress', stage: 'survey', done: read, total, unit: 'bytes', detail: basename(path) };
+      }));
       byFile.set(file, sha256);
     }
     done += bytes;

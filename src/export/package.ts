@@ -4,7 +4,7 @@
  */
 import { mkdir, open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { Stage } from '../events.ts';
+import { type Event, type Stage, telling } from '../events.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import { openBake } from '../merge/bake.ts';
 import { effectWarnings } from '../merge/effects.ts';
@@ -49,6 +49,10 @@ export async function* bake(
     components.reduce((sum, { layout }) => sum + layout.entries.reduce((n, entry) => n + entry.length, 0), 0) +
     (plan.recipe.output.weights ? diffusersWeightsBytes(plan) : 0);
   let done = 0;
+  const told = (name: string, bytes: number): Event => {
+    done += bytes;
+    return { type: 'progress', stage: 'bake', done, total, unit: 'bytes', detail: name };
+  };
   await using session = await openBake(plan);
   await using writer = openWeightWriter();
   await using hashing = digestInBackground(plan.files.map((file) => file.path));
@@ -58,12 +62,8 @@ export async function* bake(
       const requests = tensorRequests(weights.entries, plan.tensors[component]);
       const file = `${folder}/${weights.location}`;
       const writing = writer.write(join(into, file), weights, session.tensors(requests, signal));
-      let step = await writing.next();
-      for (; !step.done; step = await writing.next()) {
-        done += step.value.length;
-        yield { type: 'progress', stage: 'bake', done, total, unit: 'bytes', detail: step.value.name };
-      }
-      outputs[file] = { sha256: step.value, bytes: weights.bytes };
+      const sha256 = yield* telling(writing, ({ name, length }) => told(name, length));
+      outputs[file] = { sha256, bytes: weights.bytes };
     }
   }
   for (const [file, data] of await sideFiles(plan, components)) await put(file, data);
@@ -76,12 +76,7 @@ export async function* bake(
       into,
       signal,
     });
-    let step = await writing.next();
-    for (; !step.done; step = await writing.next()) {
-      done += step.value.bytes;
-      yield { type: 'progress', stage: 'bake', done, total, unit: 'bytes', detail: step.value.name };
-    }
-    Object.assign(outputs, step.value);
+    Object.assign(outputs, yield* telling(writing, ({ name, bytes }) => told(name, bytes)));
   }
   await session.assertInputsUnchanged(); // between opening and now: what was merged is what was hashed
   assertAsFetched(plan, inputs);

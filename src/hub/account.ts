@@ -5,8 +5,8 @@
 import { whoAmI } from '@huggingface/hub';
 import { z } from 'zod';
 import { UnavailableError } from '../errors.ts';
-import { misunderstood } from './repository.ts';
-import { type HubRepository, SHOWN_BY_THE_WIRE } from './writing.ts';
+import { type HubRepository, misunderstood } from './repository.ts';
+import { SHOWN_BY_THE_WIRE } from './writing.ts';
 
 export interface Account {
   readonly name: string;

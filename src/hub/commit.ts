@@ -6,8 +6,7 @@ import { z } from 'zod';
 import { UnavailableError } from '../errors.ts';
 import { type Content, partOf, readWhole } from './content.ts';
 import { collect } from './http.ts';
-import { misunderstood } from './repository.ts';
-import type { HubRepository } from './writing.ts';
+import { type HubRepository, misunderstood } from './repository.ts';
 
 export interface Destination extends HubRepository {
   readonly branch: string;

@@ -1,5 +1,5 @@
 /**
- * A file on its way to the Hub, with the SHA-256 that it had when it was checked. Whatever is read of it is held to that hash before the
+ * A file on its way to where it is published, with the SHA-256 that it had when it was checked. Whatever is read of it is held to that hash before the
  * last of it is given away, so that nobody gets a whole file other than the one that was checked.
  */
 import { createHash, type Hash } from 'node:crypto';
@@ -9,7 +9,7 @@ import { ioError } from '../formats/byte-source.ts';
 import type { Streamed } from './body.ts';
 
 export interface Content {
-  /** In the repository. */
+  /** In the package, with forward slashes. */
   readonly name: string;
   readonly bytes: number;
   readonly sha256: string;
@@ -40,7 +40,8 @@ export function partOf(file: Content, from: number, to: number, before: Hash = c
       held = piece;
       sent = at - piece.length;
     }
-    if (at !== to || (to === file.bytes && hash.copy().digest('hex') !== file.sha256)) throw changed(file);
+    if (at !== to || (to === file.bytes && hash.copy().digest('hex') !== file.sha256))
+      throw changedError(typeof file.data === 'string' ? file.data : file.name);
     if (held) yield held;
     [sent, after] = [at, hash];
   }
@@ -74,8 +75,7 @@ async function* readRange({ data }: Content, from: number, to: number): AsyncGen
   }
 }
 
-function changed({ name, data }: Content): PublishError {
-  const what = typeof data === 'string' ? data : name;
+export function changedError(what: string): PublishError {
   return new PublishError(
     `${what} has changed since it was checked. Nothing was published. Let nobody write to the package, and publish it again.`,
   );

@@ -1,8 +1,9 @@
 /**
- * Requests to one host, the Hub or a registry: the secret goes to the host's own address and nowhere else, redirects never lead from
- * https to http, and what may pass (429, 5xx, a lost connection) is tried again, so often and so long as `Patience` says.
+ * Requests to one host, the Hub or a registry: the secret goes to the host's own address and nowhere else, nothing leads from https to
+ * http, certificates are always checked, and what may pass (429, 5xx, a lost connection) is tried again, so often and so long as `Patience` says.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { UsageError } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { type Body, request, UnreadableBody } from './body.ts';
 
@@ -30,6 +31,9 @@ const REDIRECTS: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** Errors of the connection that the next try would meet again: no such host, nobody listens, a certificate that is not trusted. */
 const LASTING =
   /^(ENOTFOUND|ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|ERR_(TLS|SSL|INVALID).*|.*CERT.*|DEPTH_ZERO.*|UNABLE_TO.*|EPROTO)$/;
+
+/** Of those the ones that a certificate more would help against. */
+const UNKNOWN_AUTHORITY = /SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY_LEAF)/;
 
 /** A server has answered, and the answer is no. */
 export class HttpRefusal extends Error {
@@ -95,7 +99,7 @@ export interface WireOptions {
   /** What to show the endpoint, and nobody else; asked before each request. */
   readonly authorization?: (() => string | undefined) | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly patience?: Patience;
+  readonly patience?: Patience | undefined;
 }
 
 export interface Call {
@@ -108,18 +112,37 @@ export interface Call {
   readonly attempts?: number;
 }
 
-/** @throws HttpRefusal, ConnectionFailure, the signal's reason: all calls of the wire */
+/** What is shorter stands in answers by chance. */
+const SHORTEST_SECRET = 16;
+/** Headers that a server gave for its own address (Git LFS), and nobody else's. */
+const OWN_HEADERS = /^(authorization|cookie)$/i;
+
+/** @throws UsageError where certificates would not be checked; HttpRefusal, ConnectionFailure, the signal's reason: all calls of the wire */
 export function openWire({ endpoint, authorization, signal, patience = PATIENCE }: WireOptions): Wire {
   const home = new URL(endpoint);
+  assertChecked(home);
   const secret = () => (isPrivate(home) ? authorization?.() : undefined);
+
+  /** What a server answers, without the secret where it repeats that: names and paths of it are shown. */
+  function hide(answer: Buffer<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+    const [, shown = ''] = secret()?.split(' ') ?? [];
+    if (shown.length < SHORTEST_SECRET || !answer.includes(shown)) return answer;
+    return Buffer.from(String(answer).replaceAll(shown, '…'));
+  }
 
   /** One try, through all redirects. */
   async function go(
     address: string,
     { method, headers, body }: Call,
   ): Promise<{ response: Response; url: URL; watch: Watch }> {
-    const watch = watchSilence(patience.idle, signal);
     let url = new URL(address);
+    if (!isSafe(url, home))
+      throw new ConnectionFailure(
+        `${home.host} names ${url.protocol}//${url.host} as an address, which is not safe`,
+        true,
+      );
+    const watch = watchSilence(patience.idle, signal);
+    const first = url.origin;
     let trusted = url.origin === home.origin;
     const shown = trusted ? secret() : undefined;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop += 1) {
@@ -130,7 +153,7 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
         signal: watch.signal,
         onPiece: watch.touch,
         headers: {
-          ...headers,
+          ...(url.origin === first ? headers : withoutOwn(headers)),
           'user-agent': `lcm-merge/${VERSION}`,
           'accept-encoding': 'identity', // sizes and ranges are those of the file
           ...(trusted && shown !== undefined && { authorization: shown }),
@@ -187,20 +210,27 @@ export function openWire({ endpoint, authorization, signal, patience = PATIENCE 
       const call = { method, headers, ...(typeof body === 'string' && { body }) };
       return persist(String(input), call, async (answer) => {
         const body = await collect(answer, MAX_ANSWER_BYTES, `${home.host} answers a question`);
-        return new Response(body, { status: answer.status, headers: answer.headers });
+        return new Response(hide(body), { status: answer.status, headers: answer.headers });
       });
     },
   };
 }
 
+/** Milliseconds that an answer may take in any case, and bytes a second that it must have after them: nobody is kept by single bytes. */
+const [GRACE, SLOWEST] = [60_000, 1000];
+
 /** All of a body that is small. `what` begins the sentence about one that is not. @throws ConnectionFailure */
 export async function collect({ chunks }: Opened, most: number, what: string): Promise<Buffer<ArrayBuffer>> {
   const parts: Uint8Array[] = [];
   let bytes = 0;
+  const started = performance.now();
   for await (const chunk of chunks()) {
     parts.push(chunk);
     bytes += chunk.length;
     if (bytes > most) throw new ConnectionFailure(`${what} with more than ${most} bytes`, true);
+    const late = performance.now() - started - GRACE;
+    if (late > 0 && bytes < (late / 1000) * SLOWEST)
+      throw new ConnectionFailure(`${what} so slowly that it would never end`, true);
   }
   return Buffer.concat(parts);
 }
@@ -230,10 +260,27 @@ export function isPrivate({ protocol, hostname }: URL): boolean {
   return protocol === 'https:' || /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
 }
 
+/** Whether what `from` names may be gone to: without leaving https, and as nobody whose name and password stand in the address. */
+export function isSafe(to: URL, from: URL): boolean {
+  const isHttp = to.protocol === 'https:' || (to.protocol === 'http:' && from.protocol === 'http:');
+  return isHttp && to.username === '' && to.password === '';
+}
+
+/** What else Node would do without a word: show a token to whoever says that it is the host. */
+function assertChecked({ protocol, host }: URL): void {
+  if (protocol !== 'https:' || process.env['NODE_TLS_REJECT_UNAUTHORIZED'] !== '0') return;
+  throw new UsageError(
+    `NODE_TLS_REJECT_UNAUTHORIZED=0 lets anybody pass for ${host}, so nothing is asked of it. Unset it; a certificate of your own is trusted with NODE_EXTRA_CA_CERTS=FILE.pem.`,
+  );
+}
+
+function withoutOwn(headers: Call['headers']): Call['headers'] {
+  return Object.fromEntries(Object.entries(headers).filter(([name]) => !OWN_HEADERS.test(name)));
+}
+
 function follow(from: URL, location: string | null, watch: Watch): URL {
   const to = location !== null && URL.canParse(location, from.href) ? new URL(location, from) : undefined;
-  const safe = to && (to.protocol === 'https:' || (to.protocol === 'http:' && from.protocol === 'http:'));
-  if (safe) return to;
+  if (to && isSafe(to, from)) return to;
   watch.end();
   throw new ConnectionFailure(
     `${from.host} redirects ${to ? `to ${to.protocol}// (${to.host}), which is not safe` : 'to nowhere'}`,
@@ -310,7 +357,10 @@ function broken(url: URL, thrown: unknown, signal: AbortSignal | undefined): unk
   let error = thrown;
   while (error instanceof Error && !('code' in error) && error.cause instanceof Error) error = error.cause;
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
-  const reason = error instanceof Error ? error.message || code : String(error);
+  const said = error instanceof Error ? error.message || code : String(error);
+  const reason = UNKNOWN_AUTHORITY.test(code)
+    ? `${code}, nobody who is trusted here has signed its certificate; NODE_EXTRA_CA_CERTS=FILE.pem adds somebody`
+    : said;
   return new ConnectionFailure(`the connection to ${url.host} fails: ${reason}`, LASTING.test(code), { cause: thrown });
 }
 

@@ -19,6 +19,6 @@ export function openHubWire(
     endpoint,
     authorization: token === undefined ? undefined : () => `Bearer ${token}`,
     signal,
-    ...(patience && { patience }),
+    patience,
   });
 }

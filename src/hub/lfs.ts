@@ -8,9 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { UnavailableError } from '../errors.ts';
 import { type Content, type Part, partOf } from './content.ts';
-import { HttpRefusal, type Opened } from './http.ts';
-import { misunderstood } from './repository.ts';
-import type { HubRepository } from './writing.ts';
+import { HttpRefusal, isSafe, type Opened } from './http.ts';
+import { type HubRepository, misunderstood } from './repository.ts';
 
 const action = z.looseObject({ href: z.url(), header: z.record(z.string(), z.string()).default({}) });
 type Action = z.output<typeof action>;
@@ -93,7 +92,11 @@ async function* sendParts(file: Content, upload: Action, repository: HubReposito
   const { wire, endpoint } = repository;
   const size = Number(upload.header['chunk_size']);
   const addresses = addressesOf(upload);
-  const isPlan = size > 0 && addresses.length === Math.ceil(file.bytes / size) && addresses.length <= MAX_PARTS;
+  const isPlan =
+    Number.isInteger(size) &&
+    size > 0 &&
+    addresses.length === Math.ceil(file.bytes / size) &&
+    addresses.length <= MAX_PARTS;
   if (!isPlan || addresses.some(({ number }, i) => number !== i + 1))
     throw misunderstood(endpoint, `in which parts ${file.name} is to be sent`);
   const parts: { readonly partNumber: number; readonly etag: string }[] = [];
@@ -149,10 +152,10 @@ function isStale(error: unknown, { endpoint }: HubRepository): boolean {
 }
 
 function assertSafe(href: string, endpoint: string): void {
-  const { protocol, host } = URL.canParse(href) ? new URL(href) : { protocol: '', host: '' };
-  if (protocol === 'https:' || (protocol === 'http:' && endpoint.startsWith('http:'))) return;
+  const url = URL.parse(href);
+  if (url && isSafe(url, new URL(endpoint))) return;
   throw new UnavailableError(
-    `${new URL(endpoint).host} wants a file to be sent to ${protocol}//${host}, which is not safe.`,
+    `${new URL(endpoint).host} wants a file to be sent to ${url ? `${url.protocol}//${url.host}` : 'no address'}, which is not safe.`,
     'Is HF_ENDPOINT the address of a Hugging Face Hub?',
   );
 }

@@ -16,14 +16,14 @@ import type { Wire } from './http.ts';
 import { isCommit, printReference, type Reference } from './reference.ts';
 
 /** More than any repository of models has; a listing has a thousand a page. */
-export const MAX_LISTED = 50_000;
+const MAX_LISTED = 50_000;
 
 const hex = (digits: number) => z.string().regex(new RegExp(`^[0-9a-f]{${digits}}$`));
 const size = z.int().min(0);
 const safePath = z.string().refine((path) => wrongPath(path) === undefined);
 
 /** An entry of the tree API; Git LFS' oid is the SHA-256 of the content, git's own the object id. */
-export const treeEntry = z.object({
+const treeEntry = z.object({
   type: z.string(),
   path: z.string(),
   size: size.optional(),
@@ -118,24 +118,6 @@ export async function openRepository(reference: Reference, options: RepositoryOp
     });
   }
 
-  /** By names that nobody has looked at. */
-  async function* list({ fetch }: Wire, folder: string): AsyncGenerator<RemoteFile> {
-    let listed = 0;
-    const encoded = encodePath(folder);
-    for await (const entry of listFiles({
-      repo,
-      revision: commit as string,
-      path: encoded,
-      recursive: true,
-      hubUrl: endpoint,
-      fetch,
-    })) {
-      if ((listed += 1) > MAX_LISTED) throw misunderstood(endpoint, `what ${repo} holds: there is no end to it`);
-      const file = readEntry(entry, endpoint);
-      if (file) yield file;
-    }
-  }
-
   async function lookUp(online: Wire, beside: readonly string[]): Promise<Target> {
     if (path !== '') {
       const found = await pathsInfo({
@@ -152,7 +134,7 @@ export async function openRepository(reference: Reference, options: RepositoryOp
       const wanted = others.map((one) => readEntry(one, endpoint)).filter((one) => one !== undefined);
       if (file) return { kind: 'file', file, beside: wanted };
     }
-    const listed = await Array.fromAsync(list(online, path));
+    const listed = await Array.fromAsync(listTree({ ...base, wire: online }, commit as string, path));
     const files = listed.filter((file) => wrongPath(file.path) === undefined);
     const unsafe = listed.map((file) => file.path).filter((name) => wrongPath(name) !== undefined);
     return { kind: 'folder', files, unsafe };
@@ -160,7 +142,7 @@ export async function openRepository(reference: Reference, options: RepositoryOp
 
   async function notThere(online: Wire): Promise<Error> {
     const paths: string[] = [];
-    for await (const file of list(online, '')) paths.push(file.path);
+    for await (const file of listTree({ ...base, wire: online }, commit as string, '')) paths.push(file.path);
     const near = nearest(path, paths) ?? paths.find((one) => one.endsWith(`/${path}`));
     const hint = near === undefined ? '' : ` Did you mean ${quote(near, 200)}?`;
     return new InputMissingError(
@@ -208,6 +190,30 @@ export function notCached({ repo, path, revision }: Reference): NotCached {
   );
 }
 
+/** A model repository and what asks the Hub about it. */
+export interface HubRepository {
+  readonly wire: Wire;
+  readonly endpoint: string;
+  /** `owner/name` */
+  readonly repo: string;
+}
+
+/** Every file below `folder` ('' is all of it), by names that nobody has looked at. @throws HttpRefusal, ConnectionFailure, UnavailableError */
+export async function* listTree(
+  { wire, endpoint, repo }: HubRepository,
+  commit: string,
+  folder: string,
+): AsyncGenerator<RemoteFile> {
+  let listed = 0;
+  const path = encodePath(folder);
+  const fetch = paged(wire.fetch, { endpoint, repo });
+  for await (const entry of listFiles({ repo, revision: commit, path, recursive: true, hubUrl: endpoint, fetch })) {
+    if ((listed += 1) > MAX_LISTED) throw misunderstood(endpoint, `what ${repo} holds: there is no end to it`);
+    const file = readEntry(entry, endpoint);
+    if (file) yield file;
+  }
+}
+
 function readEntry(entry: unknown, endpoint: string): RemoteFile | undefined {
   const parsed = treeEntry.safeParse(entry);
   if (!parsed.success) throw misunderstood(endpoint, 'what the repository holds');
@@ -216,6 +222,18 @@ function readEntry(entry: unknown, endpoint: string): RemoteFile | undefined {
   if (lfs) return { path, bytes: lfs.size, hash: { kind: 'sha256', hex: lfs.oid } };
   if (oid === undefined || bytes === undefined) throw misunderstood(endpoint, `which bytes ${quote(path)} has`);
   return { path, bytes, hash: { kind: 'git', hex: oid } };
+}
+
+/** Of one listing; pages with nothing on them are counted, too. */
+const MAX_PAGES = 1000;
+
+/** For one listing, which a server must not go on with for ever. */
+function paged(fetch: Wire['fetch'], { endpoint, repo }: { endpoint: string; repo: string }): Wire['fetch'] {
+  let pages = 0;
+  return async (input, init) => {
+    if ((pages += 1) > MAX_PAGES) throw misunderstood(endpoint, `what ${repo} holds: there is no end to it`);
+    return fetch(input, init);
+  };
 }
 
 export function misunderstood(endpoint: string, what: string): UnavailableError {

@@ -2,25 +2,17 @@
  * What has to be asked of and made on the Hub around a commit, through @huggingface/hub: whose token it is, which commit a branch is, what
  * stands there, a new repository, a new branch. Nothing is remembered: it is about what stands there now.
  */
-import { createBranch, createRepo, listFiles, modelInfo } from '@huggingface/hub';
+import { createBranch, createRepo, modelInfo } from '@huggingface/hub';
 import { z } from 'zod';
 import type { RemoteFile } from './download.ts';
-import { collect, HttpRefusal, type Wire } from './http.ts';
-import { MAX_LISTED, misunderstood, treeEntry } from './repository.ts';
-
-/** A repository that may be written to. */
-export interface HubRepository {
-  readonly wire: Wire;
-  readonly endpoint: string;
-  /** `owner/name` */
-  readonly repo: string;
-}
+import { collect, HttpRefusal } from './http.ts';
+import { type HubRepository, listTree, misunderstood } from './repository.ts';
 
 /** The library wants a token; the wire shows its own, and that to the endpoint alone. */
 export const SHOWN_BY_THE_WIRE = 'hf_';
 
 /** By path, whatever it is: these paths are only ever sent back. */
-export type Tree = ReadonlyMap<string, Pick<RemoteFile, 'bytes' | 'hash'>>;
+export type Tree = ReadonlyMap<string, RemoteFile>;
 
 const commitHash = z.string().regex(/^[0-9a-f]{40}$/);
 
@@ -47,19 +39,9 @@ export async function headOf(
   }
 }
 
-export async function treeOf({ wire, endpoint, repo }: HubRepository, commit: string): Promise<Tree> {
-  const tree = new Map<string, Pick<RemoteFile, 'bytes' | 'hash'>>();
-  const listing = listFiles({ repo, revision: commit, recursive: true, hubUrl: endpoint, fetch: wire.fetch });
-  for await (const entry of listing) {
-    const parsed = treeEntry.safeParse(entry);
-    if (!parsed.success || tree.size >= MAX_LISTED) throw misunderstood(endpoint, `what ${repo} holds`);
-    const { type, path, size, oid, lfs } = parsed.data;
-    if (type !== 'file') continue;
-    if (lfs) tree.set(path, { bytes: lfs.size, hash: { kind: 'sha256', hex: lfs.oid } });
-    else if (size !== undefined && oid !== undefined) tree.set(path, { bytes: size, hash: { kind: 'git', hex: oid } });
-    else throw misunderstood(endpoint, `which bytes ${path} of ${repo} has`);
-  }
-  return tree;
+export async function treeOf(repository: HubRepository, commit: string): Promise<Tree> {
+  const files = await Array.fromAsync(listTree(repository, commit, ''));
+  return new Map(files.map((file) => [file.path, file]));
 }
 
 /** A small file at the root of a commit. */

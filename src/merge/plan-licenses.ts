@@ -24,8 +24,7 @@ export function findLicenses(recipe: Recipe, files: readonly Pick<PlannedFile, '
 
 /** What is not known or does not go together, in sentences. */
 export function licenseWarnings(recipe: Recipe, licenses: SourceLicenses): readonly string[] {
-  const fields = sourceFields(recipe).map(({ field }) => field);
-  const { unknown, unread, conflicts } = sumLicenses(fields, licenses);
+  const { unknown, unread, conflicts } = sumLicenses(sourceFields(recipe), licenses);
   const list = (names: readonly string[]) => new Intl.ListFormat('en-GB').format(names.map((name) => printable(name)));
   return [
     ...(unknown.length > 0

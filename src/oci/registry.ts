@@ -12,6 +12,7 @@ import {
   ConnectionFailure,
   collect,
   HttpRefusal,
+  isSafe,
   type Opened,
   openWire,
   type Patience,
@@ -57,9 +58,9 @@ export interface Registry {
 export interface RegistryOptions {
   readonly credentials?: Credentials | undefined;
   readonly signal?: AbortSignal | undefined;
-  readonly patience?: Patience;
+  readonly patience?: Patience | undefined;
   /** Bytes of a chunk, which is in memory while it is sent. */
-  readonly chunk?: number;
+  readonly chunk?: number | undefined;
   /** Where uploads are noted that another process may go on with; default: nowhere. */
   readonly uploads?: Uploads | undefined;
 }
@@ -91,8 +92,8 @@ export function openRegistry(
   const wire = openWire({
     endpoint,
     authorization: () => authorization,
-    ...(signal && { signal }),
-    ...(patience && { patience }),
+    signal,
+    patience,
   });
 
   /** Shows who one is when that is asked for, and once more when a token has run out. */
@@ -102,10 +103,7 @@ export function openRegistry(
     } catch (error) {
       if (!(error instanceof HttpRefusal) || error.status !== 401 || error.challenge === undefined) throw error;
       if (error.origin !== endpoint) throw error; // whoever it was that the registry sent us to is not told who we are
-      authorization = await answerTo(parseChallenges(error.challenge), credentials, {
-        signal,
-        ...(patience && { patience }),
-      });
+      authorization = await answerTo(parseChallenges(error.challenge), credentials, { endpoint, signal, patience });
       if (authorization === undefined) throw error;
       return wire.send(url, call);
     }
@@ -213,7 +211,7 @@ export function openRegistry(
   ): AsyncGenerator<number, void> {
     const isLong = blob.bytes > chunk; // what is one chunk is sent at once or not at all
     if (sent > 0) yield sent;
-    for (let standstills = 0; sent < blob.bytes; ) {
+    for (let [standstills, most] = [0, sent]; sent < blob.bytes; ) {
       if (isLong) await uploads?.note(blob.digest, at);
       const body = await readChunk(file, path, sent, Math.min(chunk, blob.bytes - sent));
       try {
@@ -222,15 +220,16 @@ export function openRegistry(
         // a chunk that was half taken cannot simply be sent again
         const answer = await ask(at, { method: 'PATCH', headers, body, attempts: 1 });
         [at, sent] = [locationOf(answer, endpoint), Math.max(endOf(answer) ?? 0, sent + body.length)];
-        standstills = 0;
+        [standstills, most] = [0, Math.max(most, sent)];
       } catch (error) {
         if (!isCut(error) || standstills >= MAX_STANDSTILLS) throw error;
         signal?.throwIfAborted();
         standstills += 1;
         await wire.pause(standstills);
         const now = (await standing(at)) ?? { at: await begin(), sent: 0 };
-        if (now.sent > sent) standstills = 0;
+        if (now.sent > most) standstills = 0;
         ({ at, sent } = now);
+        most = Math.max(most, sent);
       }
       yield sent;
     }
@@ -273,10 +272,10 @@ function locationOf({ headers }: Opened, endpoint: string, otherwise?: string): 
   return safeLocation(location, endpoint);
 }
 
-/** What is sent over https is not sent on without. */
+/** @throws ConnectionFailure for what must not be gone to */
 function safeLocation(location: string, endpoint: string): string {
   const url = URL.canParse(location, endpoint) ? new URL(location, endpoint) : undefined;
-  if (url && (url.protocol === 'https:' || url.protocol === new URL(endpoint).protocol)) return url.href;
+  if (url && isSafe(url, new URL(endpoint))) return url.href;
   throw new ConnectionFailure(`${endpoint} begins an upload at an address that is none, or is not safe`, true);
 }
 
@@ -307,13 +306,22 @@ async function readChunk(
   return bytes;
 }
 
-const tokenAnswer = z.looseObject({ token: z.string().optional(), access_token: z.string().optional() });
+const MAX_TOKEN_ANSWER = 1 << 20;
+/** What a header takes: what is said of anything else would repeat it. */
+const token = z
+  .string()
+  .regex(/^[\x21-\x7e]+$/)
+  .max(1 << 16);
+const tokenAnswer = z.union([
+  z.looseObject({ token }).transform((answer) => answer.token),
+  z.looseObject({ access_token: token }).transform((answer) => answer.access_token),
+]);
 
 /** What to show from now on; undefined when the registry asks for something that is not there. */
 async function answerTo(
   challenges: readonly Challenge[],
   credentials: Credentials | undefined,
-  { signal, patience }: Pick<RegistryOptions, 'signal' | 'patience'>,
+  { endpoint, signal, patience }: Pick<RegistryOptions, 'signal' | 'patience'> & { readonly endpoint: string },
 ): Promise<string | undefined> {
   const basic = credentials && `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`;
   const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
@@ -321,6 +329,11 @@ async function answerTo(
   if (realm === undefined || !URL.canParse(realm))
     return challenges.some(({ scheme }) => scheme === 'basic') ? basic : undefined;
   const url = new URL(realm);
+  if (!isSafe(url, new URL(endpoint)))
+    throw new ConnectionFailure(
+      `${endpoint} sends whoever wants in to ${url.protocol}//${url.host}, which is not safe`,
+      true,
+    );
   for (const name of ['service', 'scope']) {
     const value = bearer?.parameters[name];
     if (value !== undefined) url.searchParams.set(name, value);
@@ -328,13 +341,20 @@ async function answerTo(
   const service: Wire = openWire({
     endpoint: url.origin,
     authorization: () => basic,
-    ...(signal && { signal }),
-    ...(patience && { patience }),
+    signal,
+    patience,
   });
-  const answer: unknown = await (await service.fetch(url.href)).json().catch(() => undefined);
-  const { token, access_token } = tokenAnswer.safeParse(answer).data ?? {};
-  const given = token ?? access_token;
-  if (given === undefined)
+  const answer = await service.send(url.href, { method: 'GET', headers: { accept: 'application/json' } });
+  const parsed = tokenAnswer.safeParse(parse(await collect(answer, MAX_TOKEN_ANSWER, `${url.host} answers`)));
+  if (!parsed.success)
     throw new ConnectionFailure(`${url.host}, which gives tokens for the registry, gives none`, true);
-  return `Bearer ${given}`;
+  return `Bearer ${parsed.data}`;
+}
+
+function parse(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(String(bytes));
+  } catch {
+    return undefined;
+  }
 }

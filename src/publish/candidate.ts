@@ -1,11 +1,11 @@
 /**
- * A package on its way to publication: every file of it, and what forbids to publish it. `publish` asks this of the package and
- * again of its copy, the preview of the package, so that what the one refuses the other does, too.
+ * A package on its way to publication: every file of it, and what forbids to publish it. `publish` asks this of it,
+ * and so does the preview, so that what the one refuses the other does, too.
  */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError, InputMissingError, UsageError } from '../errors.ts';
-import type { CheckVerdict, Stage, StageName } from '../events.ts';
+import { type CheckVerdict, type Stage, type StageName, telling } from '../events.ts';
 import { digestInSteps } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
 import { CARD_FILE } from '../export/model-card.ts';
@@ -93,12 +93,12 @@ export async function* digestCandidate(
   const digests: FileDigest[] = [];
   for (const { name } of files) {
     const digesting = digestInSteps(join(folder, name), signal);
-    let step = await digesting.next();
-    for (; !step.done; step = await digesting.next()) {
-      done += step.value;
-      yield { type: 'progress', stage, done, total, unit: 'bytes', detail: `${action} ${name}` };
-    }
-    digests.push(step.value);
+    digests.push(
+      yield* telling(digesting, (read) => {
+        done += read;
+        return { type: 'progress', stage, done, total, unit: 'bytes', detail: `${action} ${name}` };
+      }),
+    );
   }
   return digests;
 }

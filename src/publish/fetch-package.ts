@@ -5,7 +5,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { FormatError } from '../errors.ts';
-import type { Event, Stage } from '../events.ts';
+import { type Event, type Stage, telling } from '../events.ts';
 import { digestInSteps } from '../export/digest.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import type { Blob, Cache } from '../hub/cache.ts';
@@ -66,14 +66,7 @@ export async function* fetchPackage(
         if (!remote.wire)
           throw new NotCached(`${file.path} of ${reference} is not in the cache, and the network is not to be used.`);
         const options = { wire: remote.wire, cache, label: reference, signal };
-        const downloading = download(remote.addressOf(file), file, options);
-        let step = await downloading.next();
-        try {
-          for (; !step.done; step = await downloading.next()) yield tell(step.value);
-        } finally {
-          await downloading.return(undefined as never); // who stops listening leaves no file open
-        }
-        content = step.value;
+        content = yield* telling(download(remote.addressOf(file), file, options), tell);
         await remote.remember(file, content);
       }
       const path = join(folder, file.path);
@@ -104,13 +97,9 @@ async function* isWhole(
   tell: (bytes: number) => Event,
   signal: AbortSignal | undefined,
 ): Stage<boolean> {
-  const digesting = digestInSteps(path, signal);
   let read = 0;
-  for (;;) {
-    const step = await digesting.next();
-    if (step.done) return step.value.sha256 === sha256;
-    yield tell((read += step.value));
-  }
+  const found = yield* telling(digestInSteps(path, signal), (more) => tell((read += more)));
+  return found.sha256 === sha256;
 }
 
 const sum = (files: readonly { readonly bytes: number }[]) => files.reduce((all, { bytes }) => all + bytes, 0);

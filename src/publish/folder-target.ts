@@ -1,18 +1,35 @@
-/** A folder that a package is published to: what stands there now, and whether there is room. Nothing is written to find out. */
-import { access, constants, readdir, stat, statfs } from 'node:fs/promises';
-import { dirname, join, relative, resolve, sep } from 'node:path';
+/**
+ * A folder that a package is published to: what stands there now, and whether there is room. The copy becomes visible as a whole, when it
+ * has been read again and is what was checked; the version that stood there before stays until then.
+ */
+import { access, constants, copyFile, mkdir, readdir, stat, statfs, writeFile } from 'node:fs/promises';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { FormatError, UsageError } from '../errors.ts';
-import { assertReplaceable, followLink } from '../export/staging.ts';
+import type { Stage } from '../events.ts';
+import { assertReplaceable, followLink, openStaging } from '../export/staging.ts';
 import { ioError } from '../formats/byte-source.ts';
+import { changedError } from '../hub/content.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { readLock } from '../runtime/lock-file.ts';
-import type { PublishOptions, Standing, Target } from './place.ts';
+import { digestCandidate } from './candidate.ts';
+import type { Counted, OpenTarget, Parcel, PublishOptions, Sent, Standing, Target } from './place.ts';
 
 /**
  * A package is copied to another place than itself, on this machine, and to where nothing stands but an older package.
  * @throws UsageError, IoError when nothing may be written there
  */
-export async function openFolder(folder: string, { to }: PublishOptions): Promise<Target> {
+export async function openFolderTarget(folder: string, { to, signal }: PublishOptions): Promise<OpenTarget> {
+  const target = await lookAt(to, folder);
+  return {
+    target,
+    name: basename(target.place),
+    passes: 3, // every byte is read, copied, and read again
+    send: (parcel, counted) => copyTo(to, parcel, counted, signal),
+    explain: (error) => error,
+  };
+}
+
+async function lookAt(to: string, folder: string): Promise<Target> {
   if (contains(folder, to))
     throw new UsageError(`${to} lies inside the package ${folder}, which cannot be copied into itself.`);
   if (contains(to, folder))
@@ -25,6 +42,31 @@ export async function openFolder(folder: string, { to }: PublishOptions): Promis
   });
   const [replaces, free] = [await standing(target), await freeBytes(parent)];
   return { place: target, ...(replaces && { replaces }), ...(free !== undefined && { free }) };
+}
+
+async function* copyTo(
+  to: string,
+  { folder, contents }: Parcel,
+  { done, total }: Counted,
+  signal: AbortSignal | undefined,
+): Stage<Sent> {
+  await using staging = await openStaging(to);
+  for (const { name, bytes, data } of contents) {
+    signal?.throwIfAborted();
+    yield { type: 'progress', stage: 'publish', done, total, unit: 'bytes', detail: `copy ${name}` };
+    const path = join(staging.path, name);
+    await mkdir(dirname(path), { recursive: true });
+    if (typeof data === 'string') {
+      await copyFile(data, path, constants.COPYFILE_EXCL);
+      done += bytes;
+    } else await writeFile(path, data, { flag: 'wx', flush: true });
+  }
+  const files = contents.filter(({ data }) => typeof data === 'string');
+  const hashing = { action: 'check the copy of', done, total, signal };
+  const digests = yield* digestCandidate({ folder: staging.path, files }, hashing);
+  const other = files.find(({ sha256 }, i) => digests[i]?.sha256 !== sha256);
+  if (other) throw changedError(join(folder, other.name));
+  return { to: await staging.commit() };
 }
 
 export function contains(outer: string, inner: string): boolean {

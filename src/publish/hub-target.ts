@@ -1,59 +1,49 @@
-/** A repository on the Hugging Face Hub that a package is published to: what stands there now, and who asks. Nothing is written to find out. */
-import { z } from 'zod';
+/** A repository on the Hugging Face Hub that a package is published to: who asks, and what stands at the branch. Nothing is written to find out. */
 import { UnavailableError, UsageError } from '../errors.ts';
-import { LOCK_FILE } from '../export/lock.ts';
 import { type Account, readAccount } from '../hub/account.ts';
 import type { Destination } from '../hub/commit.ts';
-import { isPrivate, type Patience } from '../hub/http.ts';
+import { isPrivate } from '../hub/http.ts';
 import { openHubWire } from '../hub/hub-wire.ts';
 import { printReference } from '../hub/reference.ts';
 import { readHubSettings } from '../hub/settings.ts';
 import { parseTarget } from '../hub/target.ts';
 import { explainUpload } from '../hub/upload-failures.ts';
-import { headOf, readSmall, type Tree, treeOf } from '../hub/writing.ts';
-import { quote } from '../text/quote.ts';
-import { OWN_OF_THE_HUB } from './hub-package.ts';
-import {
-  type HubTarget,
-  type HubWishes,
-  networkForbidden,
-  type PublishOptions,
-  type Standing,
-  type Target,
-} from './place.ts';
+import { type Look, lookAt, standing } from './hub-look.ts';
+import { type HubTarget, type HubWishes, networkForbidden, type OpenTarget, type PublishOptions } from './place.ts';
+import { sendToHub } from './send-to-hub.ts';
 
-export interface HubOptions extends PublishOptions {
-  readonly patience?: Patience;
+/**
+ * @throws UsageError for what is no repository and branch, or holds something else than a package; UnavailableError where the network is
+ * forbidden, the Hub is not there, or there is no token that may write
+ */
+export async function openHubTarget(_: string, options: PublishOptions): Promise<OpenTarget> {
+  const { destination, place, explain } = await connect(options);
+  try {
+    const account = await readAccount(destination, destination);
+    const look = await lookAt(destination);
+    assertProposable(destination, look, place);
+    const replaces = await standing(destination, look);
+    return {
+      target: { place, ...(replaces && { replaces }), hub: describeHub(account, look, options) },
+      name: destination.repo.split('/')[1] as string,
+      passes: 2, // every byte is read, and sent or found there
+      send: (parcel, counted) => sendToHub(parcel, { destination, look, place, options, ...counted }),
+      explain,
+    };
+  } catch (error) {
+    throw explain(error);
+  }
 }
 
-export interface OpenedHub {
+interface Connection {
   readonly destination: Destination;
   /** As it is printed. */
   readonly place: string;
-  /** What is thrown instead of an error of the network. */
-  readonly explain: (error: unknown) => unknown;
+  readonly explain: OpenTarget['explain'];
 }
 
-export interface Look {
-  /** What is there already, from the outside in. */
-  readonly reaches: 'nothing' | 'repository' | 'branch';
-  /** The branch's, or main's where there is no such branch; undefined where there is no repository. */
-  readonly head: string | undefined;
-  /** What stands at `head`. */
-  readonly tree: Tree;
-}
-
-const MAIN = 'main';
-/** What a repository may hold and still be none that somebody uses for something else. */
-const SIDE_FILES: ReadonlySet<string> = new Set([OWN_OF_THE_HUB, 'README.md', 'LICENSE']);
-/** A lock has some 100 kB. */
-const MAX_LOCK_BYTES = 8 << 20;
-
-/** @throws UsageError for what is no repository and branch; UnavailableError where the network is forbidden or there is no token */
-export async function openHub(
-  to: string,
-  { signal, patience, pullRequest }: Omit<HubOptions, 'to'>,
-): Promise<OpenedHub> {
+/** Asks for nothing yet. */
+async function connect({ to, signal, patience, pullRequest }: PublishOptions): Promise<Connection> {
   const reference = parseTarget(to);
   if ('fault' in reference) throw new UsageError(reference.fault);
   const { repo, revision: branch } = reference;
@@ -78,18 +68,6 @@ export async function openHub(
   };
 }
 
-/** What the preview tells. @throws UsageError for a repository that holds something else; UnavailableError, FormatError */
-export async function openHubTarget(_: string, { to, ...options }: HubOptions): Promise<Target> {
-  const { destination, place, explain } = await openHub(to, options);
-  try {
-    const { account, look } = await enter(destination, place);
-    const replaces = await standing(destination, look);
-    return { place, ...(replaces && { replaces }), hub: describeHub(account, look, options) };
-  } catch (error) {
-    throw explain(error);
-  }
-}
-
 function describeHub({ name, mayWrite }: Account, { reaches, head }: Look, options: HubWishes): HubTarget {
   const { private: secret, pullRequest } = options;
   const fresh = secret === undefined ? 'repository' : secret ? 'private repository' : 'public repository';
@@ -103,41 +81,6 @@ function describeHub({ name, mayWrite }: Account, { reaches, head }: Look, optio
   } as const;
 }
 
-/** Who asks, and what stands there, as long as it may be written over. */
-export async function enter(destination: Destination, place: string): Promise<{ account: Account; look: Look }> {
-  const account = await readAccount(destination, destination);
-  const look = await lookAt(destination);
-  assertProposable(destination, look, place);
-  return { account, look };
-}
-
-/** @throws UsageError for a repository that holds something else */
-export async function lookAt(destination: Destination): Promise<Look> {
-  const look = await reach(destination);
-  assertReplaceable(look.tree, printReference({ repo: destination.repo, path: '' }, destination.branch));
-  return look;
-}
-
-async function reach(destination: Destination): Promise<Look> {
-  const { branch } = destination;
-  const own = await headOf(destination, branch);
-  if (own === 'no repository') return { reaches: 'nothing', head: undefined, tree: new Map() };
-  if (own !== 'no revision') return { reaches: 'branch', head: own, tree: await treeOf(destination, own) };
-  const main = branch === MAIN ? own : await headOf(destination, MAIN);
-  if (main === 'no revision' || main === 'no repository')
-    throw new UnavailableError(`${destination.repo} has no branch ${MAIN} to begin from.`, 'Make one on the Hub.');
-  return { reaches: 'repository', head: main, tree: await treeOf(destination, main) };
-}
-
-function assertReplaceable(tree: Tree, place: string): void {
-  if (tree.has(LOCK_FILE)) return;
-  const other = [...tree.keys()].find((path) => !SIDE_FILES.has(path));
-  if (other === undefined) return;
-  throw new UsageError(
-    `${place} holds ${quote(other, 200)} and is not a package of lcm-merge: it would be replaced as a whole. Choose another repository.`,
-  );
-}
-
 function assertProposable({ isProposal, branch, repo }: Destination, { reaches }: Look, place: string): void {
   if (isProposal && reaches !== 'branch')
     throw new UsageError(
@@ -145,23 +88,4 @@ function assertProposable({ isProposal, branch, repo }: Destination, { reaches }
     );
   if (reaches === 'repository' && branch.startsWith('refs/'))
     throw new UsageError(`${place} is not there, and only branches can be made. Check its name.`);
-}
-
-async function standing(destination: Destination, { head, tree }: Look): Promise<Standing | undefined> {
-  const files = [...tree].filter(([path]) => path !== OWN_OF_THE_HUB);
-  if (files.length === 0 || head === undefined) return undefined;
-  const bytes = files.reduce((sum, [, file]) => sum + file.bytes, 0);
-  const name = tree.has(LOCK_FILE) ? await lockedName(destination, head) : files.map(([path]) => path).join(' and ');
-  return { ...(name !== undefined && { name }), files: files.length, bytes, commit: head };
-}
-
-const named = z.looseObject({ name: z.string().min(1).max(200) });
-
-async function lockedName(destination: Destination, commit: string): Promise<string | undefined> {
-  const text = await readSmall(destination, commit, LOCK_FILE, MAX_LOCK_BYTES);
-  try {
-    return named.parse(JSON.parse(text)).name;
-  } catch {
-    return undefined; // damaged, which is no reason not to replace it
-  }
 }

@@ -13,7 +13,8 @@ import { probeDevice } from '../runtime/probe.ts';
 import { verify } from '../verify/gate.ts';
 import type { Report } from '../verify/report.ts';
 import { wishesOf } from './place.ts';
-import { openTarget, publish } from './target.ts';
+import { publish } from './publish.ts';
+import { openTarget } from './target.ts';
 
 export interface MakeOptions {
   /** The folder that becomes the package. */

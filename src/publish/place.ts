@@ -1,5 +1,8 @@
-/** A place that a package is published to, whatever its kind: what stands there, and what comes of publishing. */
+/** A place that a package is published to, whatever its kind: what stands there, what is sent, and what comes of it. */
 import { UnavailableError } from '../errors.ts';
+import type { Stage } from '../events.ts';
+import type { Content } from '../hub/content.ts';
+import type { Patience } from '../hub/http.ts';
 import type { Recipe } from '../recipe/schema.ts';
 import type { Signer } from '../sign/keys.ts';
 import { count, formatBytes } from '../text/quantity.ts';
@@ -54,17 +57,50 @@ export interface PublishOptions extends HubWishes {
   /** Signs what is published, in place of a signature that was there. */
   readonly signer?: Signer | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** With the Hub or a registry. */
+  readonly patience?: Patience | undefined;
+  /** Bytes that a registry gets at a time. */
+  readonly chunk?: number | undefined;
 }
 
-export interface Published {
-  /** Where it is now: an absolute path, or a reference with a digest. */
+/** Every file of a package by the hash that it has passed with, and the signature that was made of them. */
+export interface Parcel {
+  /** The package's. */
+  readonly folder: string;
+  readonly contents: readonly Content[];
+}
+
+/** Bytes that are behind it, of how many; those of a signature do not count. */
+export interface Counted {
+  readonly done: number;
+  readonly total: number;
+}
+
+/** A place that has been looked at, and may be published to. */
+export interface OpenTarget {
+  readonly target: Target;
+  /** What a package is called there. */
+  readonly name: string;
+  /** How often progress counts every byte: when it is checked, and whenever it is read again. */
+  readonly passes: number;
+  /** Sends all of it, or leaves what stood there as it was. */
+  readonly send: (parcel: Parcel, counted: Counted) => Stage<Sent>;
+  /** What is thrown instead of an error of the network. */
+  readonly explain: (error: unknown) => unknown;
+}
+
+export interface Sent {
+  /** Where it is now: an absolute path, or a reference with a commit or a digest. */
   readonly to: string;
-  readonly files: number;
-  readonly bytes: number;
   /** It stood there already, byte for byte. */
   readonly unchanged?: true;
   /** The address of the pull request that offers it. */
   readonly pullRequest?: string;
+}
+
+export interface Published extends Sent {
+  readonly files: number;
+  readonly bytes: number;
   /** The key that it was signed with now, as its signature names it. */
   readonly signed?: string;
 }

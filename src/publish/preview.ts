@@ -56,17 +56,21 @@ async function survey(folder: string, { to, signer, ...wishes }: PreviewOptions,
   const found = await orRefusal(openTarget(folder, { to, ...wishes, signal }));
   const candidate = await openCandidate(folder, { resigned: signer !== undefined });
   const { verdict, verifiedAt, files, bytes } = candidate;
-  const isTarget = 'place' in found;
+  const isTarget = 'target' in found;
   const publication: Publication = {
     folder: resolve(folder),
-    to: isTarget ? found.place : to,
+    to: isTarget ? found.target.place : to,
     verdict,
     ...(verifiedAt !== undefined && { verifiedAt }),
     ...(signer && { signer: { curve: signer.curve, hint: signer.hint } }),
     files,
     bytes,
-    ...(isTarget && { target: found }),
-    refusals: [...(isTarget ? [] : [found]), ...candidate.refusals, ...(isTarget ? refuseRoom(found, bytes) : [])],
+    ...(isTarget && { target: found.target }),
+    refusals: [
+      ...(isTarget ? [] : [found]),
+      ...candidate.refusals,
+      ...(isTarget ? refuseRoom(found.target, bytes) : []),
+    ],
   };
   return { candidate, publication };
 }

@@ -7,14 +7,14 @@ import type { RemoteFile } from '../hub/download.ts';
 import { NotCached } from '../hub/repository.ts';
 import { filesOfManifest, MANIFEST_TYPE } from '../oci/artifact.ts';
 import { DIGEST, endpointOf, printOciReference } from '../oci/reference.ts';
-import { openRegistryAt } from './registry.ts';
+import { openRegistryAt } from './registry-target.ts';
 import type { RemoteOptions, RemotePackage } from './remote-package.ts';
 
 /** @throws UsageError, InputMissingError, UnavailableError, FormatError */
 export async function listRegistryPackage(text: string, options: RemoteOptions): Promise<RemotePackage> {
-  const { cache, settings, signal, patience } = options;
+  const { cache, settings } = options;
   const isOffline = options.offline === true || settings.offline.length > 0;
-  const { reference, registry, explain } = await openRegistryAt(text, { signal, ...(patience && { patience }) });
+  const { reference, registry, explain } = await openRegistryAt(text, options);
   const { repository: repo, tag = '' } = reference;
   const keyOf = (kind: CacheKey['kind'], at: string) => ({ endpoint: endpointOf(reference), repo, at, path: '', kind });
 

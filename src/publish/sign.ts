@@ -8,7 +8,7 @@ import type { Stage } from '../events.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import { bundleJson } from '../sign/bundle.ts';
 import { describeKey, type Signer } from '../sign/keys.ts';
-import { type Manifest, SIGNATURE_FILE } from '../sign/manifest.ts';
+import { SIGNATURE_FILE } from '../sign/manifest.ts';
 import { checkBytes, digestsByName, openCandidate } from './candidate.ts';
 import { contains } from './folder-target.ts';
 import { assertNoRefusal } from './refusal.ts';
@@ -54,7 +54,7 @@ export async function* signPackage(folder: string, { signer, out, signal }: Sign
   });
   assertNoRefusal(refusals);
   signal?.throwIfAborted();
-  await writeSignature({ name: basename(resolve(folder)), files: digestsByName(files, digests) }, signer, { file });
+  await writeWhole(file, bundleJson({ name: basename(resolve(folder)), files: digestsByName(files, digests) }, signer));
   yield {
     type: 'stage-finished',
     stage: 'sign',
@@ -65,14 +65,7 @@ export async function* signPackage(folder: string, { signer, out, signal }: Sign
   return { signature: file, files: files.length, bytes, key: { curve, hint } };
 }
 
-/** Writes the signature whole or not at all, in the package `folder` or as `file`. Returns how long it is. */
-export async function writeSignature(
-  manifest: Pick<Manifest, 'name' | 'files'>,
-  signer: Signer,
-  place: { readonly folder: string } | { readonly file: string },
-): Promise<{ readonly bytes: number }> {
-  const file = 'file' in place ? place.file : join(place.folder, SIGNATURE_FILE);
-  const text = bundleJson(manifest, signer);
+async function writeWhole(file: string, text: string): Promise<void> {
   const partial = `${file}.${process.pid}.partial`;
   try {
     await writingTo(file, writeFile(partial, text, { flag: 'wx', flush: true }));
@@ -80,5 +73,4 @@ export async function writeSignature(
   } finally {
     await rm(partial, { force: true });
   }
-  return { bytes: Buffer.byteLength(text) };
 }

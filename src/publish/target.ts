@@ -1,22 +1,18 @@
-/** Publishing, by the kind of place: one row for each. */
+/** Places that a package is published to, by their kind: one row for each. */
 import { UsageError } from '../errors.ts';
-import type { Stage } from '../events.ts';
 import { isReference } from '../hub/reference.ts';
 import { isOciReference } from '../oci/reference.ts';
-import { publishToFolder } from './folder.ts';
-import { openFolder } from './folder-target.ts';
-import { publishToHub } from './hub.ts';
+import { openFolderTarget } from './folder-target.ts';
 import { openHubTarget } from './hub-target.ts';
-import type { HubWishes, Published, PublishOptions, Target } from './place.ts';
-import { openRegistryTarget, publishToRegistry } from './registry.ts';
+import type { HubWishes, OpenTarget, PublishOptions } from './place.ts';
+import { openRegistryTarget } from './registry-target.ts';
 
 interface Kind {
   readonly is: (to: string) => boolean;
   /** It understands what only the Hub has. */
   readonly isHub?: true;
   /** What stands there; nothing is written to find out. */
-  readonly open: (folder: string, options: PublishOptions) => Promise<Target>;
-  readonly publish: (folder: string, options: PublishOptions) => Stage<Published>;
+  readonly open: (folder: string, options: PublishOptions) => Promise<OpenTarget>;
 }
 
 /** A scheme, `hf:/` with one slash too; the letter of a drive is none. */
@@ -24,9 +20,9 @@ const ADDRESS = /^[a-z][a-z\d+.-]+:/i;
 
 /** The first that fits. */
 const KINDS: readonly Kind[] = [
-  { is: isReference, isHub: true, open: openHubTarget, publish: publishToHub },
-  { is: isOciReference, open: openRegistryTarget, publish: publishToRegistry },
-  { is: (to) => !ADDRESS.test(to), open: openFolder, publish: publishToFolder },
+  { is: isReference, isHub: true, open: openHubTarget },
+  { is: isOciReference, open: openRegistryTarget },
+  { is: (to) => !ADDRESS.test(to), open: openFolderTarget },
 ];
 
 const HUB_ONLY: Readonly<Record<keyof HubWishes, string>> = {
@@ -49,14 +45,6 @@ function kindOf({ to, ...options }: PublishOptions): Kind {
 }
 
 /** @throws UsageError for a place that cannot be published to, IoError or UnavailableError when it cannot be looked at */
-export async function openTarget(folder: string, options: PublishOptions): Promise<Target> {
+export async function openTarget(folder: string, options: PublishOptions): Promise<OpenTarget> {
   return kindOf(options).open(folder, options);
-}
-
-/**
- * @throws PublishError when the package has no passed report for exactly these bytes; there is no way around it. UsageError for a
- * place that cannot be published to, IoError when there is no room, UnavailableError when the Hub or a registry is not there or refuses.
- */
-export async function* publish(folder: string, options: PublishOptions): Stage<Published> {
-  return yield* kindOf(options).publish(folder, options);
 }

@@ -136,8 +136,9 @@ export interface LicenseSum {
   readonly conflicts: readonly string[];
 }
 
-/** `fields` are all sources; those without an entry in `found` have no known licence. */
-export function sumLicenses(fields: readonly string[], found: SourceLicenses): LicenseSum {
+/** Of all `sources`; those without an entry in `found` have no known licence. */
+export function sumLicenses(sources: readonly { readonly field: string }[], found: SourceLicenses): LicenseSum {
+  const fields = sources.map(({ field }) => field);
   const licenses = [...new Set(fields.flatMap((field) => found[field]?.license ?? []))];
   const unknown = fields.filter((field) => !found[field]);
   const unread = licenses.filter((license) => !demandsOf(license));

@@ -19,7 +19,7 @@ export const STAGES = {
   previewPublication: async () => (await import('../publish/preview.ts')).previewPublication,
   findPackages: async () => silent((await import('../compare/find-packages.ts')).findPackages),
   surveyPublication: async () => silent((await import('../publish/preview.ts')).surveyPublication),
-  publish: async () => (await import('../publish/target.ts')).publish,
+  publish: async () => (await import('../publish/publish.ts')).publish,
 };
 
 /** The process runs TypeScript from the sources and JavaScript from the build. */

@@ -1,3 +1,4 @@
+import { appendFileSync } from 'node:fs';
 import { appendFile, cp, mkdir, readdir, readFile, rm, statfs, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -6,7 +7,7 @@ import { drain, type Event } from '../../src/events.ts';
 import { plan } from '../../src/merge/plan.ts';
 import { makePackage } from '../../src/publish/make-package.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
-import { publish } from '../../src/publish/target.ts';
+import { publish } from '../../src/publish/publish.ts';
 import { digestPackage, verify } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
@@ -186,6 +187,20 @@ describe('publish to a folder', () => {
       await expect(publishing).rejects.toThrow('enough');
       expect(await readdir(join(to, '..'))).toEqual(['published']);
       expect(await readdir(to)).toContain('older');
+    },
+  );
+
+  it.each(['model_index.json', 'verification/report.json'])(
+    'refuses %s that changes before it is copied',
+    async (name) => {
+      const folder = await copy();
+      const to = join(await temporaryFolder(), 'published');
+      const publishing = drain(publish(folder, { to }), (event) => {
+        if (event.type === 'progress' && event.detail === `copy ${name}`) appendFileSync(join(folder, name), ' ');
+      });
+      await expect(publishing).rejects.toThrow(PublishError);
+      await expect(publishing).rejects.toThrow(`${join(folder, name)} has changed since it was checked`);
+      expect(await readdir(join(to, '..'))).toEqual([]);
     },
   );
 

@@ -5,12 +5,11 @@ import { PublishError, UnavailableError, UsageError } from '../../src/errors.ts'
 import { drain, type Event } from '../../src/events.ts';
 import type { Patience } from '../../src/hub/http.ts';
 import { plan } from '../../src/merge/plan.ts';
-import { publishToHub } from '../../src/publish/hub.ts';
-import type { HubOptions } from '../../src/publish/hub-target.ts';
 import { makePackage } from '../../src/publish/make-package.ts';
+import type { PublishOptions } from '../../src/publish/place.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
+import { publish } from '../../src/publish/publish.ts';
 import { pull } from '../../src/publish/pull.ts';
-import { publish } from '../../src/publish/target.ts';
 import { openSigner } from '../../src/sign/keys.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { tinyRecipe } from '../helpers/tiny.ts';
@@ -54,9 +53,9 @@ beforeEach(() => {
 });
 
 /** Publishes, and holds every word of it to the token, and every request to where the token may go. */
-async function send(options: Partial<HubOptions> = {}, folder = verified) {
+async function send(options: Partial<PublishOptions> = {}, folder = verified) {
   const events: Event[] = [];
-  const outcome = await drain(publishToHub(folder, { to, patience, ...options }), (event) => events.push(event)).then(
+  const outcome = await drain(publish(folder, { to, patience, ...options }), (event) => events.push(event)).then(
     (published) => ({ published, error: undefined }),
     (error: Error) => ({ published: undefined, error }),
   );
@@ -68,12 +67,12 @@ async function send(options: Partial<HubOptions> = {}, folder = verified) {
   return { ...outcome, events };
 }
 
-const published = async (options: Partial<HubOptions> = {}, folder = verified) => {
+const published = async (options: Partial<PublishOptions> = {}, folder = verified) => {
   const { published: result, error, events } = await send(options, folder);
   if (!result) throw error;
   return { ...result, events };
 };
-const failed = async (options: Partial<HubOptions> = {}, folder = verified) => {
+const failed = async (options: Partial<PublishOptions> = {}, folder = verified) => {
   const { error } = await send(options, folder);
   if (!error) throw new Error('It was published.');
   return error;

@@ -5,7 +5,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { InputMissingError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
-import { publish } from '../../src/publish/target.ts';
+import { publish } from '../../src/publish/publish.ts';
 import { verify } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';

@@ -4,16 +4,21 @@ import { beforeAll, beforeEach, describe, expect, it, vi } from 'vitest';
 import { InputMissingError, PublishError, UnavailableError, UsageError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import type { Patience } from '../../src/hub/http.ts';
+import { MANIFEST_TYPE } from '../../src/oci/artifact.ts';
+import { type OciReference, parseOciReference } from '../../src/oci/reference.ts';
+import { openRegistry } from '../../src/oci/registry.ts';
+import { surveyPublication } from '../../src/publish/preview.ts';
+import { publish } from '../../src/publish/publish.ts';
 import { pull } from '../../src/publish/pull.ts';
-import { openRegistryTarget, publishToRegistry } from '../../src/publish/registry.ts';
+import { openTarget } from '../../src/publish/target.ts';
 import { readBundle, unverifiedManifest } from '../../src/sign/bundle.ts';
 import { openSigner } from '../../src/sign/keys.ts';
-import { digestPackage, verify } from '../../src/verify/gate.ts';
+import { digestPackage } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
 import { type FaultProxy, startFaultProxy } from '../oci/fault-proxy.ts';
 import { hasRegistry, startRegistry } from '../oci/real-registry.ts';
 import { digestsOf, golden, writeKey } from '../sign/golden-bundles.ts';
+import { makeVerified } from './handmade.ts';
 
 const patience: Patience = { attempts: 2, firstDelay: 1, longestDelay: 1000, idle: 5000 };
 
@@ -27,10 +32,9 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
 
   beforeAll(async () => {
     proxy = await startFaultProxy(await startRegistry());
-    verified = join(await temporaryFolder(), 'package');
-    await mkdir(verified);
-    const { plan } = await bakeAndCheck(tinyRecipe(), verified);
-    expect((await drain(verify(verified, { plan, profile: 'quick' }))).verdict).toBe('passed');
+    const weights = Uint8Array.from({ length: 3.5 * 2 ** 20 }, (_, i) => (i * i) >> 7);
+    const files = { 'README.md': '# ink', 'unet/model.onnx': 'graph', 'unet/model.onnx_data': weights };
+    verified = await makeVerified(join(await temporaryFolder(), 'package'), files);
   });
   beforeEach(async () => {
     proxy.fault = () => undefined;
@@ -41,7 +45,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
   it('comes back byte for byte, by tag and by digest', async () => {
     const to = place();
     const events: Event[] = [];
-    const published = await drain(publishToRegistry(verified, { to, patience }), (event) => events.push(event));
+    const published = await drain(publish(verified, { to, patience }), (event) => events.push(event));
     expect(published.to).toMatch(new RegExp(`^${to}@sha256:[0-9a-f]{64}$`));
     const shown = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
     expect(shown).toEqual(shown.toSorted((a, b) => a - b));
@@ -59,28 +63,28 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
 
   it('is the same artifact wherever it goes, and sends what is there already to nobody', async () => {
     const to = place();
-    const first = await drain(publishToRegistry(verified, { to, patience }));
+    const first = await drain(publish(verified, { to, patience }));
     proxy.log.length = 0;
-    const again = await drain(publishToRegistry(verified, { to: to.replace(':v1', ':v2'), patience }));
+    const again = await drain(publish(verified, { to: to.replace(':v1', ':v2'), patience }));
     expect(again.to.split('@')[1]).toBe(first.to.split('@')[1]);
     expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
   });
 
   it('is said to be there already, byte for byte, and its tag is not written again', async () => {
     const to = place();
-    const first = await drain(publishToRegistry(verified, { to, patience }));
+    const first = await drain(publish(verified, { to, patience }));
     expect(first).not.toHaveProperty('unchanged');
     proxy.log.length = 0;
-    expect(await drain(publishToRegistry(verified, { to, patience }))).toEqual({ ...first, unchanged: true });
+    expect(await drain(publish(verified, { to, patience }))).toEqual({ ...first, unchanged: true });
     expect(proxy.log.filter(({ method }) => method === 'PUT')).toEqual([]);
   });
 
   it.each(['LCM_MERGE_OFFLINE', 'HF_HUB_OFFLINE'])('asks nobody with %s', async (name) => {
     const to = place();
     vi.stubEnv(name, '1');
-    const publishing = drain(publishToRegistry(verified, { to, patience }));
+    const publishing = drain(publish(verified, { to, patience }));
     await expect(publishing).rejects.toThrow(`${name} forbids the network. Unset it to publish to ${to}.`);
-    await expect(openRegistryTarget(verified, { to, patience })).rejects.toThrow(UnavailableError);
+    await expect(openTarget(verified, { to, patience })).rejects.toThrow(UnavailableError);
     expect(proxy.log).toEqual([]);
     vi.stubEnv(name, '');
   });
@@ -88,7 +92,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
   it('comes back signed where it was to be signed, and the package has no signature', async () => {
     const signer = await openSigner(await writeKey(golden.keys.plain['pkcs8'] as string));
     const to = place();
-    const published = await drain(publishToRegistry(verified, { to, signer, patience }));
+    const published = await drain(publish(verified, { to, signer, patience }));
     const out = join(await temporaryFolder(), 'pulled');
     const pulled = await drain(pull(to, { out, patience }));
     expect(pulled).toMatchObject({ files: published.files, bytes: published.bytes });
@@ -102,7 +106,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
 
   it('fetches what two pulls share once', async () => {
     const to = place();
-    await drain(publishToRegistry(verified, { to, patience }));
+    await drain(publish(verified, { to, patience }));
     await drain(pull(to, { out: join(await temporaryFolder(), 'a'), patience }));
     proxy.log.length = 0;
     await drain(pull(to, { out: join(await temporaryFolder(), 'b'), patience }));
@@ -112,13 +116,13 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
   it('shows nothing of what could not be sent whole, and goes on with it the next time', async () => {
     const to = place();
     proxy.fault = ({ method, url }) => (method === 'PUT' && url.includes('/manifests/') ? { status: 503 } : undefined);
-    await expect(drain(publishToRegistry(verified, { to, patience }))).rejects.toThrow(UnavailableError);
+    await expect(drain(publish(verified, { to, patience }))).rejects.toThrow(UnavailableError);
     proxy.fault = () => undefined;
     await expect(drain(pull(to, { out: join(await temporaryFolder(), 'x'), patience }))).rejects.toThrow(
       InputMissingError,
     );
     proxy.log.length = 0;
-    await drain(publishToRegistry(verified, { to, patience }));
+    await drain(publish(verified, { to, patience }));
     expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
   });
 
@@ -132,11 +136,11 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
       return { status: 503 };
     };
     const { signal } = stop;
-    await expect(drain(publishToRegistry(verified, { to, patience, chunk, signal }))).rejects.toThrow('enough');
+    await expect(drain(publish(verified, { to, patience, chunk, signal }))).rejects.toThrow('enough');
     proxy.fault = () => undefined;
     proxy.log.length = 0;
     const events: Event[] = [];
-    await drain(publishToRegistry(verified, { to, patience, chunk }), (event) => events.push(event));
+    await drain(publish(verified, { to, patience, chunk }), (event) => events.push(event));
     const [first] = proxy.log.filter(({ method }) => method === 'PATCH');
     expect(first?.range).toMatch(new RegExp(`^${2 * chunk}-`));
     expect(JSON.stringify(events)).not.toMatch(/_state|uploads/);
@@ -148,7 +152,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
     const folder = join(await temporaryFolder(), 'package');
     await mkdir(folder);
     await writeFile(join(folder, 'README.md'), '');
-    await expect(drain(publishToRegistry(folder, { to: place() }))).rejects.toThrow(PublishError);
+    await expect(drain(publish(folder, { to: place() }))).rejects.toThrow(PublishError);
     expect(proxy.log).toEqual([]);
   });
 
@@ -156,19 +160,33 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
     ['oci://Host/A', /is no|expected/],
     [`oci://127.0.0.1:1/a@sha256:${'a'.repeat(64)}`, /names a digest/],
   ])('takes %s for no place to publish to', async (to, reason) => {
-    await expect(drain(publishToRegistry(verified, { to }))).rejects.toThrow(UsageError);
-    await expect(drain(publishToRegistry(verified, { to }))).rejects.toThrow(reason);
+    await expect(drain(publish(verified, { to }))).rejects.toThrow(UsageError);
+    await expect(drain(publish(verified, { to }))).rejects.toThrow(reason);
+  });
+
+  it('does not replace what is no package, and the preview says so', async () => {
+    const to = place();
+    const registry = openRegistry(parseOciReference(to) as OciReference, { patience });
+    const { digest, bytes: size } = await registry.pushBytes(new TextEncoder().encode('{}'));
+    const config = { mediaType: 'application/vnd.oci.image.config.v1+json', digest, size };
+    const image = JSON.stringify({ schemaVersion: 2, mediaType: MANIFEST_TYPE, config, layers: [] });
+    await registry.putManifest(new TextEncoder().encode(image), MANIFEST_TYPE, 'v1');
+    const publishing = drain(publish(verified, { to, patience }));
+    await expect(publishing).rejects.toThrow(UsageError);
+    await expect(publishing).rejects.toThrow(/artifact type is "none".* It would be replaced\. Choose another tag\.$/);
+    const { refusals } = await surveyPublication(verified, to);
+    await expect(publishing).rejects.toThrow(refusals[0]?.message ?? 'The preview says that it can be published.');
   });
 
   it('says who should log in where a registry wants to know', async () => {
     vi.stubEnv('DOCKER_CONFIG', await temporaryFolder());
     proxy.fault = () => ({ status: 401, headers: { 'www-authenticate': 'Basic realm="r"' } });
-    await expect(drain(publishToRegistry(verified, { to: place(), patience }))).rejects.toThrow(/docker login/);
+    await expect(drain(publish(verified, { to: place(), patience }))).rejects.toThrow(/docker login/);
   });
 
   it('leaves nothing of a pull that breaks off, and what stood there before', async () => {
     const to = place();
-    await drain(publishToRegistry(verified, { to, patience }));
+    await drain(publish(verified, { to, patience }));
     const out = join(await temporaryFolder(), 'pulled');
     await drain(pull(to, { out, patience }));
     vi.stubEnv('LCM_MERGE_CACHE', await temporaryFolder());

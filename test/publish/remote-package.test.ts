@@ -7,8 +7,8 @@ import { drain, type Event } from '../../src/events.ts';
 import type { Patience } from '../../src/hub/http.ts';
 import { HOST } from '../../src/hub/partial.ts';
 import { artifactManifest } from '../../src/oci/artifact.ts';
-import { publishToHub } from '../../src/publish/hub.ts';
 import { openLocalPackage, openLocalPackages } from '../../src/publish/local-package.ts';
+import { publish } from '../../src/publish/publish.ts';
 import { type PullOptions, pull } from '../../src/publish/pull.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type FakeHub, sha256, startHub } from '../hub/hub-server.ts';
@@ -73,7 +73,7 @@ describe('a package on the Hub', () => {
       'a/ü 1.json': '{}',
       'unet/model.onnx_data': WEIGHTS,
     });
-    const published = await drain(publishToHub(folder, { to: 'hf://me/ink', patience }));
+    const published = await drain(publish(folder, { to: 'hf://me/ink', patience }));
     const pulled = await pullTo('hf://me/ink');
     expect(pulled.reference).toBe(published.to);
     expect(await contentsOf(pulled.folder)).toEqual(await contentsOf(folder));

@@ -30,14 +30,14 @@ describe('a licence as it is stated', () => {
 
 describe('what licences come to', () => {
   const sum = (...stated: (string | undefined)[]) => {
-    const fields = stated.map((_, i) => `s${i}`);
+    const sources = stated.map((_, i) => ({ field: `s${i}` }));
     const found = Object.fromEntries(
       stated.flatMap((license, i) => {
         const read = readLicense(license, 'recipe');
         return read ? [[`s${i}`, read]] : [];
       }),
     );
-    return sumLicenses(fields, found);
+    return sumLicenses(sources, found);
   };
 
   it.each([

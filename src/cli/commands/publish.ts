@@ -3,8 +3,8 @@
 import { failureOf } from '../../exit-codes.ts';
 import { describePublication } from '../../publish/describe.ts';
 import { type Publication, previewPublication } from '../../publish/preview.ts';
+import { publish } from '../../publish/publish.ts';
 import { refusalError } from '../../publish/refusal.ts';
-import { publish } from '../../publish/target.ts';
 import { table } from '../../text/columns.ts';
 import { count, formatBytes } from '../../text/quantity.ts';
 import { type Paint, sanitise } from '../../text/terminal.ts';

@@ -33,8 +33,7 @@ function baseModels({ recipe, origins = {} }: Lock): string[] {
 
 /** Licences that the Hub lists are called by their identifier; anything else is `other`, with a name. */
 function licenseOf({ recipe, licenses = {} }: Lock): Readonly<Record<string, string>> {
-  const fields = sourceFields(recipe).map(({ field }) => field);
-  const { strictest, unknown, unread, licenses: all } = sumLicenses(fields, licenses);
+  const { strictest, unknown, unread, licenses: all } = sumLicenses(sourceFields(recipe), licenses);
   if (unknown.length > 0) return { license: 'other', license_name: 'unknown' };
   if (strictest !== undefined && !unread.includes(strictest)) return { license: strictest };
   const link = Object.values(licenses).find(({ license }) => license === strictest)?.link;

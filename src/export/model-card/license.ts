@@ -11,9 +11,9 @@ const FOUND: Readonly<Record<License['from'], string>> = {
 };
 
 export function licenseSection({ recipe, licenses = {} }: Lock): string {
-  const fields = sourceFields(recipe).map(({ field }) => field);
-  const sum = sumLicenses(fields, licenses);
-  const rows = fields.map((field) => {
+  const sources = sourceFields(recipe);
+  const sum = sumLicenses(sources, licenses);
+  const rows = sources.map(({ field }) => {
     const found = licenses[field];
     if (!found) return [markdownText(field), '**unknown**', '–', '–'];
     const demands = demandsOf(found.license);

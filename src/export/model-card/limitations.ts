@@ -74,8 +74,7 @@ function ofProof({ recipe }: Lock, report: CardReport | undefined): string[] {
 }
 
 function ofUse({ recipe, licenses = {} }: Lock): string[] {
-  const fields = sourceFields(recipe).map(({ field }) => field);
-  const { unknown, unread, demands, conflicts } = sumLicenses(fields, licenses);
+  const { unknown, unread, demands, conflicts } = sumLicenses(sourceFields(recipe), licenses);
   const hasDuties = unknown.length + unread.length + demands.length + conflicts.length > 0;
   return [
     ...(hasDuties ? ['The licences of the sources hold for it, too: see [Licence](#licence).'] : []),

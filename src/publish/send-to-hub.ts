@@ -1,12 +1,10 @@
 /**
- * Publishes a verified package to the Hugging Face Hub: large files first, into Git LFS, where nobody sees them; then everything at
- * once, with one commit on top of what stood there when it began, after which the branch is the package and nothing else.
+ * A verified package to the Hugging Face Hub: large files first, into Git LFS, where nobody sees them; then everything at once, with one
+ * commit on top of what stood there when it began, after which the branch is the package and nothing else.
  */
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { UnavailableError } from '../errors.ts';
 import type { Stage } from '../events.ts';
-import { digestBytes } from '../export/digest.ts';
-import type { FileDigest } from '../export/lock.ts';
 import { type Changes, type Committed, type Destination, type Message, sendCommit, sortBySize } from '../hub/commit.ts';
 import { type Content, gitHash } from '../hub/content.ts';
 import { ConnectionFailure, HttpRefusal, mayPass } from '../hub/http.ts';
@@ -14,101 +12,45 @@ import { pushLarge } from '../hub/lfs.ts';
 import { printReference } from '../hub/reference.ts';
 import { headOf, makeBranch, makeRepository, type Tree, treeOf } from '../hub/writing.ts';
 import { readLock } from '../runtime/lock-file.ts';
-import { bundleJson } from '../sign/bundle.ts';
-import type { Signer } from '../sign/keys.ts';
-import { SIGNATURE_FILE } from '../sign/manifest.ts';
 import { count } from '../text/quantity.ts';
 import { VERSION } from '../version.ts';
-import { type Candidate, checkBytes, digestsByName, openCandidate } from './candidate.ts';
+import { type Look, lookAt } from './hub-look.ts';
 import { OWN_OF_THE_HUB } from './hub-package.ts';
-import { enter, type HubOptions, type Look, lookAt, openHub } from './hub-target.ts';
-import type { HubWishes, Published } from './place.ts';
-import { assertNoRefusal } from './refusal.ts';
+import type { Counted, HubWishes, Parcel, PublishOptions, Sent } from './place.ts';
 
-/**
- * The result names the commit. What has been sent is there for the next attempt, whatever ends this one.
- * @throws PublishError when the package has no passed report for exactly these bytes, or changes on the way; UsageError for what is no
- * repository and branch, or holds something else; UnavailableError when the Hub refuses, is not there, or has changed meanwhile
- */
-export async function* publishToHub(folder: string, { to, ...options }: HubOptions): Stage<Published> {
-  const started = performance.now();
-  const { signal, signer } = options;
-  const { destination, place, explain } = await openHub(to, options);
-  yield { type: 'stage-started', stage: 'publish', subject: to };
-  const candidate = await openCandidate(folder, { resigned: signer !== undefined });
-  assertNoRefusal(candidate.refusals);
-  try {
-    const { look } = await enter(destination, place); // before the files are read, which may take long
-    assertShown(look, options, place);
-    const total = 2 * candidate.bytes;
-    const { digests, refusals } = yield* checkBytes(candidate, { done: 0, total, action: 'check', signal });
-    assertNoRefusal(refusals);
-    const contents = contentsOf(candidate, digests, signer);
-    const message = await messageFor(candidate, contents, options);
-    const made = yield* send(contents, { destination, look, place, message, options, done: candidate.bytes, total });
-    const at = printReference({ repo: destination.repo, path: '' }, made.commit);
-    yield {
-      type: 'stage-finished',
-      stage: 'publish',
-      milliseconds: performance.now() - started,
-      summary: `${count(contents.length, 'file')} in ${at}${SAID[made.how]}`,
-    };
-    return {
-      to: at,
-      files: contents.length,
-      bytes: contents.reduce((sum, { bytes }) => sum + bytes, 0),
-      ...(made.how === 'unchanged' && { unchanged: true }),
-      ...(made.pullRequest !== undefined && { pullRequest: made.pullRequest }),
-      ...(signer && { signed: signer.hint }),
-    };
-  } catch (error) {
-    throw explain(error);
-  }
-}
-
-function assertShown({ head }: Look, { over }: HubWishes, place: string): void {
-  if (over === undefined || head === over) return;
-  throw new UnavailableError(
-    `${place} has changed since it was shown: ${head ?? 'nothing'} stands where ${over} stood. Nothing was published.`,
-    'Look at it, then publish again.',
-  );
-}
-
-const SAID = {
-  unchanged: ', which has them already: nothing was committed',
-  committed: '',
-  proposed: ', a pull request',
-};
-
-interface Sending {
+export interface Sending extends Counted {
   readonly destination: Destination;
   readonly look: Look;
+  /** As it is printed. */
   readonly place: string;
-  readonly message: Message;
-  readonly options: Omit<HubOptions, 'to'>;
-  readonly done: number;
-  readonly total: number;
+  readonly options: Omit<PublishOptions, 'to'>;
 }
 
-type Made = Committed & { readonly how: keyof typeof SAID };
-
-async function* send(contents: readonly Content[], sending: Sending): Stage<Made> {
-  const { destination, message, options, done, total } = sending;
+/**
+ * What has been sent is there for the next attempt, whatever ends this one.
+ * @throws PublishError for a file that changes on the way; UnavailableError when somebody else has changed what stands there meanwhile;
+ * HttpRefusal, ConnectionFailure
+ */
+export async function* sendToHub(parcel: Parcel, sending: Sending): Stage<Sent> {
+  const { destination, options, done, total } = sending;
+  const { contents } = parcel;
   const { head, reaches, tree } = await foundation(sending);
+  const at = (commit: string) => printReference({ repo: destination.repo, path: '' }, commit);
   const { changed, deleted } = await differences(contents, tree);
   if (changed.length + deleted.length === 0) {
     if (reaches !== 'branch') await makeBranch(destination, destination.branch, head);
     yield { type: 'progress', stage: 'publish', done: total, total, unit: 'bytes' };
-    return { commit: head, how: 'unchanged' };
+    return { to: at(head), unchanged: true };
   }
   const sorted = await sortBySize(changed, { ...destination, from: reaches === 'branch' ? destination.branch : head });
   yield* pushFiles(sorted.large, destination, { done, total });
   options.signal?.throwIfAborted();
   if (reaches !== 'branch') await makeBranch(destination, destination.branch, head);
+  const message = await messageFor(parcel, options);
   const made = await commit({ ...sorted, deleted }, message, { ...sending, contents, parent: head, before: tree });
   await assertStands(contents, made, sending);
   yield { type: 'progress', stage: 'publish', done: total, total, unit: 'bytes' };
-  return { ...made, how: destination.isProposal ? 'proposed' : 'committed' };
+  return { to: at(made.commit), ...(made.pullRequest !== undefined && { pullRequest: made.pullRequest }) };
 }
 
 /** A repository to put it in; where there was none, it is made. */
@@ -140,11 +82,7 @@ async function isStanding(file: Content, tree: Tree): Promise<boolean> {
   return stands.hash.hex === (stands.hash.kind === 'sha256' ? file.sha256 : await gitHash(file));
 }
 
-async function* pushFiles(
-  files: readonly Content[],
-  destination: Destination,
-  { done, total }: { done: number; total: number },
-): Stage<void> {
+async function* pushFiles(files: readonly Content[], destination: Destination, { done, total }: Counted): Stage<void> {
   for (const file of files) {
     let most = 0;
     for await (const sent of pushLarge(file, destination)) {
@@ -234,22 +172,7 @@ async function assertStands(contents: readonly Content[], { commit }: Committed,
   );
 }
 
-function contentsOf(
-  { folder, files }: Candidate,
-  digests: readonly FileDigest[],
-  signer: Signer | undefined,
-): readonly Content[] {
-  const own = files.map(({ name }, i) => {
-    const { sha256, bytes } = digests[i] as FileDigest;
-    return { name, sha256, bytes, data: join(folder, name) };
-  });
-  if (!signer) return own;
-  const signed = { name: basename(resolve(folder)), files: digestsByName(files, digests) };
-  const data = new TextEncoder().encode(bundleJson(signed, signer));
-  return [...own, { name: SIGNATURE_FILE, ...digestBytes(data), data }];
-}
-
-async function messageFor({ folder }: Candidate, contents: readonly Content[], { message }: HubWishes) {
+async function messageFor({ folder, contents }: Parcel, { message }: HubWishes): Promise<Message> {
   const [title = '', ...rest] = (message ?? '').trim().split('\n');
   if (title !== '') return { title, description: rest.join('\n').trim() };
   const lock = await readLock(folder);
