@@ -86,8 +86,7 @@ async function privateKey(
   const text = pem.toString('latin1');
   if (text.includes('-----BEGIN PUBLIC KEY-----') && !PRIVATE_KEY.test(text))
     refuse(file, 'is a public key; what signs is the private one that belongs to it');
-  if (!PRIVATE_KEY.test(text))
-    refuse(file, 'has no private key in PEM form (-----BEGIN PRIVATE KEY-----)');
+  if (!PRIVATE_KEY.test(text)) refuse(file, 'has no private key in PEM form (-----BEGIN PRIVATE KEY-----)');
   await assertPrivate(file);
   const isEncrypted = /ENCRYPTED/.test(text);
   if (isEncrypted && passphrase === undefined)
