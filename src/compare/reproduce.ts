@@ -32,6 +32,14 @@ export interface Reproduction extends FileDifferences {
   readonly kept?: string;
 }
 
+export interface ReproduceOptions {
+  /** What the package is called; default: its folder. */
+  readonly name?: string | undefined;
+  /** Where what is made anew stays. */
+  readonly keep?: string | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The lock with its keys in the order in which they are written. @throws InputMissingError when the package has none */
 export async function lockOfPackage(folder: string): Promise<Lock> {
   const file = join(folder, LOCK_FILE);
@@ -41,17 +49,17 @@ export async function lockOfPackage(folder: string): Promise<Lock> {
 
 /**
  * The recipe that a lock keeps, with the paths of `found` for inputs of a machine, by the fields that name them. @throws InputMissingError
- * for others of those, of which the lock has no more than names and hashes
+ * for others of those, of which the lock has no more than names and hashes. `name`: what the package is called
  */
-export function recipeOfLock(lock: Lock, folder: string, found: ReadonlyMap<string, string> = new Map()): Recipe {
-  const file = join(folder, LOCK_FILE);
+export function recipeOfLock(lock: Lock, name: string, found: ReadonlyMap<string, string> = new Map()): Recipe {
+  const file = `${name}/${LOCK_FILE}`;
   const missing = localSources(lock).filter(({ field }) => !found.has(field));
   if (missing.length > 0)
     throw new InputMissingError(
       `${file} names inputs that were files of a machine: ${missing.map(({ field, name }) => `${field} (${name})`).join(', ')}. Say where they are: --sources FOLDER finds them by their hashes, and --recipe RECIPE has their paths.`,
       { file },
     );
-  const recipe = mapInputs(lock.recipe, (name, key) => found.get(keyName(key)) ?? name);
+  const recipe = mapInputs(lock.recipe, (input, key) => found.get(keyName(key)) ?? input);
   return parseRecipe(JSON.stringify(recipe), file);
 }
 
@@ -62,13 +70,13 @@ export function recipeOfLock(lock: Lock, folder: string, found: ReadonlyMap<stri
 export async function* reproducePackage(
   folder: string,
   plan: Plan,
-  { keep, signal }: { keep?: string | undefined; signal?: AbortSignal | undefined } = {},
+  { name = folder, keep, signal }: ReproduceOptions = {},
 ): Stage<Reproduction> {
   const started = performance.now();
   const lock = await lockOfPackage(folder);
   await using staging = await openStaging(keep ?? join(tmpdir(), `lcm-merge-reproduce-${process.pid}`));
   const baked = yield* bake(provedAs(plan, lock), { into: staging.path, signal });
-  yield { type: 'stage-started', stage: 'reproduce', subject: folder };
+  yield { type: 'stage-started', stage: 'reproduce', subject: name };
   const [told, made] = [await digestPackage(folder, signal), await digestPackage(staging.path, signal)];
   const differences = compareFiles(byName(told), byName(made));
   const identical = Object.values(differences).every((names) => names.length === 0);

@@ -146,8 +146,9 @@ export function questionOf({ run }: PublicationView): string | undefined {
   const { folder, to, files, bytes, target } = run.survey;
   const replaces =
     target?.replaces && !target.hub?.pullRequest ? ` and replace ${describeStanding(target.replaces)}` : '';
+  const creates = target?.hub?.creates ? `, making the ${target.hub.creates}` : '';
   const offered = target?.hub?.pullRequest ? ' as a pull request' : '';
-  return `Publish ${folder} (${files.length} files, ${formatBytes(bytes)}) to ${to}${replaces}${offered}?`;
+  return `Publish ${folder} (${files.length} files, ${formatBytes(bytes)}) to ${to}${creates}${replaces}${offered}?`;
 }
 
 // ---------------------------------------------------------------------------------------------------- changes

@@ -127,7 +127,7 @@ describe('a reference in place of a package', () => {
     const argv = ['hf://me/tiny', '--public-key', publicKey, '--profile', 'quick', '--device', 'cpu'];
     hub.log.length = 0;
     const { text, value, complaint = '' } = await lcmMerge('verify', ...argv, '--offline');
-    expect(text + complaint).toMatch(new RegExp(`^${pinned()}`)); // its time may be too long for the gate on a busy machine
+    expect(text + complaint).toMatch(new RegExp(`^${pinned()}`)); // its time may be too long for the recipe on a busy machine
     expect(value).toMatchObject({ package: pinned(), report: { device: 'cpu' } });
     expect(findings()).toEqual(['signature passed', 'hashes passed', 'fingerprint passed']);
     expect(events.find(({ type }) => type === 'finding')).toMatchObject({
@@ -177,6 +177,12 @@ describe('a reference in place of a package', () => {
   it('is made once more', async () => {
     const { text, value } = await lcmMerge('reproduce', 'hf://me/tiny', '--sources', 'models/tiny');
     expect({ text, ...value }).toMatchObject({ text: pinned(), package: pinned(), identical: true });
+  });
+
+  it('is called by its reference where its sources are missing, too', async () => {
+    await expect(lcmMerge('reproduce', 'hf://me/tiny')).rejects.toThrow(
+      `${pinned()}/lcm-merge.lock.json names inputs that were files of a machine: base.model (base)`,
+    );
   });
 
   it('cannot have its sources in two ways', async () => {

@@ -52,6 +52,9 @@ describe('the Hub', () => {
     expect(questionOf(given(committed, 'open'))).toMatch(
       /to hf:\/\/me\/ink@main and replace oil \(24 files, 21\.8 MB, commit aaaaaaaaaaaa\)\?$/,
     );
+    const creates = 'private repository';
+    const fresh = read({ to, target: { place: to, hub: { account: 'me', mayWrite: 'yes', creates } } }, chosen());
+    expect(questionOf(given(fresh, 'open'))).toMatch(/ to hf:\/\/me\/ink@main, making the private repository\?$/);
     const proposed = read({ to, target: { place: to, replaces, hub: { ...hub, pullRequest: true } } }, wished);
     expect(questionOf(given(proposed, 'open'))).toMatch(/to hf:\/\/me\/ink@main as a pull request\?$/);
   });

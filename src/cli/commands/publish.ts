@@ -40,13 +40,13 @@ function describe(publication: Publication, paint: Paint): Outcome {
 }
 
 function render(publication: Publication, paint: Paint): string {
-  const { files, bytes, refusals } = publication;
+  const { files, bytes, signer, refusals } = publication;
   const rows = files.map(({ name, bytes: size, sha256 }) => [
     sanitise(name),
     formatBytes(size),
     sha256?.slice(0, 12) ?? '–',
   ]);
-  const sum = `${count(files.length, 'file')}, ${formatBytes(bytes)}${refusals.length > 0 ? '; nothing would be published' : ''}`;
+  const sum = `${count(files.length, 'file')}, ${formatBytes(bytes)}${signer ? ', and the signature' : ''}${refusals.length > 0 ? '; nothing would be published' : ''}`;
   return [
     sanitise(table(describePublication(publication))),
     `${paint('bold', 'Files')}\n${table([['file', 'size', 'sha256'], ...rows], { right: [1] })}`,

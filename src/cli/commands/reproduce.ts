@@ -14,16 +14,16 @@ export const reproduceCommand: Command<'reproduce'> = async (args, { signal, fol
   if (recipe !== undefined && folders.length > 0)
     throw new UsageError('--recipe and --sources are both given; one of them is enough to say where the inputs are.');
   await using local = await follow(openLocalPackage(named, { offline, signal }));
-  const { folder } = local;
+  const { folder, name } = local;
   const lock = await lockOfPackage(folder);
   const options = { signal, offline, lock: folder };
   const sources = folders.length > 0 ? localSources(lock) : [];
   const found = sources.length > 0 ? await follow(findSources(sources, folders, signal)) : new Map<string, string>();
   await using linked = await linkSources(sources, found);
   const plan = await follow(
-    recipe === undefined ? planLoaded(recipeOfLock(lock, folder, linked.paths), options) : planRecipe(recipe, options),
+    recipe === undefined ? planLoaded(recipeOfLock(lock, name, linked.paths), options) : planRecipe(recipe, options),
   );
-  return describe(local.name, await follow(reproducePackage(folder, plan, { keep, signal })));
+  return describe(name, await follow(reproducePackage(folder, plan, { name, keep, signal })));
 };
 
 function describe(folder: string, reproduction: Reproduction): Outcome {
