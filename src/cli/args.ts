@@ -40,8 +40,9 @@ export function parseCommandLine(
   const args = withBareValues(argv);
   const { values, operands } = tokenise(args, ALL_OPTIONS);
   if (values.has('version')) return { kind: 'version' };
-  const [first] = operands;
-  const asksForHelp = values.has('help');
+  const saysHelp = operands[0] === 'help'; // as git and npm take it
+  const [first] = saysHelp ? operands.slice(1) : operands;
+  const asksForHelp = saysHelp || values.has('help');
   if (first === undefined) {
     return asksForHelp
       ? { kind: 'help', verb: undefined }

@@ -465,7 +465,7 @@ export const COMMANDS = {
   sign: {
     summary: 'sign a package that has passed verification',
     details:
-      'Writes model.sig into the package, an OpenSSF Model Signing v1.0 bundle about every other file of it, which model_signing verifies as well. Whatever is verified or changed after that makes it worthless.',
+      'Writes model.sig into the package, an OpenSSF Model Signing v1.0 bundle about every other file of it, which model_signing verifies as well. Whatever is changed after that makes it worthless; verify leaves a signed package as it is.',
     operands: { package: PACKAGE },
     options: {
       key: {

@@ -6,8 +6,8 @@ import type { Paint } from '../text/terminal.ts';
 import { COMMANDS, type OptionSpec, SPECS, type Verb } from './command-table.ts';
 
 const INDENT = '  ';
-/** Lines of help end here. */
-const COLUMNS = 100;
+/** Where lines end at the latest, and at the earliest however narrow the terminal is. */
+const [WIDEST, NARROWEST] = [100, 60];
 
 /** The verbs by what one wants. */
 const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
@@ -17,40 +17,52 @@ const GROUPS: readonly (readonly [title: string, verbs: readonly Verb[]])[] = [
   ['For editor and shell', ['schema', 'completion']],
 ];
 
-/** The page of one verb, or the overview. */
-export function help(verb: Verb | undefined, paint: Paint): string {
-  return verb === undefined ? generalHelp(paint) : verbHelp(verb, paint);
+const ABOUT =
+  'lcm-merge turns a merge recipe (SD1.5 base, personalized LoRAs, LCM LoRA, motion module) into one ONNX video model, runs it, and publishes it only if what came out is right.';
+const STREAMS = 'stdout carries the result only: a path, a table or JSON. `lcm-merge --version` shows the version.';
+
+/** The page of one verb, or the overview, for a terminal of `columns`. */
+export function help(verb: Verb | undefined, paint: Paint, columns = WIDEST): string {
+  const width = Math.max(NARROWEST, Math.min(WIDEST, columns));
+  return verb === undefined ? generalHelp(paint, width) : verbHelp(verb, paint, width);
 }
 
-function generalHelp(paint: Paint): string {
+function generalHelp(paint: Paint, width: number): string {
   return page(paint, [
-    [
-      '',
-      [
-        'lcm-merge turns a merge recipe (SD1.5 base, personalized LoRAs, LCM LoRA, motion module) into one',
-        'ONNX video model, runs it, and publishes it only if what came out is right.',
-      ],
-    ],
+    ['', wrap(ABOUT, width)],
     ['Usage', ['lcm-merge RECIPE [options]', 'lcm-merge VERB [options]', 'lcm-merge VERB --help']],
     ...GROUPS.map(
-      ([title, verbs]) => [title, columns(verbs.map((verb) => [synopsis(verb), COMMANDS[verb].summary]))] as const,
+      ([title, verbs]) =>
+        [
+          title,
+          columns(
+            verbs.map((verb) => [synopsis(verb), COMMANDS[verb].summary]),
+            width,
+          ),
+        ] as const,
     ),
-    ['Options of most verbs', optionLines(COMMANDS.make.options)],
-    ['Exit codes', exitCodeLines()],
+    ['Options of most verbs', optionLines(COMMANDS.make.options, width)],
+    ['Exit codes', exitCodeLines(width)],
     ['Examples', [...COMMANDS.make.examples, ...COMMANDS.run.examples.slice(0, 1)]],
-    ['', ['stdout carries the result only: a path, a table or JSON. `lcm-merge --version` shows the version.']],
+    ['', wrap(STREAMS, width)],
   ]);
 }
 
-function verbHelp(verb: Verb, paint: Paint): string {
+function verbHelp(verb: Verb, paint: Paint, width: number): string {
   const { summary, details, operands, options, examples } = SPECS[verb];
   const about = `${summary[0]?.toUpperCase()}${summary.slice(1)}.${details ? ` ${details}` : ''}`;
   return page(paint, [
-    ['', wrap(about, COLUMNS)],
+    ['', wrap(about, width)],
     ['Usage', [`lcm-merge ${synopsis(verb)} [options]`]],
-    ['Operands', columns(Object.entries(operands).map(([name, operand]) => [name.toUpperCase(), operand.description]))],
-    ['Options', optionLines(options)],
-    ['Exit codes', exitCodeLines()],
+    [
+      'Operands',
+      columns(
+        Object.entries(operands).map(([name, operand]) => [name.toUpperCase(), operand.description]),
+        width,
+      ),
+    ],
+    ['Options', optionLines(options, width)],
+    ['Exit codes', exitCodeLines(width)],
     ['Examples', examples],
   ]);
 }
@@ -63,9 +75,10 @@ function synopsis(verb: Verb): string {
   return [...(verb === 'make' ? [] : [verb]), ...operands].join(' ');
 }
 
-function optionLines(options: Readonly<Record<string, OptionSpec>>): string[] {
+function optionLines(options: Readonly<Record<string, OptionSpec>>, width: number): string[] {
   return columns(
     Object.entries(options).map(([name, option]) => [writtenOption(name, option), describeOption(option)]),
+    width,
   );
 }
 
@@ -86,9 +99,12 @@ function describeOption({ description, choices, bare, default: fallback, otherwi
   return notes.length === 0 ? description : `${description} (${notes.join('; ')})`;
 }
 
-function exitCodeLines(): string[] {
+function exitCodeLines(width: number): string[] {
   const outcomes = Object.keys(EXIT_CODES) as (keyof typeof EXIT_CODES)[];
-  return columns(outcomes.map((outcome) => [String(EXIT_CODES[outcome]).padStart(3), EXIT_MEANINGS[outcome]]));
+  return columns(
+    outcomes.map((outcome) => [String(EXIT_CODES[outcome]).padStart(3), EXIT_MEANINGS[outcome]]),
+    width,
+  );
 }
 
 type Section = readonly [title: string, lines: readonly string[]];
@@ -105,9 +121,9 @@ function page(paint: Paint, sections: readonly Section[]): string {
 }
 
 /** Two columns, the second one wrapped. */
-function columns(rows: readonly (readonly [string, string])[]): string[] {
-  const width = Math.max(...rows.map(([left]) => left.length)) + 2;
+function columns(rows: readonly (readonly [string, string])[], width: number): string[] {
+  const second = Math.max(...rows.map(([left]) => left.length)) + 2;
   return rows.flatMap(([left, right]) =>
-    wrap(right, COLUMNS - INDENT.length - width).map((line, i) => `${(i === 0 ? left : '').padEnd(width)}${line}`),
+    wrap(right, width - INDENT.length - second).map((line, i) => `${(i === 0 ? left : '').padEnd(second)}${line}`),
   );
 }

@@ -59,7 +59,7 @@ async function answer(request: Request, output: Console, color: boolean): Promis
       await writeResult(`${VERSION}\n`);
       return EXIT_CODES.done;
     case 'help':
-      await writeResult(help(request.verb, output.paint));
+      await writeResult(help(request.verb, output.paint, process.stdout.columns));
       return EXIT_CODES.done;
     case 'run': {
       const outcome = await execute(request.invocation, output);
@@ -91,7 +91,9 @@ async function bare(color: boolean, signal: AbortSignal): Promise<number> {
   }
   const { listRecipes, RECIPE_FOLDERS } = await import('../recipe/recipe-files.ts');
   const recipes = (await listRecipes(RECIPE_FOLDERS)).map(({ file }) => file);
-  process.stderr.write(`${withoutScreen(obstacle, recipes)}\n\n${help(undefined, painter(process.stderr, color))}`);
+  process.stderr.write(
+    `${withoutScreen(obstacle, recipes)}\n\n${help(undefined, painter(process.stderr, color), process.stderr.columns)}`,
+  );
   return EXIT_CODES.usage;
 }
 

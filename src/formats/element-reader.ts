@@ -3,8 +3,8 @@ import type { ByteSource } from './byte-source.ts';
 import { DTYPES, type DType, toFloat64 } from './dtype.ts';
 import type { TensorEntry } from './tensor-file.ts';
 
-/** Below this one read of everything is cheaper than several. */
-const SMALL_BYTES = 4096;
+/** Up to this, one read of everything takes less of the processor than several. */
+const SMALL_BYTES = 2 ** 17;
 
 /** The numbers of a tensor in C order, by index; those that nobody asked for need not be there. */
 export type SparseNumbers = ArrayLike<number>;

@@ -5,11 +5,13 @@
 import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { FormatError, InputMissingError } from '../errors.ts';
+import { FormatError, InputMissingError, UsageError } from '../errors.ts';
 import { type CheckVerdict, type Stage, type StageName, telling } from '../events.ts';
 import { digestInSteps } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
 import { CARD_FILE } from '../export/model-card.ts';
+import { isReference } from '../hub/reference.ts';
+import { isOciReference } from '../oci/reference.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { pathInPackage } from '../runtime/package-folder.ts';
 import { readBundle, unverifiedManifest } from '../sign/bundle.ts';
@@ -41,9 +43,11 @@ export interface Candidate {
 
 /**
  * Reads the report and lists the files; quick, whatever their size. `resigned`: a signature that is there will be replaced, and is
- * none of the files. @throws InputMissingError when there is no package.
+ * none of the files. @throws InputMissingError when there is no package; UsageError for a reference.
  */
 export async function openCandidate(folder: string, { resigned = false } = {}): Promise<Candidate> {
+  if (isReference(folder) || isOciReference(folder))
+    throw new UsageError(`${folder} is elsewhere, and a folder is needed: lcm-merge pull ${folder} -o DIR makes one.`);
   if ((await kindOf(folder)) !== 'folder')
     throw new InputMissingError(`The package ${folder} is not there, or is no folder.`, { file: folder });
   const { report, refusal } = await reportOf(folder);

@@ -9,7 +9,7 @@ import { readHubSettings } from '../hub/settings.ts';
 import { parseTarget } from '../hub/target.ts';
 import { explainUpload } from '../hub/upload-failures.ts';
 import { type Look, lookAt, standing } from './hub-look.ts';
-import type { HubTarget, HubWishes, OpenTarget, PublishOptions } from './place.ts';
+import { type HubTarget, type HubWishes, networkForbidden, type OpenTarget, type PublishOptions } from './place.ts';
 import { sendToHub } from './send-to-hub.ts';
 
 /**
@@ -51,8 +51,7 @@ async function connect({ to, signal, patience, pullRequest }: PublishOptions): P
   const { endpoint, token, offline } = settings;
   const place = printReference({ repo, path: '' }, branch);
   const wire = openHubWire(settings, { signal, patience });
-  if (!wire)
-    throw new UnavailableError(`${offline.join(' and ')} forbid the network.`, `Unset them to publish to ${place}.`);
+  if (!wire) throw networkForbidden(offline, place);
   if (!isPrivate(new URL(endpoint)))
     throw new UsageError(
       `HF_ENDPOINT is ${endpoint}. A token is only shown over https, so nothing can be published there.`,

@@ -1,4 +1,5 @@
 /** A place that a package is published to, whatever its kind: what stands there, what is sent, and what comes of it. */
+import { UnavailableError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import type { Content } from '../hub/content.ts';
 import type { Patience } from '../hub/http.ts';
@@ -102,6 +103,15 @@ export interface Published extends Sent {
   readonly bytes: number;
   /** The key that it was signed with now, as its signature names it. */
   readonly signed?: string;
+}
+
+/** `offline`: the variables of the environment that say so. */
+export function networkForbidden(offline: readonly string[], place: string): UnavailableError {
+  const [forbid, them] = offline.length > 1 ? ['forbid', 'them'] : ['forbids', 'it'];
+  return new UnavailableError(
+    `${offline.join(' and ')} ${forbid} the network.`,
+    `Unset ${them} to publish to ${place}.`,
+  );
 }
 
 /** What a recipe says, as `publish` takes it. */

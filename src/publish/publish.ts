@@ -72,6 +72,6 @@ function signatureOf(manifest: Parameters<typeof bundleJson>[0], signer: Signer)
 }
 
 function howSent({ unchanged }: Sent, { pullRequest, signer }: PublishOptions): string {
-  if (unchanged) return ', which has them already: nothing was committed';
+  if (unchanged) return ', which has them already';
   return `${pullRequest ? ', a pull request' : ''}${signer ? `, signed with the ${describeKey(signer)}` : ''}`;
 }

@@ -22,7 +22,15 @@ import { type OciReference, parseOciReference, printOciReference } from '../oci/
 import { openRegistry, type Registry } from '../oci/registry.ts';
 import { openUploads } from '../oci/uploads.ts';
 import { readLock } from '../runtime/lock-file.ts';
-import type { Counted, OpenTarget, Parcel, PublishOptions, Sent, Target } from './place.ts';
+import {
+  type Counted,
+  networkForbidden,
+  type OpenTarget,
+  type Parcel,
+  type PublishOptions,
+  type Sent,
+  type Target,
+} from './place.ts';
 
 export interface OpenedRegistry {
   readonly reference: OciReference;
@@ -48,12 +56,17 @@ export async function openRegistryAt(
   };
 }
 
-/** @throws UsageError for what is no reference, names a digest, or holds something else than a package; UnavailableError */
+/**
+ * @throws UsageError for what is no reference, names a digest, or holds something else than a package; UnavailableError, also where the
+ * network is forbidden
+ */
 export async function openRegistryTarget(_: string, { to, ...options }: PublishOptions): Promise<OpenTarget> {
   const opened = await openRegistryAt(to, options);
   const { reference, explain } = opened;
   if (reference.digest !== undefined)
     throw new UsageError(`${to} names a digest, which is what comes of publishing. Give a tag, or neither.`);
+  const { offline } = await readHubSettings();
+  if (offline.length > 0) throw networkForbidden(offline, to);
   return {
     target: await lookAt(opened).catch((error: unknown) => {
       throw explain(error);
@@ -95,7 +108,10 @@ async function* sendTo(
   const config = await registry.pushBytes(json(artifactConfig(files, await described(folder))));
   const manifest = json(artifactManifest(files, config));
   signal?.throwIfAborted();
-  const digest = await registry.putManifest(manifest, MANIFEST_TYPE, reference.tag);
+  const tag = reference.tag as string;
+  const before = await registry.getManifest(tag, MANIFEST_TYPE);
+  const unchanged = before !== undefined && Buffer.from(before.bytes).equals(manifest);
+  const digest = unchanged ? before.digest : await registry.putManifest(manifest, MANIFEST_TYPE, tag);
   const to = printOciReference({ ...reference, digest });
   const stands = await registry.getManifest(digest, MANIFEST_TYPE);
   if (!stands || filesOfManifest(stands.bytes, to).length !== files.length)
@@ -103,7 +119,7 @@ async function* sendTo(
       `${printOciReference(reference)} took the manifest and does not have it.`,
       'Is it a registry that keeps artifacts?',
     );
-  return { to };
+  return { to, ...(unchanged && { unchanged }) };
 }
 
 async function described(folder: string): Promise<Described | undefined> {

@@ -15,7 +15,8 @@ interface Kind {
   readonly open: (folder: string, options: PublishOptions) => Promise<OpenTarget>;
 }
 
-const ADDRESS = /^\w+:\/\//;
+/** A scheme, `hf:/` with one slash too; the letter of a drive is none. */
+const ADDRESS = /^[a-z][a-z\d+.-]+:/i;
 
 /** The first that fits. */
 const KINDS: readonly Kind[] = [

@@ -80,10 +80,10 @@ async function open(
   logSeverityLevel: 0 | 3,
   more: InferenceSession.SessionOptions = {},
 ): Promise<InferenceSession> {
-  const { model, device, wholly = false } = request;
+  const { model, device, wholly = false, unoptimised = false } = request;
   const options = {
     executionProviders: [device === 'coreml' ? COREML : device],
-    graphOptimizationLevel: 'all',
+    graphOptimizationLevel: unoptimised ? 'disabled' : 'all',
     logSeverityLevel,
     ...(threads !== undefined && { intraOpNumThreads: Number(threads) }),
     ...(wholly && { extra: { session: { disable_cpu_ep_fallback: '1' } } }),

@@ -21,6 +21,8 @@ export interface HostTensor {
 export interface LoadOptions {
   /** Refuse a graph of which a part would run on the CPU. */
   readonly wholly?: boolean;
+  /** Without onnxruntime's work on the graph, whose results then differ in last bits: it loads sooner, runs longer, and keeps weights in their own type. */
+  readonly unoptimised?: boolean;
 }
 
 type Load = { readonly model: string | Uint8Array; readonly device: Device } & LoadOptions;

@@ -33,6 +33,7 @@ export interface Verifier extends KeyName {
 
 /** PEM files of these keys have 200 to 600 bytes; comments and parameters may stand before. */
 const MAX_PEM_BYTES = 1 << 16;
+const PRIVATE_KEY = /-----BEGIN [A-Z ]*PRIVATE KEY-----/;
 /** What permissions others than the owner have. */
 const OTHERS = 0o077;
 
@@ -45,8 +46,7 @@ export async function openSigner(
   { passphrase }: { passphrase?: string | undefined } = {},
 ): Promise<Signer> {
   const pem = await readSmallFile(file, MAX_PEM_BYTES);
-  await assertPrivate(file);
-  const key = privateKey(Buffer.from(pem), { file, passphrase });
+  const key = await privateKey(Buffer.from(pem), { file, passphrase });
   pem.fill(0);
   const { curve, hash, hint } = describe(createPublicKey(key), file);
   return { curve, hint, sign: (data) => sign(hash, data, key) };
@@ -55,7 +55,7 @@ export async function openSigner(
 /** @throws InputMissingError, FormatError for what is no such key */
 export async function openVerifier(file: string): Promise<Verifier> {
   const pem = Buffer.from(await readSmallFile(file, MAX_PEM_BYTES)).toString('latin1');
-  if (/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(pem))
+  if (PRIVATE_KEY.test(pem))
     refuse(file, 'is a private key, and a public one is needed here: openssl pkey -in KEY.pem -pubout -out PUBLIC.pem');
   if (!pem.includes('-----BEGIN PUBLIC KEY-----'))
     refuse(file, 'has no public key in PEM form (-----BEGIN PUBLIC KEY-----)');
@@ -79,10 +79,15 @@ async function assertPrivate(file: string): Promise<void> {
   );
 }
 
-function privateKey(pem: Buffer, { file, passphrase }: { file: string; passphrase: string | undefined }): KeyObject {
+async function privateKey(
+  pem: Buffer,
+  { file, passphrase }: { file: string; passphrase: string | undefined },
+): Promise<KeyObject> {
   const text = pem.toString('latin1');
-  if (!/-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text))
-    refuse(file, 'has no private key in PEM form (-----BEGIN PRIVATE KEY-----)');
+  if (text.includes('-----BEGIN PUBLIC KEY-----') && !PRIVATE_KEY.test(text))
+    refuse(file, 'is a public key; what signs is the private one that belongs to it');
+  if (!PRIVATE_KEY.test(text)) refuse(file, 'has no private key in PEM form (-----BEGIN PRIVATE KEY-----)');
+  await assertPrivate(file);
   const isEncrypted = /ENCRYPTED/.test(text);
   if (isEncrypted && passphrase === undefined)
     refuse(file, 'is encrypted. Put its passphrase into the environment as LCM_MERGE_KEY_PASSPHRASE');

@@ -14,6 +14,7 @@ import { writingTo } from '../formats/byte-source.ts';
 import { openBake } from '../merge/bake.ts';
 import type { Plan, PlannedTensor } from '../merge/plan.ts';
 import type { Role } from '../merge/plan-files.ts';
+import { parameterBytes } from '../onnx/graph.ts';
 import { type ExternalLocation, serializeModel } from '../onnx/proto.ts';
 import { denoise, type LoadedGraph } from '../runtime/denoise.ts';
 import type { Device } from '../runtime/device.ts';
@@ -59,6 +60,12 @@ export interface SmallModel extends AsyncDisposable {
 
 /** Name of the graphs in the scratch folder, and of what takes the place of the package's weights. */
 const [MODEL, REPLACED] = ['model.onnx', 'replaced.onnx_data'];
+
+/**
+ * Bytes of weights up to which the CPU takes a graph as it is: onnxruntime's work on 5,600 nodes is a second, what it saves in the ten runs of a
+ * model of 17 MB a tenth of that, and grows with the weights, which are then widened and turned in every run.
+ */
+const UNOPTIMISED_BYTES = 2 ** 26;
 
 /** Loads the small graphs in a process of their own; the scratch folder is gone when this returns, or throws. */
 export async function openSmallModel(pkg: VideoPackage, options: SmallModelOptions): Promise<SmallModel> {
@@ -152,7 +159,9 @@ async function loadGraph(
     type: type === 'float32' ? 'FLOAT' : 'INT64',
     shape,
   }));
-  return { session: await host.load(path, device), batch: 1, inputs };
+  const weights = [...graph.parameters.values()].reduce((sum, parameter) => sum + parameterBytes(parameter), 0);
+  const unoptimised = device === 'cpu' && weights <= UNOPTIMISED_BYTES;
+  return { session: await host.load(path, device, { unoptimised }), batch: 1, inputs };
 }
 
 /** The graph with one input, float32 [], given once and for all. */

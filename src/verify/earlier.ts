@@ -11,6 +11,7 @@ const reportSchema = z.looseObject({
   verdict: z.enum(['passed', 'failed', 'unknown']),
   name: z.string(),
   device: z.string(),
+  machine: z.string().optional(),
   run: z.record(z.string(), z.union([z.string(), z.number()])),
   timing: z.looseObject({ step_ms: z.array(z.number().positive()) }).nullable(),
   limit: z.looseObject({ rates: z.looseObject({ matrix: z.record(z.string(), z.number().positive()) }) }).optional(),

@@ -76,6 +76,9 @@ describe('parseCommandLine', () => {
     expect(parse('--help')).toEqual({ kind: 'help', verb: undefined });
     expect(parse('run', '-h')).toEqual({ kind: 'help', verb: 'run' });
     expect(parse('a.yaml', '--nonsense', '--help')).toEqual({ kind: 'help', verb: 'make' });
+    expect(parse('help')).toEqual({ kind: 'help', verb: undefined });
+    expect(parse('help', 'run')).toEqual({ kind: 'help', verb: 'run' });
+    expect(() => parse('help', 'rnu')).toThrow(/Did you mean run\?/);
     expect(parse('--version')).toEqual({ kind: 'version' });
     expect(parse()).toEqual({ kind: 'bare' });
   });

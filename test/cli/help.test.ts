@@ -58,11 +58,16 @@ describe('help', () => {
     for (const verb of VERBS) expect(words).toContain(SPECS[verb].summary);
   });
 
-  it('fits into 100 columns', () => {
+  it.each([
+    [100, undefined],
+    [100, 250],
+    [80, 80],
+    [60, 20],
+  ])('fits into %i columns of a terminal that has %s', (most, columns) => {
     for (const verb of [undefined, ...VERBS]) {
       // an example is a line to copy and is not broken
-      const lines = help(verb, plain).split('Examples\n')[0]?.split('\n') ?? [];
-      expect(lines.filter((line) => line.length > 100)).toEqual([]);
+      const lines = help(verb, plain, columns).split('Examples\n')[0]?.split('\n') ?? [];
+      expect(lines.filter((line) => line.length > most)).toEqual([]);
     }
   });
 });

@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { bareEnvironment } from '../helpers/bare-environment.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type FakeHub, sha256, startHub } from '../hub/hub-server.ts';
 import { makeVerified } from '../publish/handmade.ts';
@@ -48,7 +49,7 @@ function lcmMerge(
   return new Promise((done, failed) => {
     const child = spawn(process.execPath, [PROGRAM, ...args], {
       cwd: folder,
-      env: { PATH: process.env['PATH'] ?? '', HOME: folder, HF_ENDPOINT: hub.endpoint, LCM_MERGE_CACHE: cache, ...env },
+      env: bareEnvironment({ HOME: folder, HF_ENDPOINT: hub.endpoint, LCM_MERGE_CACHE: cache, ...env }),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     onStart?.(child);

@@ -20,6 +20,7 @@ import { signPackage } from '../../src/publish/sign.ts';
 import { openPackage } from '../../src/runtime/package-folder.ts';
 import { openSigner } from '../../src/sign/keys.ts';
 import { verify } from '../../src/verify/gate.ts';
+import { bareEnvironment } from '../helpers/bare-environment.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
 import { type FakeHub, startHub } from '../hub/hub-server.ts';
@@ -193,7 +194,7 @@ describe('a verb that is interrupted', () => {
     };
     const child = spawn(process.execPath, [resolve('src/cli.ts'), 'run', 'hf://me/tiny', '-o', 'frames'], {
       cwd: folder,
-      env: { PATH: process.env['PATH'] ?? '', HOME: folder, HF_ENDPOINT: hub.endpoint, LCM_MERGE_CACHE: cache },
+      env: bareEnvironment({ HOME: folder, HF_ENDPOINT: hub.endpoint, LCM_MERGE_CACHE: cache }),
       stdio: 'ignore',
     });
     await held;

@@ -28,6 +28,7 @@ beforeEach(async () => {
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-384' });
   const encrypted = privateKey.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: PASSPHRASE });
   await writeFile(join(folder, 'key.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600 });
+  await writeFile(join(folder, 'open.pem'), privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o644 });
   await writeFile(join(folder, 'encrypted.pem'), encrypted, { mode: 0o600 });
   await writeFile(join(folder, 'public.pem'), publicKey.export({ type: 'spki', format: 'pem' }));
 });
@@ -95,7 +96,9 @@ describe('sign and verify', () => {
       /gone\.sig: there is no such file/,
     ],
     [['verify', 'tiny', '--signature', 'x.sig'], 2, /can be checked with its --public-key only/],
-    [['sign', 'tiny', '--key', 'public.pem'], 2, /can be used by others on this machine/],
+    [['sign', 'tiny', '--key', 'open.pem'], 2, /can be used by others on this machine/],
+    [['sign', 'tiny', '--key', 'public.pem'], 65, /public\.pem is a public key; what signs is the private one/],
+    [['sign', 'hf://me/tiny', '--key', 'key.pem'], 2, /a folder is needed: lcm-merge pull hf:\/\/me\/tiny -o DIR/],
     [['sign', 'tiny', '--key', 'gone.pem'], 66, /gone\.pem: there is no such file/],
     [['sign', 'tiny', '--key', 'tiny/README.md'], 2, /lies in the package, with which it would be given away/],
     [['sign', 'tiny', '--key', 'key.pem', '-o', 'tiny/x.sig'], 2, /its signature is called model\.sig/],

@@ -45,9 +45,12 @@ beforeAll(async () => {
   diff = await compare(a.folder, b.folder);
 });
 
-/** With a lock and a page, which others may take the place of. */
+/** With a lock, a model card and a list of files, which others may take the place of. */
 const small = (files: SmallPackage['files'] = {}) =>
-  smallPackage({ weights: { unet: { x: tensor(1) } }, files: { [LOCK_FILE]: a.lock, 'README.md': 'tiny', ...files } });
+  smallPackage({
+    weights: { unet: { x: tensor(1) } },
+    files: { [LOCK_FILE]: a.lock, 'README.md': 'tiny', 'model_index.json': 'tiny', ...files },
+  });
 
 describe('two bakes of which one has half the γ and more guidance', () => {
   it('differ in those knobs, by their paths in the recipe', () => {
@@ -105,6 +108,11 @@ describe('two packages that are the same', () => {
     expect(describeDiff(same, plain)).toMatch(/^.* are the same to the last bit: 4 files, [\d.]+ kB\.$/);
   });
 
+  it('are told to be where the model cards differ, which say what the two verifications found', async () => {
+    const [own, other] = [await small(), await small({ 'README.md': 'verified on another machine' })];
+    expect(await compare(own, other)).toMatchObject({ identical: true, files: { same: 4, altered: [] } });
+  });
+
   it('are not where bytes differ that belong to no tensor', async () => {
     const longer = await small();
     await appendFile(join(longer, 'unet/model.onnx_data'), '\0');
@@ -115,11 +123,11 @@ describe('two packages that are the same', () => {
 
   it('end with exit code 0, as others do unless --exit-code is given', async () => {
     const events: Event[] = [];
-    const [own, other] = [await small(), await small({ 'README.md': 'other' })];
+    const [own, other] = [await small(), await small({ 'model_index.json': 'other' })];
     const run = (second: string, exitCode: boolean) => runDiff(own, second, exitCode, (event) => events.push(event));
     expect((await run(own, true)).exitCode).toBeUndefined();
     expect((await run(other, false)).exitCode).toBeUndefined();
-    expect(await run(other, true)).toMatchObject({ exitCode: 1, value: { files: { altered: ['README.md'] } } });
+    expect(await run(other, true)).toMatchObject({ exitCode: 1, value: { files: { altered: ['model_index.json'] } } });
     const bytes = events.flatMap((event) => (event.type === 'progress' ? [event.done / event.total] : []));
     expect(Math.max(...bytes)).toBe(1);
   });

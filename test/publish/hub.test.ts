@@ -444,7 +444,7 @@ describe('what is not even begun', () => {
 
   it.each(['HF_HUB_OFFLINE', 'LCM_MERGE_OFFLINE'])('with %s', async (name) => {
     vi.stubEnv(name, '1');
-    expect((await failed()).message).toBe(`${name} forbid the network. Unset them to publish to ${to}@main.`);
+    expect((await failed()).message).toBe(`${name} forbids the network. Unset it to publish to ${to}@main.`);
     expect(hub.log).toEqual([]);
   });
 

@@ -95,6 +95,7 @@ describe('previewPublication', () => {
 
   it.each([
     ['https://host/name', /is no place to publish to/],
+    ['hf:/owner/name', /is no place to publish to/],
     ['hf://owner', /does not name a repository/],
     ['oci://registry/Name', /name is expected/],
   ])('refuses %s, which is no place', async (to, reason) => {

@@ -10,14 +10,15 @@ import { openRegistry } from '../../src/oci/registry.ts';
 import { surveyPublication } from '../../src/publish/preview.ts';
 import { publish } from '../../src/publish/publish.ts';
 import { pull } from '../../src/publish/pull.ts';
+import { openTarget } from '../../src/publish/target.ts';
 import { readBundle, unverifiedManifest } from '../../src/sign/bundle.ts';
 import { openSigner } from '../../src/sign/keys.ts';
-import { digestPackage, verify } from '../../src/verify/gate.ts';
+import { digestPackage } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
 import { type FaultProxy, startFaultProxy } from '../oci/fault-proxy.ts';
 import { hasRegistry, startRegistry } from '../oci/real-registry.ts';
 import { digestsOf, golden, writeKey } from '../sign/golden-bundles.ts';
+import { makeVerified } from './handmade.ts';
 
 const patience: Patience = { attempts: 2, firstDelay: 1, longestDelay: 1000, idle: 5000 };
 
@@ -31,10 +32,9 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
 
   beforeAll(async () => {
     proxy = await startFaultProxy(await startRegistry());
-    verified = join(await temporaryFolder(), 'package');
-    await mkdir(verified);
-    const { plan } = await bakeAndCheck(tinyRecipe(), verified);
-    expect((await drain(verify(verified, { plan, profile: 'quick' }))).verdict).toBe('passed');
+    const weights = Uint8Array.from({ length: 3.5 * 2 ** 20 }, (_, i) => (i * i) >> 7);
+    const files = { 'README.md': '# ink', 'unet/model.onnx': 'graph', 'unet/model.onnx_data': weights };
+    verified = await makeVerified(join(await temporaryFolder(), 'package'), files);
   });
   beforeEach(async () => {
     proxy.fault = () => undefined;
@@ -68,6 +68,25 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
     const again = await drain(publish(verified, { to: to.replace(':v1', ':v2'), patience }));
     expect(again.to.split('@')[1]).toBe(first.to.split('@')[1]);
     expect(proxy.log.filter(({ method }) => method === 'PATCH')).toEqual([]);
+  });
+
+  it('is said to be there already, byte for byte, and its tag is not written again', async () => {
+    const to = place();
+    const first = await drain(publish(verified, { to, patience }));
+    expect(first).not.toHaveProperty('unchanged');
+    proxy.log.length = 0;
+    expect(await drain(publish(verified, { to, patience }))).toEqual({ ...first, unchanged: true });
+    expect(proxy.log.filter(({ method }) => method === 'PUT')).toEqual([]);
+  });
+
+  it.each(['LCM_MERGE_OFFLINE', 'HF_HUB_OFFLINE'])('asks nobody with %s', async (name) => {
+    const to = place();
+    vi.stubEnv(name, '1');
+    const publishing = drain(publish(verified, { to, patience }));
+    await expect(publishing).rejects.toThrow(`${name} forbids the network. Unset it to publish to ${to}.`);
+    await expect(openTarget(verified, { to, patience })).rejects.toThrow(UnavailableError);
+    expect(proxy.log).toEqual([]);
+    vi.stubEnv(name, '');
   });
 
   it('comes back signed where it was to be signed, and the package has no signature', async () => {

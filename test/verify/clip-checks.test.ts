@@ -7,6 +7,7 @@ import type { CheckContext } from '../../src/verify/check.ts';
 import type { EarlierReport } from '../../src/verify/earlier.ts';
 import { CHECKS } from '../../src/verify/gate.ts';
 import type { RunLimit } from '../../src/verify/limit.ts';
+import { describeMachine } from '../../src/verify/machine.ts';
 import { contextWith, latentsOf, movingVideo, painted } from '../helpers/clip.ts';
 
 /** As much of a package as these checks look at. */
@@ -214,6 +215,10 @@ describe('timing', () => {
       );
     });
 
+    it('fails so on the same machine', async () => {
+      expect(await compared({ machine: describeMachine() })).toMatchObject({ verdict: 'failed' });
+    });
+
     it('passes where other work slowed all steps but one', async () => {
       const busy = taking({ step_ms: [400, 300, 60] });
       const result = await judge('timing', { video: busy, earlier: { own: false, report } });
@@ -224,6 +229,7 @@ describe('timing', () => {
       ['the machine is as much slower', {}, 0.4e9],
       ['it took half as long', { timing: { step_ms: [80, 80, 80] } }],
       ['that was another device', { device: 'webgpu' }],
+      ['that was another machine', { machine: '96 cores of another processor, linux x64' }],
       ['that was another recipe', { name: 'other' }],
       ['that was another clip', { run: { ...report.run, frames: 2 } }],
       ['that did not pass', { verdict: 'failed' }],

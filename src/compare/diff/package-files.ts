@@ -1,8 +1,10 @@
-/** The files of a package as a comparison sees them: what the gate hashes, without verification and signature. */
+/** The files of a package as a comparison sees them: what the gate hashes, without verification, its model card, and signature. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError, InputMissingError } from '../../errors.ts';
+import { CARD_FILE, hasCard } from '../../export/model-card.ts';
 import { describeMissing, kindOf } from '../../recipe/input-files.ts';
+import { readLock } from '../../runtime/lock-file.ts';
 import { pathInPackage } from '../../runtime/package-folder.ts';
 import { SIGNATURE_FILE } from '../../sign/manifest.ts';
 import { VERIFICATION_FOLDER } from '../../verify/report.ts';
@@ -17,8 +19,9 @@ export interface PackageFiles {
 const UNET = 'unet/model.onnx';
 
 /**
- * Lists without reading.
- * @throws InputMissingError when there is no such folder; FormatError when it is no package, or holds a link, which could lead anywhere
+ * Lists, and reads the lock only.
+ * @throws InputMissingError when there is no such folder; FormatError when it is no package, its lock is damaged, or it holds a link,
+ * which could lead anywhere
  */
 export async function listPackage(folder: string): Promise<PackageFiles> {
   const kind = await kindOf(folder);
@@ -38,9 +41,10 @@ export async function listPackage(folder: string): Promise<PackageFiles> {
       },
     );
   }
+  const later = new Set([SIGNATURE_FILE, ...(hasCard(await readLock(folder)) ? [CARD_FILE] : [])]);
   const names = entries
     .map((entry) => pathInPackage(folder, join(entry.parentPath, entry.name)))
-    .filter((name) => name !== SIGNATURE_FILE && !name.startsWith(`${VERIFICATION_FOLDER}/`))
+    .filter((name) => !later.has(name) && !name.startsWith(`${VERIFICATION_FOLDER}/`))
     .sort();
   if (!names.includes(UNET)) throw new FormatError(`${folder} is no package: it has no ${UNET}.`, { file: folder });
   const sizes = names.map(async (name) => [name, (await stat(join(folder, name))).size] as const);

@@ -1,6 +1,6 @@
 /**
  * The run was fast enough: within the budgets of the recipe, and not much slower than the package of this recipe that was verified
- * before. What looks too slow is measured once more, and the better of the two counts: what else a machine does is no fault of
+ * before on a machine like this one. What looks too slow is measured once more, and the better of the two counts: what else a machine does is no fault of
  * a package, and a package that is slow is slow both times.
  */
 import type { Timing, Video } from '../../runtime/pipeline.ts';
@@ -8,6 +8,7 @@ import { median } from '../../runtime/statistics.ts';
 import { formatBytes } from '../../text/quantity.ts';
 import { type Check, type CheckContext, failed, passed } from '../check.ts';
 import type { EarlierReport } from '../earlier.ts';
+import { describeMachine } from '../machine.ts';
 import { runOf } from './fingerprint.ts';
 
 /** Two runs of one package on a busy machine were seen to differ by a half; a step that takes three times as long is not noise. */
@@ -35,7 +36,7 @@ const WORDS: Readonly<Record<Measure, (value: number) => string>> = {
 export const timing: Check = {
   id: 'timing',
   proves:
-    'time and memory stayed within the budgets of the recipe, and a step took no more than twice the time that it took in the package verified before',
+    'time and memory stayed within the budgets of the recipe, and a step took no more than twice the time that it took in the package verified before on a machine like this one',
   cost: 'a second, to measure the device; a second clip where the first was too slow, and in the profile full',
   from: 'quick',
   applies: ({ video }) => !(video instanceof Error),
@@ -74,7 +75,7 @@ function judge(runs: readonly Video[], context: CheckContext) {
     slower !== undefined && slower > SLOWDOWN
       ? [
           ...over,
-          `${WORDS.step_ms(fastest)}, ${slower.toFixed(1)} times as long as in the package that was verified before; ${SLOWDOWN} times is the limit. Remove its verification folder if this was meant`,
+          `${WORDS.step_ms(fastest)}, ${slower.toFixed(1)} times as long as in the package that was verified before; ${SLOWDOWN} times is the limit. Verify again when this machine has less to do; if it was meant, remove the folder verification/ of that package`,
         ]
       : over;
   const figures = {
@@ -92,14 +93,18 @@ function judge(runs: readonly Video[], context: CheckContext) {
   return { best, faults, figures };
 }
 
-/** The earlier report, where it passed and tells of the same recipe, the same clip and the same sort of device. */
+/**
+ * The earlier report, where it passed and tells of the same recipe, the same clip and the same sort of machine and device: what was fast where
+ * a package was published says nothing of how fast it is to be here.
+ */
 function comparable(context: CheckContext): EarlierReport | undefined {
   const { earlier, lock, video } = context;
   const report = earlier?.report;
   if (!report || video instanceof Error || report.verdict !== 'passed' || !report.timing) return undefined;
   const run = runOf(context);
   const same = ['steps', 'frames', 'width', 'height', 'guidance'].every((key) => report.run[key] === run[key]);
-  return same && report.device === video.device && report.name === lock?.name ? report : undefined;
+  const here = report.machine === undefined || report.machine === describeMachine();
+  return same && here && report.device === video.device && report.name === lock?.name ? report : undefined;
 }
 
 /**
