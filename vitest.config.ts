@@ -15,6 +15,7 @@ export default defineConfig({
     include: ['test/**/*.test.ts', 'test/**/*.test.tsx'],
     testTimeout: 180_000,
     hookTimeout: 240_000,
+    setupFiles: ['test/helpers/equal-bytes.ts'],
     maxWorkers: '100%',
   },
 });

@@ -9,6 +9,7 @@ import { recipeSchema } from '../recipe/schema.ts';
 import { type Json, writePair } from '../recipe/yaml-write.ts';
 import { fenced, markdownText } from '../text/markdown.ts';
 import type { Lock } from './lock.ts';
+import type { CardReport } from './model-card/card-report.ts';
 import { cardHeader } from './model-card/header.ts';
 import { licenseSection } from './model-card/license.ts';
 import { limitations } from './model-card/limitations.ts';
@@ -17,37 +18,6 @@ import { usageSection } from './model-card/usage.ts';
 import { timingSection, verificationSection } from './model-card/verification.ts';
 
 export const CARD_FILE = 'README.md';
-
-/** What a card tells of a verification: of a report, and which checks its profile left out. */
-export interface CardReport {
-  readonly verdict: CheckVerdict;
-  readonly device: string;
-  /** Processor and system. */
-  readonly machine?: string;
-  readonly fallback?: readonly string[];
-  readonly profile: string;
-  readonly run: {
-    readonly prompt: string;
-    readonly negative: string;
-    readonly seed: number;
-    readonly steps: number;
-    readonly guidance: number;
-    readonly frames: number;
-    readonly width: number;
-    readonly height: number;
-  };
-  readonly checks: readonly { readonly id: string; readonly verdict: CheckVerdict; readonly reason: string }[];
-  readonly graphs: readonly string[];
-  /** Null when the run did not end: then there is no clip, either. Milliseconds and bytes. */
-  readonly timing: {
-    readonly load_ms: number;
-    readonly denoise_ms: number;
-    readonly step_ms: readonly number[];
-    readonly decode_ms: number;
-    readonly peak_bytes: number;
-  } | null;
-  readonly skipped: readonly string[];
-}
 
 /**
  * Whether the README.md beside this lock is a card that the tool may write: packages of other tools keep theirs, and in older packages it

@@ -34,6 +34,15 @@ function colonFollows(text: string, from: number): boolean {
   return text[i] === ':';
 }
 
+/** What answers and files of others hold; undefined where that is no JSON. */
+export function jsonIn(data: string | Uint8Array): unknown {
+  try {
+    return JSON.parse(typeof data === 'string' ? data : new TextDecoder().decode(data));
+  } catch {
+    return undefined;
+  }
+}
+
 /** A JSON object: not null, not an array. */
 export function isJsonObject(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -13,6 +13,7 @@ import { link, mkdir, readFile, readlink, rename, rm, stat, symlink, writeFile }
 import { dirname, join, relative } from 'node:path';
 import { z } from 'zod';
 import { ioError } from '../formats/byte-source.ts';
+import { jsonIn } from '../formats/json.ts';
 
 export interface Blob {
   readonly sha256: string;
@@ -80,7 +81,7 @@ export function openCache(folder: string): Cache {
     async recall(key, schema) {
       const text = await readFile(recordPath(key), 'utf8').catch(() => undefined);
       if (text === undefined) return undefined;
-      const parsed = z.looseObject({ key: z.unknown(), value: schema }).safeParse(parseOrNothing(text));
+      const parsed = z.looseObject({ key: z.unknown(), value: schema }).safeParse(jsonIn(text));
       return parsed.success ? (parsed.data.value as z.output<typeof schema>) : undefined;
     },
     async record(key, value) {
@@ -115,14 +116,6 @@ async function remove(path: string): Promise<void> {
 
 function canonical({ endpoint, kind, repo, at, path }: CacheKey): string {
   return JSON.stringify([endpoint, kind, repo, at, path]);
-}
-
-function parseOrNothing(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 /** `make` makes it under another name beside its place, and there it is moved. @throws IoError */

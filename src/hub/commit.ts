@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { UnavailableError } from '../errors.ts';
+import { jsonIn } from '../formats/json.ts';
 import { type Content, partOf, readWhole } from './content.ts';
 import { collect } from './http.ts';
 import { type HubRepository, misunderstood } from './repository.ts';
@@ -111,7 +112,7 @@ export async function sendCommit(
     },
   );
   const { host } = new URL(endpoint);
-  const parsed = commitAnswer.safeParse(parse(await collect(answer, MAX_ANSWER, `${host} answers to a commit`)));
+  const parsed = commitAnswer.safeParse(jsonIn(await collect(answer, MAX_ANSWER, `${host} answers to a commit`)));
   if (!parsed.success)
     throw new UnavailableError(
       `${host} took a commit to ${repo} and does not say which it is.`,
@@ -119,12 +120,4 @@ export async function sendCommit(
     );
   const { commitOid: commit, pullRequestUrl: pullRequest } = parsed.data;
   return { commit, ...(pullRequest !== undefined && { pullRequest }) };
-}
-
-function parse(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(String(bytes));
-  } catch {
-    return undefined;
-  }
 }

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { UsageError } from '../errors.ts';
 import { VERSION } from '../version.ts';
 import { type Body, request, UnreadableBody } from './body.ts';
+import { type Watch, watchSilence } from './silence.ts';
 
 /** Milliseconds, but for `attempts`. */
 export interface Patience {
@@ -310,45 +311,6 @@ function opened(response: Response, url: URL, watch: Watch, signal: AbortSignal 
       await response.body?.cancel().catch(() => undefined);
     },
   };
-}
-
-interface Watch {
-  /** Aborted by silence and by the signal outside. */
-  readonly signal: AbortSignal;
-  /** From now on silence counts. */
-  touch(): void;
-  /** Silence does not count until the next touch. */
-  rest(): void;
-  end(): void;
-}
-
-function watchSilence(milliseconds: number, outer: AbortSignal | undefined): Watch {
-  const controller = new AbortController();
-  const stop = () => controller.abort(outer?.reason);
-  if (outer?.aborted) stop();
-  outer?.addEventListener('abort', stop, { once: true });
-  let timer: NodeJS.Timeout | undefined;
-  const rest = () => clearTimeout(timer);
-  const touch = () => {
-    rest();
-    timer = setTimeout(() => controller.abort(new Silence(milliseconds)), milliseconds);
-  };
-  touch();
-  return {
-    signal: controller.signal,
-    touch,
-    rest,
-    end() {
-      rest();
-      outer?.removeEventListener('abort', stop);
-    },
-  };
-}
-
-class Silence extends Error {
-  constructor(milliseconds: number) {
-    super(`nothing came for ${milliseconds / 1000} seconds`);
-  }
 }
 
 /** What fetch throws hides the reason in `cause`, sometimes twice. */

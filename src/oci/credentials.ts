@@ -6,6 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { jsonIn } from '../formats/json.ts';
 
 export interface Credentials {
   readonly user: string;
@@ -48,13 +49,7 @@ function candidates(env: Environment): readonly string[] {
 }
 
 function credentialsIn(text: string, registry: string): Credentials | undefined {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  const { auths = {} } = config.safeParse(json).data ?? {};
+  const { auths = {} } = config.safeParse(jsonIn(text)).data ?? {};
   const key = Object.keys(auths).find((name) => name.replace(/^https?:\/\//, '').replace(/\/.*$/, '') === registry);
   const { auth, username, password } = (key === undefined ? undefined : auths[key]) ?? {};
   if (username && password) return { user: username, password };

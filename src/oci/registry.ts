@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { z } from 'zod';
 import { FormatError } from '../errors.ts';
 import { ioError } from '../formats/byte-source.ts';
 import { openChecked } from '../hub/content.ts';
@@ -19,7 +18,7 @@ import {
   type Patience,
   type Wire,
 } from '../hub/http.ts';
-import { type Challenge, parseChallenges } from './challenge.ts';
+import { answerTo } from './authorization.ts';
 import type { Credentials } from './credentials.ts';
 import { DIGEST, endpointOf, type OciReference } from './reference.ts';
 import type { Uploads } from './uploads.ts';
@@ -90,12 +89,7 @@ export function openRegistry(
   const endpoint = endpointOf(reference);
   const base = `${endpoint}/v2/${reference.repository}`;
   let authorization: string | undefined;
-  const wire = openWire({
-    endpoint,
-    authorization: () => authorization,
-    signal,
-    patience,
-  });
+  const wire = openWire({ endpoint, authorization: () => authorization, signal, patience });
 
   /** Shows who one is when that is asked for, and once more when a token has run out. */
   const send = async (url: string, call: Call): Promise<Opened> => {
@@ -104,7 +98,7 @@ export function openRegistry(
     } catch (error) {
       if (!(error instanceof HttpRefusal) || error.status !== 401 || error.challenge === undefined) throw error;
       if (error.origin !== endpoint) throw error; // whoever it was that the registry sent us to is not told who we are
-      authorization = await answerTo(parseChallenges(error.challenge), credentials, { endpoint, signal, patience });
+      authorization = await answerTo(error.challenge, credentials, { endpoint, signal, patience });
       if (authorization === undefined) throw error;
       return wire.send(url, call);
     }
@@ -303,57 +297,4 @@ async function readChunk(
     read += bytesRead;
   }
   return bytes;
-}
-
-const MAX_TOKEN_ANSWER = 1 << 20;
-/** What a header takes: what is said of anything else would repeat it. */
-const token = z
-  .string()
-  .regex(/^[\x21-\x7e]+$/)
-  .max(1 << 16);
-const tokenAnswer = z.union([
-  z.looseObject({ token }).transform((answer) => answer.token),
-  z.looseObject({ access_token: token }).transform((answer) => answer.access_token),
-]);
-
-/** What to show from now on; undefined when the registry asks for something that is not there. */
-async function answerTo(
-  challenges: readonly Challenge[],
-  credentials: Credentials | undefined,
-  { endpoint, signal, patience }: Pick<RegistryOptions, 'signal' | 'patience'> & { readonly endpoint: string },
-): Promise<string | undefined> {
-  const basic = credentials && `Basic ${Buffer.from(`${credentials.user}:${credentials.password}`).toString('base64')}`;
-  const bearer = challenges.find(({ scheme }) => scheme === 'bearer');
-  const realm = bearer?.parameters['realm'];
-  if (realm === undefined || !URL.canParse(realm))
-    return challenges.some(({ scheme }) => scheme === 'basic') ? basic : undefined;
-  const url = new URL(realm);
-  if (!isSafe(url, new URL(endpoint)))
-    throw new ConnectionFailure(
-      `${endpoint} sends whoever wants in to ${url.protocol}//${url.host}, which is not safe`,
-      true,
-    );
-  for (const name of ['service', 'scope']) {
-    const value = bearer?.parameters[name];
-    if (value !== undefined) url.searchParams.set(name, value);
-  }
-  const service: Wire = openWire({
-    endpoint: url.origin,
-    authorization: () => basic,
-    signal,
-    patience,
-  });
-  const answer = await service.send(url.href, { method: 'GET', headers: { accept: 'application/json' } });
-  const parsed = tokenAnswer.safeParse(parse(await collect(answer, MAX_TOKEN_ANSWER, `${url.host} answers`)));
-  if (!parsed.success)
-    throw new ConnectionFailure(`${url.host}, which gives tokens for the registry, gives none`, true);
-  return `Bearer ${parsed.data}`;
-}
-
-function parse(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(String(bytes));
-  } catch {
-    return undefined;
-  }
 }

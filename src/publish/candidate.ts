@@ -10,14 +10,13 @@ import { type CheckVerdict, type Stage, type StageName, telling } from '../event
 import { digestInSteps } from '../export/digest.ts';
 import type { FileDigest } from '../export/lock.ts';
 import { CARD_FILE } from '../export/model-card.ts';
-import { isReference } from '../hub/reference.ts';
-import { isOciReference } from '../oci/reference.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { pathInPackage } from '../runtime/package-folder.ts';
 import { readBundle, unverifiedManifest } from '../sign/bundle.ts';
 import { compareSigned, type Digests, describeDifferences, SIGNATURE_FILE } from '../sign/manifest.ts';
 import { wrongPaths } from '../text/safe-path.ts';
 import { REPORT_FILE, readReport, type StoredReport, VERIFICATION_FOLDER } from '../verify/report.ts';
+import { isRemote } from './list-package.ts';
 import type { Refusal } from './refusal.ts';
 
 export interface CandidateFile {
@@ -46,7 +45,7 @@ export interface Candidate {
  * none of the files. @throws InputMissingError when there is no package; UsageError for a reference.
  */
 export async function openCandidate(folder: string, { resigned = false } = {}): Promise<Candidate> {
-  if (isReference(folder) || isOciReference(folder))
+  if (isRemote(folder))
     throw new UsageError(`${folder} is elsewhere, and a folder is needed: lcm-merge pull ${folder} -o DIR makes one.`);
   if ((await kindOf(folder)) !== 'folder')
     throw new InputMissingError(`The package ${folder} is not there, or is no folder.`, { file: folder });

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import { UnavailableError, UsageError } from '../errors.ts';
 import { LOCK_FILE } from '../export/lock.ts';
+import { jsonIn } from '../formats/json.ts';
 import type { Destination } from '../hub/commit.ts';
 import { printReference } from '../hub/reference.ts';
 import { headOf, readSmall, type Tree, treeOf } from '../hub/writing.ts';
@@ -64,9 +65,5 @@ const named = z.looseObject({ name: z.string().min(1).max(200) });
 
 async function lockedName(destination: Destination, commit: string): Promise<string | undefined> {
   const text = await readSmall(destination, commit, LOCK_FILE, MAX_LOCK_BYTES);
-  try {
-    return named.parse(JSON.parse(text)).name;
-  } catch {
-    return undefined; // damaged, which is no reason not to replace it
-  }
+  return named.safeParse(jsonIn(text)).data?.name; // a lock that is damaged is no reason not to replace it
 }

@@ -11,7 +11,7 @@ import type { Patience } from '../hub/http.ts';
 import { HOST } from '../hub/partial.ts';
 import { readHubSettings } from '../hub/settings.ts';
 import { fetchPackage } from './fetch-package.ts';
-import { isRemote, listRemotePackage } from './remote-package.ts';
+import { isRemote, listRemotePackage } from './list-package.ts';
 
 export interface LocalPackage extends AsyncDisposable {
   /** The package's files, none of them a link. */

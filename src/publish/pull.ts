@@ -7,7 +7,7 @@ import { openCache } from '../hub/cache.ts';
 import type { Patience } from '../hub/http.ts';
 import { readHubSettings } from '../hub/settings.ts';
 import { fetchPackage } from './fetch-package.ts';
-import { listRemotePackage } from './remote-package.ts';
+import { listRemotePackage } from './list-package.ts';
 
 export interface PullOptions {
   /** The folder that becomes the package. */

@@ -5,6 +5,7 @@ import { componentFiles, configFiles, motionAdapterFiles, pipelineFiles } from '
 import type { Component } from '../architecture/names.ts';
 import { FormatError } from '../errors.ts';
 import { readSmallFile } from '../formats/byte-source.ts';
+import { jsonIn } from '../formats/json.ts';
 import type { RemoteFile } from '../hub/download.ts';
 import { quote } from '../text/quote.ts';
 import { wrongPath } from '../text/safe-path.ts';
@@ -62,7 +63,7 @@ export async function readShards(
   listed: ReadonlyMap<string, RemoteFile>,
 ): Promise<RemoteFile[]> {
   const bytes = await readSmallFile(blob, MAX_INDEX_BYTES);
-  const parsed = shardIndex.safeParse(parseOrNothing(bytes));
+  const parsed = shardIndex.safeParse(jsonIn(bytes));
   if (!parsed.success)
     throw new FormatError(`${path} should be an index of shards, and has no weight_map from tensors to files.`);
   const shards = [...new Set(Object.values(parsed.data.weight_map))].sort();
@@ -72,12 +73,4 @@ export async function readShards(
     if (!file) throw new FormatError(`${path} names the shard ${quote(shard, 200)}, which does not stand beside it.`);
     return file;
   });
-}
-
-function parseOrNothing(bytes: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(bytes).toString());
-  } catch {
-    return undefined;
-  }
 }

@@ -25,19 +25,33 @@ export const lockOf = (name: string) =>
     outputs: {},
   });
 
-/** Writes it into `folder` with these files besides lock and verification. */
+/** Writes it into `folder` with these files besides lock and verification; README.md is its model card. */
 export async function makeVerified(
   folder: string,
-  files: Readonly<Record<string, string | Uint8Array>>,
+  { 'README.md': card, ...files }: Readonly<Record<string, string | Uint8Array>>,
   name = 'ink',
 ): Promise<string> {
   const own = { 'lcm-merge.lock.json': lockOf(name), ...files };
-  const digests = Object.fromEntries(Object.entries(own).map(([path, data]) => [path, sha256(data)]));
-  const report = { verdict: 'passed', device: 'cpu', package: digests, verification: { 'report.html': sha256('<p>') } };
-  const all = { ...own, 'verification/report.html': '<p>', 'verification/report.json': JSON.stringify(report) };
-  for (const [path, data] of Object.entries(all)) {
+  const verification = { 'report.html': '<p>', 'frames.webp': 'clip', 'fingerprint.json': '{}' };
+  const report = {
+    verdict: 'passed',
+    device: 'cpu',
+    package: digestsOf(own),
+    verification: digestsOf(verification),
+    ...(card !== undefined && { card: sha256(card) }),
+  };
+  const beside = Object.entries({ ...verification, 'report.json': JSON.stringify(report, null, 2) });
+  const all = [
+    ...Object.entries(own),
+    ...beside.map(([path, data]) => [`verification/${path}`, data] as const),
+    ...(card === undefined ? [] : [['README.md', card] as const]),
+  ];
+  for (const [path, data] of all) {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), data);
   }
   return folder;
 }
+
+const digestsOf = (files: Readonly<Record<string, string | Uint8Array>>) =>
+  Object.fromEntries(Object.entries(files).map(([path, data]) => [path, sha256(data)]));

@@ -120,7 +120,7 @@ describe('publish to the Hub', () => {
     const history = hub.repository(repo)?.history ?? [];
     expect(history).toMatchObject([
       { title: 'initial commit' },
-      { title: 'Publish ink', description: expect.stringContaining('passed its verification: 7 files') },
+      { title: 'Publish ink', description: expect.stringContaining('passed its verification: 9 files') },
     ]);
     expect(history[1]?.parent).toBe(history[0]?.sha);
     expect(at).toBe(`hf://${repo}@${headOf()}`);

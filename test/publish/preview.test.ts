@@ -6,17 +6,14 @@ import { InputMissingError } from '../../src/errors.ts';
 import { drain, type Event } from '../../src/events.ts';
 import { previewPublication, surveyPublication } from '../../src/publish/preview.ts';
 import { publish } from '../../src/publish/publish.ts';
-import { verify } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
-import { bakeAndCheck, tinyRecipe } from '../helpers/tiny.ts';
+import { makeVerified } from './handmade.ts';
 
 let verified: string;
 
 beforeAll(async () => {
-  verified = join(await temporaryFolder(), 'package');
-  await mkdir(verified);
-  const { plan } = await bakeAndCheck(tinyRecipe({ output: { targets: ['portable'] } }), verified);
-  expect((await drain(verify(verified, { plan, profile: 'quick' }))).verdict).toBe('passed');
+  const files = { 'model_index.json': '{}', 'unet/model.onnx': 'graph', 'README.md': '# ink\n' };
+  verified = await makeVerified(join(await temporaryFolder(), 'package'), files);
 });
 
 describe('previewPublication', () => {
@@ -48,7 +45,7 @@ describe('previewPublication', () => {
     const to = join(await temporaryFolder(), 'published');
     await drain(publish(verified, { to }));
     const { target, files, bytes } = await surveyPublication(verified, to);
-    expect(target?.replaces).toEqual({ name: 'tiny', files: files.length, bytes });
+    expect(target?.replaces).toEqual({ name: 'ink', files: files.length, bytes });
     const { bavail, bsize } = await statfs(to);
     expect((target?.free ?? 0) / (bavail * bsize)).toBeCloseTo(1, 1);
     await writeFile(join(to, 'lcm-merge.lock.json'), 'no lock');

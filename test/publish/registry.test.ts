@@ -21,6 +21,8 @@ import { digestsOf, golden, writeKey } from '../sign/golden-bundles.ts';
 import { makeVerified } from './handmade.ts';
 
 const patience: Patience = { attempts: 2, firstDelay: 1, longestDelay: 1000, idle: 5000 };
+const WEIGHTS = Uint8Array.from({ length: 3_000_000 }, (_, i) => (i * 2654435761) >>> 23);
+const FILES = { 'unet/model.onnx_data': WEIGHTS, 'unet/model.onnx': 'graph', 'README.md': '# ink\n' };
 
 if (!hasRegistry) it.skip('publish to a registry: needs docker-registry (Debian: apt install docker-registry)');
 
@@ -32,9 +34,7 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
 
   beforeAll(async () => {
     proxy = await startFaultProxy(await startRegistry());
-    const weights = Uint8Array.from({ length: 3.5 * 2 ** 20 }, (_, i) => (i * i) >> 7);
-    const files = { 'README.md': '# ink', 'unet/model.onnx': 'graph', 'unet/model.onnx_data': weights };
-    verified = await makeVerified(join(await temporaryFolder(), 'package'), files);
+    verified = await makeVerified(join(await temporaryFolder(), 'ink'), FILES);
   });
   beforeEach(async () => {
     proxy.fault = () => undefined;

@@ -8,12 +8,10 @@ import type { Patience } from '../../src/hub/http.ts';
 import { HOST } from '../../src/hub/partial.ts';
 import { artifactManifest } from '../../src/oci/artifact.ts';
 import { openLocalPackage, openLocalPackages } from '../../src/publish/local-package.ts';
-import { publish } from '../../src/publish/publish.ts';
 import { type PullOptions, pull } from '../../src/publish/pull.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { type FakeHub, sha256, startHub } from '../hub/hub-server.ts';
 import { type FaultProxy, startFaultProxy } from '../oci/fault-proxy.ts';
-import { makeVerified } from './handmade.ts';
 
 const patience: Patience = { attempts: 2, firstDelay: 1, longestDelay: 10, idle: 5000 };
 const TOKEN = 'hf_secret';
@@ -65,18 +63,6 @@ describe('a package on the Hub', () => {
     expect(await contentsOf(pulled.folder)).toEqual(FILES);
     hub.commit('me/tiny', { ...FILES, 'README.md': Buffer.from('# another\n') });
     expect(await contentsOf((await pullTo(pulled.reference)).folder)).toEqual(FILES);
-  });
-
-  it('comes back as it was published', async () => {
-    hub.token = TOKEN;
-    const folder = await makeVerified(join(await temporaryFolder(), 'ink'), {
-      'a/ü 1.json': '{}',
-      'unet/model.onnx_data': WEIGHTS,
-    });
-    const published = await drain(publish(folder, { to: 'hf://me/ink', patience }));
-    const pulled = await pullTo('hf://me/ink');
-    expect(pulled.reference).toBe(published.to);
-    expect(await contentsOf(pulled.folder)).toEqual(await contentsOf(folder));
   });
 
   it('is fetched once, and then there without the network', async () => {

@@ -85,10 +85,10 @@ describe('a private key', () => {
   });
 
   it.each([
-    ['nothing', '', 'is a public key'],
+    ['nothing', '', 'has no private key in PEM form'],
     ['a damaged one', '-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n', 'has a damaged private key'],
     ['a public one', ofKind('prime256v1').publicKey, 'is a public key'],
-    ['bytes', '\u0000\u0001\u0002', 'is a public key'],
+    ['bytes', '\u0000\u0001\u0002', 'has no private key in PEM form'],
     ['too much', 'x'.repeat(1 << 17), 'it is something else'],
   ])('is not %s', async (_, pem, sentence) => {
     const opening = openSigner(await writeKey(pem));

@@ -4,7 +4,7 @@ import { parseReference } from '../../hub/reference.ts';
 import { sumLicenses } from '../../recipe/licenses.ts';
 import { sourceFields } from '../../recipe/sources.ts';
 import type { Lock } from '../lock.ts';
-import type { CardReport } from '../model-card.ts';
+import type { CardReport } from './card-report.ts';
 
 /** YAML between two lines of hyphens, which no value can contain. */
 export function cardHeader(lock: Lock, report: CardReport | undefined): string {

@@ -6,7 +6,7 @@ import { sourceFields } from '../../recipe/sources.ts';
 import { markdownText } from '../../text/markdown.ts';
 import { formatBytes } from '../../text/quantity.ts';
 import type { Lock } from '../lock.ts';
-import type { CardReport } from '../model-card.ts';
+import type { CardReport } from './card-report.ts';
 import { BROWSER_FILE_BYTES, largestFile } from './largest-file.ts';
 
 /** Markdown, a sentence or two each. */

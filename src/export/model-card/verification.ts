@@ -2,7 +2,7 @@
 import type { CheckVerdict } from '../../events.ts';
 import { markdownTable, markdownText } from '../../text/markdown.ts';
 import { formatBytes, formatDuration } from '../../text/quantity.ts';
-import type { CardReport } from '../model-card.ts';
+import type { CardReport } from './card-report.ts';
 
 const WORDS: Readonly<Record<CheckVerdict, string>> = {
   passed: 'passed',
