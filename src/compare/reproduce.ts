@@ -40,10 +40,17 @@ export interface ReproduceOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The lock with its keys in the order in which they are written. @throws InputMissingError when the package has none */
+/**
+ * The lock with its keys in the order in which they are written, and a recipe in it that is one. @throws InputMissingError when the
+ * package has none, FormatError, RecipeError
+ */
 export async function lockOfPackage(folder: string): Promise<Lock> {
   const file = join(folder, LOCK_FILE);
-  if (await readLock(folder)) return JSON.parse(await readFile(file, 'utf8')) as Lock;
+  if (await readLock(folder)) {
+    const lock = JSON.parse(await readFile(file, 'utf8')) as Lock;
+    parseRecipe(JSON.stringify(lock.recipe), file);
+    return lock;
+  }
   throw new InputMissingError(`${file} is missing: nothing says what ${folder} was made of.`, { file });
 }
 

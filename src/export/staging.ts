@@ -19,10 +19,15 @@ export interface Staging extends AsyncDisposable {
 /** Says why a folder with these names in it must not be replaced, as the end of a sentence; undefined when it may. */
 export type Objection = (names: readonly string[]) => string | undefined;
 
-const isNoPackage: Objection = (names) =>
-  names.length > 0 && !names.some((name) => name === LOCK_FILE)
-    ? `is not empty and not a package of lcm-merge (it has no ${LOCK_FILE})`
+/** A lock alone is none: people keep copies of locks where they work, and would lose all of that folder. */
+const PARTS_OF_PACKAGE = [LOCK_FILE, 'unet'];
+
+const isNoPackage: Objection = (names) => {
+  const lacking = PARTS_OF_PACKAGE.find((part) => !names.includes(part));
+  return names.length > 0 && lacking !== undefined
+    ? `is not empty and not a package of lcm-merge (it has no ${lacking})`
     : undefined;
+};
 
 /**
  * Prepares `out`. Disposal without commit leaves nothing behind, not even the parents that were made.

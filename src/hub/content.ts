@@ -3,7 +3,8 @@
  * last of it is given away, so that nobody gets a whole file other than the one that was checked.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { PublishError } from '../errors.ts';
 import { ioError } from '../formats/byte-source.ts';
 import type { Streamed } from './body.ts';
@@ -68,11 +69,25 @@ async function* readRange({ data }: Content, from: number, to: number): AsyncGen
     yield data.subarray(from, to);
     return;
   }
+  await using file = await openChecked(data);
   try {
-    yield* createReadStream(data, { start: from, end: to - 1, highWaterMark: READ_PIECE });
+    yield* file.createReadStream({ start: from, end: to - 1, highWaterMark: READ_PIECE, autoClose: false });
   } catch (error) {
     throw ioError('read', data, error);
   }
+}
+
+/** Goes through no link, and waits for nobody at the other end of a pipe; Windows has neither. */
+const ITSELF = constants.O_RDONLY | (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0);
+
+/** The file at `path` that was checked, where somebody may have put something else: a link to a secret, a pipe. @throws PublishError, IoError */
+export async function openChecked(path: string): Promise<FileHandle> {
+  const file = await open(path, ITSELF).catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'ELOOP' || error.code === 'ENOENT' ? changedError(path) : ioError('open', path, error);
+  });
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw changedError(path);
 }
 
 export function changedError(what: string): PublishError {

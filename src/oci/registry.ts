@@ -3,9 +3,10 @@
  * and got by tag or digest. Who one is is shown as the registry asks (WWW-Authenticate: Basic, or Bearer with a token service).
  */
 import { createHash } from 'node:crypto';
-import { type FileHandle, open } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { FormatError } from '../errors.ts';
 import { ioError } from '../formats/byte-source.ts';
+import { openChecked } from '../hub/content.ts';
 import {
   type Call,
   ConnectionFailure,
@@ -131,9 +132,7 @@ export function openRegistry(
   return {
     has,
     async *push(blob, path) {
-      const file = await open(path, 'r').catch((error: unknown) => {
-        throw ioError('read', path, error);
-      });
+      const file = await openChecked(path);
       try {
         const begun = await takenUp(blob);
         try {

@@ -2,6 +2,7 @@
  * A package on its way to publication: every file of it, and what forbids to publish it. `publish` asks this of it,
  * and so does the preview, so that what the one refuses the other does, too.
  */
+import type { Dirent } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormatError, InputMissingError, UsageError } from '../errors.ts';
@@ -13,6 +14,7 @@ import { kindOf } from '../recipe/input-files.ts';
 import { pathInPackage } from '../runtime/package-folder.ts';
 import { readBundle, unverifiedManifest } from '../sign/bundle.ts';
 import { compareSigned, type Digests, describeDifferences, SIGNATURE_FILE } from '../sign/manifest.ts';
+import { wrongPaths } from '../text/safe-path.ts';
 import { REPORT_FILE, readReport, type StoredReport, VERIFICATION_FOLDER } from '../verify/report.ts';
 import { isRemote } from './list-package.ts';
 import type { Refusal } from './refusal.ts';
@@ -51,14 +53,17 @@ export async function openCandidate(folder: string, { resigned = false } = {}): 
   const entries = (await readdir(folder, { recursive: true, withFileTypes: true })).filter(
     (entry) => !entry.isDirectory(),
   );
-  const odds = entries.filter((entry) => !entry.isFile());
+  const odds = entries.filter((entry) => oddityOf(entry) !== undefined);
   const [odd] = odds;
-  const paths = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const paths = entries
+    .filter((entry) => oddityOf(entry) === undefined)
+    .map((entry) => join(entry.parentPath, entry.name));
   const all = await Promise.all(
     paths.map(async (path) => ({ name: pathInPackage(folder, path), bytes: (await stat(path)).size })),
   );
   const files = all.filter(({ name }) => !(resigned && name === SIGNATURE_FILE));
   files.sort((a, b) => (a.name < b.name ? -1 : 1));
+  const wrong = wrongPaths(files.map(({ name }) => name)); // what nobody could fetch
   return {
     folder,
     verdict: report?.verdict ?? 'not verified',
@@ -68,7 +73,8 @@ export async function openCandidate(folder: string, { resigned = false } = {}): 
     odd: odds.map((entry) => pathInPackage(folder, join(entry.parentPath, entry.name))),
     refusals: [
       ...(refusal ? [refusal] : []),
-      ...(odd ? [refuseOdd(folder, join(odd.parentPath, odd.name), odd.isSymbolicLink())] : []),
+      ...(odd ? [refuse(folder, `${join(odd.parentPath, odd.name)} ${oddityOf(odd)}`)] : []),
+      ...(wrong === undefined ? [] : [refuse(folder, `it ${wrong}. Rename that, and verify it again`)]),
       ...(report && !odd ? differences(folder, report, new Set(files.map(({ name }) => name))) : []),
     ],
   };
@@ -141,14 +147,12 @@ async function reportOf(folder: string): Promise<{ report?: StoredReport; refusa
   }
 }
 
-/** A link's target can change after the check, and other things cannot be copied; what is published is files. */
-function refuseOdd(folder: string, path: string, isLink: boolean): Refusal {
-  return refuse(
-    folder,
-    isLink
-      ? `${path} is a symbolic link. Put a copy of the file in its place`
-      : `${path} is a device, pipe or socket. Remove it`,
-  );
+/** Why something is not sent, behind its path. A link's target can change after the check, and other things cannot be copied; what is published is files. */
+function oddityOf(entry: Dirent): string | undefined {
+  if (entry.isSymbolicLink()) return 'is a symbolic link. Put a copy of the file in its place';
+  if (!entry.isFile()) return 'is a device, pipe or socket. Remove it';
+  if (entry.name.includes('\ufffd')) return 'has a name that is no text in UTF-8. Rename it';
+  return undefined;
 }
 
 /** Whoever signed it: a signature of other bytes is of no use to anybody. */

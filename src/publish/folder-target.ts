@@ -2,13 +2,13 @@
  * A folder that a package is published to: what stands there now, and whether there is room. The copy becomes visible as a whole, when it
  * has been read again and is what was checked; the version that stood there before stays until then.
  */
-import { access, constants, copyFile, mkdir, readdir, stat, statfs, writeFile } from 'node:fs/promises';
+import { access, constants, copyFile, mkdir, readdir, realpath, stat, statfs, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import { FormatError, UsageError } from '../errors.ts';
 import type { Stage } from '../events.ts';
 import { assertReplaceable, followLink, openStaging } from '../export/staging.ts';
 import { ioError } from '../formats/byte-source.ts';
-import { changedError } from '../hub/content.ts';
+import { changedError, openChecked } from '../hub/content.ts';
 import { kindOf } from '../recipe/input-files.ts';
 import { readLock } from '../runtime/lock-file.ts';
 import { digestCandidate } from './candidate.ts';
@@ -30,11 +30,12 @@ export async function openFolderTarget(folder: string, { to, signal }: PublishOp
 }
 
 async function lookAt(to: string, folder: string): Promise<Target> {
-  if (contains(folder, to))
-    throw new UsageError(`${to} lies inside the package ${folder}, which cannot be copied into itself.`);
-  if (contains(to, folder))
-    throw new UsageError(`The package ${folder} lies inside ${to}, which it would replace. Choose another place.`);
   const target = await followLink(to);
+  const [from, place] = [await realPlace(folder), await realPlace(target)];
+  if (contains(from, place))
+    throw new UsageError(`${to} lies inside the package ${folder}, which cannot be copied into itself.`);
+  if (contains(place, from))
+    throw new UsageError(`The package ${folder} lies inside ${to}, which it would replace. Choose another place.`);
   await assertReplaceable(target);
   const parent = await nearestFolder(dirname(target));
   await access(parent, constants.W_OK | constants.X_OK).catch((error: unknown) => {
@@ -57,6 +58,7 @@ async function* copyTo(
     const path = join(staging.path, name);
     await mkdir(dirname(path), { recursive: true });
     if (typeof data === 'string') {
+      await (await openChecked(data)).close(); // copyFile would wait for a pipe without end
       await copyFile(data, path, constants.COPYFILE_EXCL);
       done += bytes;
     } else await writeFile(path, data, { flag: 'wx', flush: true });
@@ -72,6 +74,12 @@ async function* copyTo(
 export function contains(outer: string, inner: string): boolean {
   const [first] = relative(resolve(outer), resolve(inner)).split(sep);
   return first !== '..';
+}
+
+/** Where `path` is or will be, whatever links lead there. */
+async function realPlace(path: string): Promise<string> {
+  const there = await nearestFolder(resolve(path));
+  return join(await realpath(there), relative(there, resolve(path)));
 }
 
 async function nearestFolder(path: string): Promise<string> {

@@ -12,6 +12,7 @@ const count = z.number().int().min(0);
 const digest = { sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 hexadecimal digits'), bytes: count };
 const expectation = z.looseObject({ expect: z.looseObject({ modules: count }).optional() });
 const side = z.number().int().positive().multipleOf(8);
+const clip = z.looseObject({ frames: z.number().int().positive(), width: side, height: side });
 const counts = z.record(z.string(), count);
 const budget = z.number().positive().optional();
 const figures = z.record(z.string(), z.number());
@@ -25,7 +26,7 @@ const lockSchema = z.looseObject({
     lcm: expectation.optional(),
     motion: z.looseObject({ gamma: z.number(), norm: z.enum(['per-frame', 'pooled']), base: z.string().optional() }),
     sampler: z.looseObject({ kind: z.string(), steps: z.number().int().positive(), guidance: z.number().min(0) }),
-    output: z.looseObject({ frames: z.number().int().positive(), width: side, height: side }),
+    output: clip.extend({ shapes: z.union([z.enum(['static', 'dynamic']), z.array(clip).min(1)]) }),
     verify: z.looseObject({
       prompt: z.string(),
       negative: z.string(),

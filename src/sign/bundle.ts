@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { describeIssues, parseJsonText } from '../architecture/config-file.ts';
 import { FormatError } from '../errors.ts';
 import { readSmallFile } from '../formats/byte-source.ts';
+import { parseJson } from '../formats/json.ts';
+import { quote } from '../text/quote.ts';
 import { describeKey, type Signer, type Verifier } from './keys.ts';
 import { type Manifest, readStatement, statementJson } from './manifest.ts';
 
@@ -61,7 +63,12 @@ const bundleSchema = z.looseObject({
 
 /** @throws InputMissingError when there is none, FormatError when it is damaged or of another kind */
 export async function readBundle(file: string): Promise<Bundle> {
-  const raw = parseJsonText(await readSmallFile(file, MAX_BUNDLE_BYTES), file);
+  const bytes = await readSmallFile(file, MAX_BUNDLE_BYTES);
+  const raw = parseJsonText(bytes, file);
+  const { duplicate } = parseJson(new TextDecoder().decode(bytes));
+  if (duplicate !== undefined)
+    // others may take the first of the two
+    throw new FormatError(`${file} is no signature of a model: ${quote(duplicate)} stands in it twice.`, { file });
   const parsed = bundleSchema.safeParse(raw, { reportInput: true });
   if (!parsed.success)
     throw new FormatError(`${file} is no signature of a model: ${describeIssues(parsed.error.issues)}.`, { file });

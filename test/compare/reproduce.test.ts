@@ -13,6 +13,7 @@ import { plan } from '../../src/merge/plan.ts';
 import { digestPackage } from '../../src/verify/gate.ts';
 import { temporaryFolder } from '../helpers/temporary.ts';
 import { bakeAndCheck, recipeIn, tinyRecipe } from '../helpers/tiny.ts';
+import { lockOf } from '../publish/handmade.ts';
 
 const RECIPE = { output: { targets: ['portable'], frames: 4 } };
 
@@ -185,6 +186,12 @@ describe('the recipe of a lock', () => {
     expect(() => recipeOfLock(lock, 'package')).toThrow(
       /base\.model \(base\), personalized\[0\]\.lora \(ink\.safetensors\).* Say where they are: --sources FOLDER/,
     );
+  });
+
+  it('of a lock that somebody has made up is told to be none', async () => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'lcm-merge.lock.json'), lockOf('ink'));
+    await expect(lockOfPackage(folder)).rejects.toThrow(/lcm-merge\.lock\.json.*base/s);
   });
 
   it('needs a lock', async () => {

@@ -9,7 +9,7 @@ import { temporaryFolder } from '../helpers/temporary.ts';
 
 /** A folder that counts as a package of ours. */
 async function writePackage(path: string, content: string): Promise<void> {
-  await mkdir(path, { recursive: true });
+  await mkdir(join(path, 'unet'), { recursive: true });
   await writeFile(join(path, LOCK_FILE), content);
 }
 

@@ -15,7 +15,7 @@ export const lockOf = (name: string) =>
       personalized: [],
       motion: { gamma: 1, norm: 'per-frame' },
       sampler: { kind: 'lcm', steps: 4, guidance: 1 },
-      output: { frames: 16, width: 64, height: 64 },
+      output: { frames: 16, width: 64, height: 64, shapes: 'static' },
       verify: { prompt: '', negative: '', seed: 0, device: 'cpu', budgets: {} },
     },
     strengths: { alpha: [], beta: 0, gamma: 1 },

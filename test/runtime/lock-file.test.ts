@@ -39,6 +39,7 @@ describe('readLock', () => {
     ['recipe.sampler.steps', 0, 'recipe.sampler.steps must be more than 0'],
     ['recipe.sampler.kind', 5, 'recipe.sampler.kind must be text'],
     ['recipe.output.width', 63, 'recipe.output.width must be a multiple of 8, but 63 was found'],
+    ['recipe.output.shapes', undefined, 'recipe.output.shapes'],
     ['recipe.verify.seed', -1, 'recipe.verify.seed must be at least 0'],
     ['recipe.verify.device', 'gpu', 'recipe.verify.device must be "auto", "cpu", "webgpu", "cuda", "dml" or "coreml"'],
     ['recipe.verify.budgets', { denoise_ms: 'x' }, 'recipe.verify.budgets.denoise_ms must be a number'],

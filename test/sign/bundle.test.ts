@@ -1,5 +1,5 @@
 /** Signatures of the reference implementation are read and held to their models; ours are what it reads (test/oracle/signing.py --ours). */
-import { appendFile, mkdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FormatError, InputMissingError } from '../../src/errors.ts';
@@ -16,6 +16,17 @@ async function differences(model: string, { public_key }: GoldenBundle) {
   const verifier = await openVerifier(await writeKey(public_key));
   return compareSigned(verifiedManifest(await readBundle(join(model, 'model.sig')), verifier), await digestsOf(model));
 }
+
+it.each(['dsseEnvelope', 'payload'])(
+  'a bundle in which %s stands twice is none, since others may take the other one',
+  async (name) => {
+    const golden = goldenBundle('P-256');
+    const file = join(await writeModel(golden), 'model.sig');
+    const text = await readFile(file, 'utf8');
+    await writeFile(file, text.replace(new RegExp(`"${name}":`), `"${name}":"AA==","${name}":`));
+    await expect(readBundle(file)).rejects.toThrow(`is no signature of a model: "${name}" stands in it twice.`);
+  },
+);
 
 describe('a signature of the reference implementation', () => {
   const whole = ['P-256', 'P-384', 'P-521', 'many files', 'ignored paths', "git's own files"];
