@@ -104,7 +104,7 @@ describe('results', () => {
   });
 
   it('a package that fails verification does not take the place of the one before', async () => {
-    await mkdir(join(folder, 'good'));
+    await mkdir(join(folder, 'good', 'unet'), { recursive: true });
     await writeFile(join(folder, 'good', 'lcm-merge.lock.json'), '{}');
     // its clips are noise
     const { code, stdout, stderr } = await lcmMerge([small, '-o', 'good', '--profile', 'quick', '--quiet']);
@@ -113,7 +113,7 @@ describe('results', () => {
       /^error: .*good\.failed has not passed verification.*\n {2}run failed: .*\n( {2}\w+ failed: .*\n)*$/m,
     );
     expect(await entries()).toEqual(['good', 'good.failed']);
-    expect(await readdir(join(folder, 'good'))).toEqual(['lcm-merge.lock.json']);
+    expect(await readdir(join(folder, 'good'))).toEqual(['lcm-merge.lock.json', 'unet']);
     expect(await readdir(join(folder, 'good.failed', 'verification'))).toContain('report.html');
   });
 
