@@ -16,7 +16,7 @@ export function explainRegistry(error: unknown, { reference, hasCredentials }: R
   if (error instanceof ConnectionFailure) {
     return new UnavailableError(
       `${name} cannot be reached: ${error.message}.`,
-      'Try again when there is a connection; what the registry has already is not sent again.',
+      'Try again when there is a connection; what has got there, or here, does not travel again.',
     );
   }
   if (!(error instanceof HttpRefusal)) return error;
@@ -48,6 +48,6 @@ export function explainRegistry(error: unknown, { reference, hasCredentials }: R
   }
   return new UnavailableError(
     `${name}: ${error.message}.`,
-    'Try again later; what the registry has already is not sent again.',
+    'Try again later; what has got there, or here, does not travel again.',
   );
 }

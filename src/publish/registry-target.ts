@@ -113,11 +113,11 @@ async function* sendTo(
   const unchanged = before !== undefined && Buffer.from(before.bytes).equals(manifest);
   const digest = unchanged ? before.digest : await registry.putManifest(manifest, MANIFEST_TYPE, tag);
   const to = printOciReference({ ...reference, digest });
-  const stands = await registry.getManifest(digest, MANIFEST_TYPE);
-  if (!stands || filesOfManifest(stands.bytes, to).length !== files.length)
+  const stands = await registry.getManifest(tag, MANIFEST_TYPE);
+  if (stands?.digest !== digest)
     throw new UnavailableError(
-      `${printOciReference(reference)} took the manifest and does not have it.`,
-      'Is it a registry that keeps artifacts?',
+      `${printOciReference(reference)} names ${stands?.digest ?? 'nothing'} after ${digest} was put there.`,
+      'Has somebody else published at the same time? If not, the registry does not keep artifacts, or does not move tags.',
     );
   return { to, ...(unchanged && { unchanged }) };
 }

@@ -26,6 +26,9 @@ const FILES = { 'unet/model.onnx_data': WEIGHTS, 'unet/model.onnx': 'graph', 'RE
 
 if (!hasRegistry) it.skip('publish to a registry: needs docker-registry (Debian: apt install docker-registry)');
 
+const anotherPackage = async (name: string) =>
+  makeVerified(join(await temporaryFolder(), name), { 'unet/model.onnx': 'another graph' });
+
 describe.runIf(hasRegistry)('publish to a registry', () => {
   let verified: string;
   let proxy: FaultProxy;
@@ -77,6 +80,19 @@ describe.runIf(hasRegistry)('publish to a registry', () => {
     proxy.log.length = 0;
     expect(await drain(publish(verified, { to, patience }))).toEqual({ ...first, unchanged: true });
     expect(proxy.log.filter(({ method }) => method === 'PUT')).toEqual([]);
+  });
+
+  it.each([
+    ['that moves no tag', 'ink'],
+    ['that keeps nothing', undefined],
+  ])('is not said to be published by a registry %s', async (_, before) => {
+    const to = place();
+    if (before !== undefined) await drain(publish(await anotherPackage(before), { to, patience }));
+    proxy.fault = ({ method, url }) => (method === 'PUT' && /\/manifests\//.test(url) ? { status: 201 } : undefined);
+    const stands = before === undefined ? 'nothing' : 'sha256:[0-9a-f]{64}';
+    await expect(drain(publish(verified, { to, patience }))).rejects.toThrow(
+      new RegExp(`^${to} names ${stands} after sha256:[0-9a-f]{64} was put there\\. Has somebody else`),
+    );
   });
 
   it.each(['LCM_MERGE_OFFLINE', 'HF_HUB_OFFLINE'])('asks nobody with %s', async (name) => {
