@@ -88,6 +88,35 @@ export async function* proveEvidence(
   return proof;
 }
 
+/**
+ * The gate on a package of one's own, which nobody has signed: it writes the verification anew. What the hashes are held to is the lock.
+ * @throws what the gate throws
+ */
+export async function* verifyUnsigned(folder: string, options: VerifyOptions): Stage<Required<Proof>> {
+  const report = yield* verify(folder, options);
+  const evidence: Evidence = {
+    signature: UNSIGNED,
+    hashes: findingOf(report, 'integrity') ?? {
+      verdict: 'not checked',
+      reason: 'Nothing says what the bytes should be.',
+    },
+    fingerprint: findingOf(report, 'fingerprint') ?? NO_FINGERPRINT,
+  };
+  for (const id of EVIDENCE) yield findingEvent(id, evidence[id]);
+  return { verdict: report.verdict, evidence, report };
+}
+
+const UNSIGNED: Finding = { verdict: 'not checked', reason: 'The package is not signed.' };
+const NO_FINGERPRINT: Finding = {
+  verdict: 'not checked',
+  reason: 'The package has no fingerprint, or nothing ran to compare with it.',
+};
+
+function findingOf({ checks }: Report, wanted: string): Finding | undefined {
+  const check = checks.find(({ id }) => id === wanted);
+  return check && { verdict: check.verdict, reason: check.reason };
+}
+
 const TOLD = { passed: 'passed', failed: 'failed', unknown: 'could not tell', 'not checked': 'not checked' } as const;
 
 type Brought = Omit<Evidence, 'fingerprint'>;
@@ -103,14 +132,11 @@ function notRun(brought: Brought): Proof {
 
 async function* proveByRunning(folder: string, brought: Brought, options: VerifyOptions): Stage<Proof> {
   const report = yield* verify(folder, { ...options, keep: true });
-  const { verdict, reason } = report.checks.find(({ id }) => id === 'fingerprint') ?? {
-    verdict: 'not checked' as const,
-    reason: 'The package has no fingerprint, or nothing ran to compare with it.',
-  };
+  const fingerprint = findingOf(report, 'fingerprint') ?? NO_FINGERPRINT;
   const checked = [brought.signature, brought.hashes, report].flatMap((found) =>
     found.verdict === 'not checked' ? [] : [{ verdict: found.verdict }],
   );
-  return { verdict: overall(checked), evidence: { ...brought, fingerprint: { verdict, reason } }, report };
+  return { verdict: overall(checked), evidence: { ...brought, fingerprint }, report };
 }
 
 async function judgeSignature(
@@ -119,7 +145,7 @@ async function judgeSignature(
   { verifier, signature }: Pick<ProofOptions, 'verifier' | 'signature'>,
 ): Promise<Finding> {
   const isThere = signature !== undefined || (await isSigned(folder));
-  if (!isThere && !verifier) return { verdict: 'not checked', reason: 'The package is not signed.' };
+  if (!isThere && !verifier) return UNSIGNED;
   if (!verifier)
     return { verdict: 'not checked', reason: 'Whose signature it is shows with the public key (--public-key) only.' };
   if (!isThere) return { verdict: 'failed', reason: `The package has no signature (${SIGNATURE_FILE}).` };

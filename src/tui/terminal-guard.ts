@@ -20,7 +20,7 @@ export function guardTerminal(
   const restore = () => {
     try {
       stdin.setRawMode?.(false);
-      if (stdout.isTTY && stdout.fd !== undefined) writeSync(stdout.fd, RESTORE); // nothing that waits is written any more
+      if (stdout.isTTY && stdout.fd !== undefined) writeWhole(stdout.fd, Buffer.from(RESTORE)); // nothing that waits is written any more
     } catch {
       // the terminal itself is gone
     }
@@ -31,4 +31,22 @@ export function guardTerminal(
       process.off('exit', restore);
     },
   };
+}
+
+/** Milliseconds for a terminal that is behind. */
+const LONGEST_WAIT = 2000;
+const PAUSE = 5;
+
+/** A terminal takes no more than it has room for: Node opens it so that writing there does not wait (EAGAIN). */
+function writeWhole(fd: number, text: Uint8Array): void {
+  const end = performance.now() + LONGEST_WAIT;
+  for (let done = 0; done < text.length; ) {
+    try {
+      done += writeSync(fd, text, done);
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN') || performance.now() > end)
+        throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, PAUSE); // in an exit there is no other way to wait
+    }
+  }
 }

@@ -126,6 +126,11 @@ describe('a recipe whose inputs are on the Hub', () => {
     const verified = await lcmMerge(['verify', 'hub', '--recipe', recipe, '--device', 'cpu', '--offline']);
     expect(verified).toMatchObject({ code: 0, stdout: `${join(folder, 'hub')}\n` });
     expect(verified.stderr).toContain('check passed: recompute');
+    expect(verified.stderr.match(/^finding: \w+ [a-z ]+: .+$/gm)).toEqual([
+      'finding: signature not checked: The package is not signed.',
+      expect.stringMatching(/^finding: hashes passed: \d+ files match the lock\.$/),
+      expect.stringMatching(/^finding: fingerprint passed: /),
+    ]);
   });
 
   it('pinned to a commit asks nothing the second time; with --offline nothing at all', async () => {

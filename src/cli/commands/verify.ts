@@ -4,12 +4,18 @@ import { join } from 'node:path';
 import { UsageError } from '../../errors.ts';
 import { EXIT_CODES } from '../../exit-codes.ts';
 import { LOCK_FILE } from '../../export/lock.ts';
-import { EVIDENCE, isSigned, type Proof, proveEvidence } from '../../publish/evidence.ts';
+import {
+  EVIDENCE,
+  type Evidence,
+  isSigned,
+  type Proof,
+  proveEvidence,
+  verifyUnsigned,
+} from '../../publish/evidence.ts';
 import { openLocalPackage } from '../../publish/local-package.ts';
 import { planRecipe } from '../../publish/plan-recipe.ts';
 import { kindOf } from '../../recipe/input-files.ts';
 import { openVerifier } from '../../sign/keys.ts';
-import { verify } from '../../verify/gate.ts';
 import type { Report } from '../../verify/report.ts';
 import type { Command, Outcome } from '../context.ts';
 
@@ -26,9 +32,10 @@ export const verifyCommand: Command<'verify'> = async (args, { signal, follow })
       ? undefined
       : await follow(planRecipe(recipe, { signal, offline, lock: await lockOf(folder) }));
   const options = { plan, device, allowFallback: args['allow-fallback'], profile, signal };
-  return isProved
-    ? proofOutcome(await follow(proveEvidence(folder, { ...options, verifier, signature, name })), name)
-    : verdictOutcome(await follow(verify(folder, options)), name);
+  if (isProved)
+    return proofOutcome(await follow(proveEvidence(folder, { ...options, verifier, signature, name })), name);
+  const { report, evidence } = await follow(verifyUnsigned(folder, options));
+  return verdictOutcome(report, name, evidence);
 };
 
 /** The package's own, so that it is compared with the commits that it was made from. */
@@ -38,8 +45,8 @@ async function lockOf(folder: string): Promise<string | undefined> {
 }
 
 /** Only a package that has passed is a result; of another one stderr says where it is and what is wrong with it. */
-export function verdictOutcome(report: Report, folder: string): Outcome {
-  const value = { package: folder, verdict: report.verdict, report };
+export function verdictOutcome(report: Report, folder: string, evidence?: Evidence): Outcome {
+  const value = { package: folder, verdict: report.verdict, ...(evidence && { evidence }), report };
   return report.verdict === 'passed' ? { text: folder, value } : refusal(folder, value, report.checks);
 }
 
