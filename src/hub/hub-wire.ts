@@ -3,7 +3,7 @@ import { openWire, type Patience, type Wire } from './http.ts';
 import type { HubSettings } from './settings.ts';
 
 export interface HubWireOptions {
-  /** Use no network; so do the settings, where the environment says it. */
+  /** Use no network, and the cache only; so do LCM_MERGE_OFFLINE and HF_HUB_OFFLINE in the environment. */
   readonly offline?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly patience?: Patience | undefined;

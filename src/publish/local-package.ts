@@ -7,7 +7,7 @@ import { join, resolve } from 'node:path';
 import type { Stage } from '../events.ts';
 import { makeFolders, openStaging } from '../export/staging.ts';
 import { cacheError, openCache } from '../hub/cache.ts';
-import type { Patience } from '../hub/http.ts';
+import type { HubWireOptions } from '../hub/hub-wire.ts';
 import { HOST } from '../hub/partial.ts';
 import { readHubSettings } from '../hub/settings.ts';
 import { fetchPackage } from './fetch-package.ts';
@@ -22,13 +22,9 @@ export interface LocalPackage extends AsyncDisposable {
   readonly isTemporary: boolean;
 }
 
-export interface LocalPackageOptions {
-  /** Use the cache only; so do LCM_MERGE_OFFLINE and HF_HUB_OFFLINE in the environment. */
-  readonly offline?: boolean | undefined;
+export interface LocalPackageOptions extends HubWireOptions {
   /** Of a reference, which files are needed; default: all. */
   readonly wanted?: ((path: string) => boolean) | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly patience?: Patience | undefined;
 }
 
 let serial = 0;

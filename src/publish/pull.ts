@@ -4,18 +4,14 @@ import { resolve } from 'node:path';
 import type { Stage } from '../events.ts';
 import { openStaging } from '../export/staging.ts';
 import { openCache } from '../hub/cache.ts';
-import type { Patience } from '../hub/http.ts';
+import type { HubWireOptions } from '../hub/hub-wire.ts';
 import { readHubSettings } from '../hub/settings.ts';
 import { fetchPackage } from './fetch-package.ts';
 import { listRemotePackage } from './list-package.ts';
 
-export interface PullOptions {
+export interface PullOptions extends HubWireOptions {
   /** The folder that becomes the package. */
   readonly out: string;
-  /** Use the cache only; so do LCM_MERGE_OFFLINE and HF_HUB_OFFLINE in the environment. */
-  readonly offline?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly patience?: Patience | undefined;
 }
 
 export interface Pulled {

@@ -5,7 +5,8 @@
 import { InputMissingError } from '../errors.ts';
 import type { Blob, Cache } from '../hub/cache.ts';
 import type { RemoteFile } from '../hub/download.ts';
-import type { Patience, Wire } from '../hub/http.ts';
+import type { Wire } from '../hub/http.ts';
+import type { HubWireOptions } from '../hub/hub-wire.ts';
 import { NotCached } from '../hub/repository.ts';
 import type { HubSettings } from '../hub/settings.ts';
 
@@ -28,13 +29,9 @@ export interface RemotePackage {
   explain(error: unknown): unknown;
 }
 
-export interface RemoteOptions {
+export interface RemoteOptions extends HubWireOptions {
   readonly settings: HubSettings;
   readonly cache: Cache;
-  /** Use the cache only; so do the settings, where the environment says it. */
-  readonly offline?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
-  readonly patience?: Patience | undefined;
 }
 
 /** How what is not in the cache gets there. */

@@ -10,8 +10,8 @@ import type { Stage } from '../events.ts';
 import { type Blob, type Cache, openCache } from '../hub/cache.ts';
 import { download, type RemoteFile } from '../hub/download.ts';
 import { explain } from '../hub/failures.ts';
-import type { Patience, Wire } from '../hub/http.ts';
-import { openHubWire } from '../hub/hub-wire.ts';
+import type { Wire } from '../hub/http.ts';
+import { type HubWireOptions, openHubWire } from '../hub/hub-wire.ts';
 import { isReference, parseReference, type Reference } from '../hub/reference.ts';
 import { NotCached, notCached, openRepository, type Repository } from '../hub/repository.ts';
 import { type HubSettings, readHubSettings } from '../hub/settings.ts';
@@ -23,14 +23,10 @@ import { type KeyPath, keyName } from './located-yaml.ts';
 import { atKey, recipeMistake } from './place.ts';
 import type { FetchedFile, Origin, Recipe } from './schema.ts';
 
-export interface FetchOptions {
+export interface FetchOptions extends HubWireOptions {
   readonly lock?: LockedInputs | undefined;
-  /** Use the cache only; so do LCM_MERGE_OFFLINE and HF_HUB_OFFLINE in the environment. */
-  readonly offline?: boolean | undefined;
-  readonly signal?: AbortSignal | undefined;
   /** Default: what the environment says. */
   readonly settings?: HubSettings | undefined;
-  readonly patience?: Patience | undefined;
 }
 
 interface Context {

@@ -10,6 +10,7 @@ import { InputMissingError } from '../errors.ts';
 import type { CheckVerdict } from '../events.ts';
 import { digestBytes } from '../export/digest.ts';
 import type { Lock } from '../export/lock.ts';
+import type { CardReport } from '../export/model-card/card-report.ts';
 import { CARD_FILE, hasCard, modelCard } from '../export/model-card.ts';
 import { writingTo } from '../formats/byte-source.ts';
 import type { Effects } from '../merge/effects.ts';
@@ -51,17 +52,9 @@ export interface Report {
   /** How much of the gate it went through. */
   readonly profile: Profile;
   /** What was sampled. */
-  readonly run: {
-    readonly prompt: string;
-    readonly negative: string;
+  readonly run: CardReport['run'] & {
     /** Brackets were read as weights. */
     readonly prompt_weights?: true;
-    readonly seed: number;
-    readonly steps: number;
-    readonly guidance: number;
-    readonly frames: number;
-    readonly width: number;
-    readonly height: number;
   };
   readonly checks: readonly CheckReport[];
   /** The files that ran, by their path in the package. */
